@@ -1,0 +1,35 @@
+"""embedllm_hf: a pool of large language models as compact vectors, learned from who answered what correctly.
+
+The public names are resolved on first use, so that `import embedllm_hf` loads no heavy package.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_MODULE_OF = {
+    "EmbedLLM": "modeling_embedllm",
+    "EmbedLLMConfig": "configuration_embedllm",
+    "EmbedLLMTrainer": "training.trainer",
+    "EmbedLLMTrainingArguments": "training.arguments",
+    "Forecaster": "forecasting",
+    "QuestionEncoder": "question_encoder",
+    "ResponseMatrix": "data.responses",
+    "Router": "routing",
+    "evaluate_model": "evaluation",
+    "fit_baselines": "baselines",
+    "load_responses": "data.hub",
+}
+__all__ = [*_MODULE_OF, "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

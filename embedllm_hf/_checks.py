@@ -1,0 +1,110 @@
+"""Checks and files that more than one module needs: names, shapes, optional packages, writing a folder whole.
+
+Nothing here knows about models or responses; it is the bottom layer of the package.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import importlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+
+def shorten(values: Iterable[object], limit: int = 5) -> str:
+    """Join the first few of `values`, sorted, for an error message."""
+    names = sorted(str(value) for value in values)
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(f"`{name}`" for name in names[:limit]) + more
+
+
+def unknown_name(kind: str, name: str, known: Sequence[str]) -> KeyError:
+    """Build the error for a name that is not in `known`, with the closest names there are."""
+    by_folded_name = {candidate.lower(): candidate for candidate in known}
+    near = difflib.get_close_matches(name.lower(), list(by_folded_name), n=3, cutoff=0.4)
+    found = [by_folded_name[match] for match in near] or list(known)[:3]
+    hint = f"did you mean {shorten(found)}?" if near else f"known are {shorten(known)}."
+    return KeyError(f"unknown {kind} `{name}` (of {len(known)} known): {hint}")
+
+
+def index_of(kind: str, name: str, known: Sequence[str]) -> int:
+    """Position of `name` in `known`.
+
+    Raises:
+        KeyError: If it is not there; the message offers the closest names.
+    """
+    try:
+        return list(known).index(name)
+    except ValueError:
+        raise unknown_name(kind, name, known) from None
+
+
+def require_extra(module: str, extra: str, purpose: str) -> ModuleType:
+    """Import an optional package.
+
+    Raises:
+        ImportError: If it is missing, with the `pip install` line that brings it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f'{purpose} needs the package `{module}`, which is not installed: pip install "embedllm_hf[{extra}]"'
+        ) from error
+
+
+def check_choice(argument: str, value: str, choices: Sequence[str]) -> None:
+    """Raise a `ValueError` that lists `choices` unless `value` is one of them."""
+    if value not in choices:
+        raise ValueError(f"`{argument}` is {value!r}, expected one of {', '.join(map(repr, choices))}.")
+
+
+def disk_error(path: Path, error: OSError) -> OSError:
+    """Say plainly that `path` could not be written, and what to do when the disk is full."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    remedy = (
+        "the disk is full or a size limit was hit; free some space or choose another folder" if full else str(error)
+    )
+    return OSError(error.errno, f"cannot write {path}: {remedy}. Nothing was kept of it.")
+
+
+def _umask() -> int:
+    """The process's file mode mask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@contextmanager
+def whole_directory(directory: str | Path) -> Iterator[Path]:
+    """Fill a folder all at once: yield an empty neighbour, and move its files in when the block succeeds.
+
+    A reader of `directory` never sees half of a save: a failure leaves it as it was.
+
+    Raises:
+        OSError: If the disk is full or the folder cannot be written.
+    """
+    target = Path(directory)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
+    except OSError as error:
+        raise disk_error(target, error) from error
+    try:
+        yield partial
+        target.mkdir(exist_ok=True)
+        permissions = 0o666 & ~_umask()  # temporary files are private, the folder's files are not
+        for item in partial.iterdir():
+            if item.is_file():
+                item.chmod(permissions)
+            item.replace(target / item.name)
+    except OSError as error:
+        raise disk_error(target, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Responses: reading, holding, splitting and making them."""

