@@ -1,0 +1,82 @@
+"""Configuration of the EmbedLLM network: everything that rebuilds it, nothing about how it was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from transformers import AutoConfig
+from transformers.configuration_utils import PreTrainedConfig
+
+from ._checks import shorten
+from .question_encoder import DEFAULT_ENCODER, DEFAULT_ENCODER_REVISION
+
+
+class EmbedLLMConfig(PreTrainedConfig):
+    """Sizes and names of an `EmbedLLM`.
+
+    Args:
+        llm_names (`Sequence[str]`): The pool, in the order of the model's columns.
+        text_dim (`int`): Width of the text encoder's vectors.
+        embed_dim (`int`): Width of the LLM vectors. Default 64: chosen on the validation split of real data, see
+            `model_cards/`. The paper has 232.
+        llm_bias (`bool`): Give each LLM a bias, its overall strength.
+        question_bias (`bool`): Give each question a bias, linear in its text vector: its difficulty.
+        noise_std (`float`): Standard deviation of the noise added to text vectors in training. The paper has 0.05.
+        initializer_range (`float`): Standard deviation of the initial LLM vectors. The paper's code has 1.
+        encoder_name (`str`): The text encoder: Hub id, folder, or `"offline"`.
+        encoder_revision (`str`, *optional*): Commit of the text encoder.
+
+    Raises:
+        ValueError: If a size is not positive or an LLM name is repeated.
+    """
+
+    model_type = "embedllm"
+
+    def __init__(
+        self,
+        llm_names: Sequence[str] = (),
+        text_dim: int = 768,
+        embed_dim: int = 64,
+        llm_bias: bool = True,
+        question_bias: bool = True,
+        noise_std: float = 0.0,
+        initializer_range: float = 0.1,
+        encoder_name: str = DEFAULT_ENCODER,
+        encoder_revision: str | None = None,
+        **kwargs: object,
+    ) -> None:
+        for name, value in (("text_dim", text_dim), ("embed_dim", embed_dim)):
+            if value < 1:
+                raise ValueError(f"`{name}` is {value}, expected a positive number.")
+        if noise_std < 0:
+            raise ValueError(f"`noise_std` is {noise_std}, expected 0 or more.")
+        llm_names = list(llm_names)
+        if len(set(llm_names)) < len(llm_names):
+            repeated = {name for name in llm_names if llm_names.count(name) > 1}
+            raise ValueError(f"`llm_names` holds {shorten(repeated)} more than once. Give each LLM one name.")
+        self.llm_names = llm_names
+        self.text_dim = text_dim
+        self.embed_dim = embed_dim
+        self.llm_bias = llm_bias
+        self.question_bias = question_bias
+        self.noise_std = noise_std
+        self.initializer_range = initializer_range
+        self.encoder_name = encoder_name
+        if encoder_revision is None and encoder_name == DEFAULT_ENCODER:
+            encoder_revision = DEFAULT_ENCODER_REVISION
+        self.encoder_revision = encoder_revision
+        super().__init__(**kwargs)
+
+    @classmethod
+    def paper(cls, **kwargs: object) -> EmbedLLMConfig:
+        """The form of the paper: 232 dimensions, no biases, noise 0.05 (Zhuang et al., ICLR 2025, and its code)."""
+        published = {"embed_dim": 232, "llm_bias": False, "question_bias": False, "noise_std": 0.05}
+        return cls(**{**published, "initializer_range": 1.0, **kwargs})
+
+    @property
+    def n_llms(self) -> int:
+        """Number of LLMs in the pool."""
+        return len(self.llm_names)
+
+
+AutoConfig.register(EmbedLLMConfig.model_type, EmbedLLMConfig)

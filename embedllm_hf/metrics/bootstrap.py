@@ -1,0 +1,57 @@
+"""Paired bootstrap over questions: is one predictor better than another beyond the luck of these questions?
+
+Questions are what is drawn anew, since the answers to one question are not independent of each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """A difference of two means over the same questions, with a 95% interval.
+
+    Attributes:
+        difference (`float`): First minus second.
+        low, high (`float`): Bounds of the interval.
+    """
+
+    difference: float
+    low: float
+    high: float
+
+    def to_dict(self) -> dict[str, float]:
+        """The three numbers by name."""
+        return asdict(self)
+
+
+def paired_difference(
+    first: np.ndarray, second: np.ndarray, *, n_resamples: int = 2000, seed: int = 0
+) -> PairedDifference:
+    """Compare two predictors on the same questions.
+
+    Args:
+        first, second (`np.ndarray` of shape `(n_questions,)` or `(n_questions, n_llms)`): Score of each question or
+            pair, for instance 1 where the prediction was right; NaN where it does not count.
+        n_resamples (`int`): Draws of the bootstrap.
+        seed (`int`): Of the draws.
+
+    Returns:
+        `PairedDifference`: Of the means over all that counts, with the percentile interval (Efron, 1979).
+
+    Raises:
+        ValueError: If shapes differ or nothing counts.
+    """
+    gaps = np.asarray(first, np.float64) - np.asarray(second, np.float64)
+    gaps = gaps.reshape(len(gaps), -1)
+    sums, counts = np.nansum(gaps, axis=1), (~np.isnan(gaps)).sum(axis=1)
+    sums, counts = sums[counts > 0], counts[counts > 0]
+    if not len(counts):
+        raise ValueError("`first` and `second` share no value that counts (all NaN), so there is nothing to compare.")
+    generator = np.random.default_rng(seed)
+    draws = generator.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=n_resamples)
+    low, high = np.quantile((draws @ sums) / (draws @ counts), [0.025, 0.975])
+    return PairedDifference(float(sums.sum() / counts.sum()), float(low), float(high))

@@ -1,0 +1,108 @@
+"""How well probabilities of a right answer fit the responses, over observed pairs only.
+
+Every function takes `probs` and `responses`, both `(n_questions, n_llms)`; a response that was never observed is NaN
+and counts nowhere. They are checked against scikit-learn in the tests.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import rankdata
+
+
+def observed_pairs(probs: np.ndarray, responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The probabilities and responses of the observed pairs, each `(n_observed,)`.
+
+    Raises:
+        ValueError: If the shapes differ, nothing is observed, or a value lies outside [0, 1].
+    """
+    probs, responses = np.asarray(probs, np.float64), np.asarray(responses, np.float64)
+    if probs.shape != responses.shape:
+        raise ValueError(
+            f"`probs` has shape {probs.shape} and `responses` {responses.shape}, expected the same "
+            "(n_questions, n_llms). Select the same questions and LLMs for both."
+        )
+    observed = ~np.isnan(responses)
+    probs, responses = probs[observed], responses[observed]
+    if not len(responses):
+        raise ValueError("`responses` holds no observed pair (all NaN), so there is nothing to measure.")
+    for name, values in (("probs", probs), ("responses", responses)):
+        if not ((values >= 0) & (values <= 1)).all():
+            raise ValueError(f"`{name}` holds a value outside [0, 1] or NaN. Give probabilities, not log odds.")
+    return probs, responses
+
+
+def accuracy(probs: np.ndarray, responses: np.ndarray) -> float:
+    """Share of observed pairs whose side of one half was predicted.
+
+    Args:
+        probs (`np.ndarray` of shape `(n_questions, n_llms)`): Probability of a right answer, in [0, 1].
+        responses (`np.ndarray`, same shape): In [0, 1]; above one half counts as right; NaN where not observed.
+
+    Returns:
+        `float`: In [0, 1], higher is better.
+
+    Raises:
+        ValueError: If shapes differ, nothing is observed, or a value lies outside [0, 1].
+    """
+    probs, responses = observed_pairs(probs, responses)
+    return float(((probs > 0.5) == (responses > 0.5)).mean())
+
+
+def auc(probs: np.ndarray, responses: np.ndarray) -> float:
+    """Area under the ROC curve: how probable it is that a right answer was given more probability than a wrong one.
+
+    Arguments and errors as for `accuracy`.
+
+    Returns:
+        `float`: In [0, 1], 0.5 is chance; NaN if all responses are on one side.
+
+    Reference: Mann and Whitney (1947), the rank form; ties count one half.
+    """
+    probs, responses = observed_pairs(probs, responses)
+    right = responses > 0.5
+    n_right, n_wrong = int(right.sum()), int((~right).sum())
+    if not n_right or not n_wrong:
+        return float("nan")
+    return float((rankdata(probs)[right].sum() - n_right * (n_right + 1) / 2) / (n_right * n_wrong))
+
+
+def log_loss(probs: np.ndarray, responses: np.ndarray) -> float:
+    """Mean negative log likelihood, in nats; probabilities are kept 1e-7 away from 0 and 1.
+
+    Arguments and errors as for `accuracy`; a graded response counts as that share of a right answer.
+
+    Returns:
+        `float`: 0 or more, lower is better; 0.693 is a constant guess of one half.
+    """
+    probs, responses = observed_pairs(probs, responses)
+    probs = probs.clip(1e-7, 1 - 1e-7)
+    return float(-(responses * np.log(probs) + (1 - responses) * np.log1p(-probs)).mean())
+
+
+def brier_score(probs: np.ndarray, responses: np.ndarray) -> float:
+    """Mean squared gap between probability and response (Brier, 1950).
+
+    Arguments and errors as for `accuracy`.
+
+    Returns:
+        `float`: In [0, 1], lower is better; 0.25 is a constant guess of one half.
+    """
+    probs, responses = observed_pairs(probs, responses)
+    return float(((probs - responses) ** 2).mean())
+
+
+def expected_calibration_error(probs: np.ndarray, responses: np.ndarray, *, n_bins: int = 15) -> float:
+    """Mean gap between predicted and actual share of right answers over equal-width bins, weighted by their pairs.
+
+    Arguments and errors as for `accuracy`.
+
+    Returns:
+        `float`: In [0, 1], lower is better.
+
+    Reference: Naeini et al. (2015); 15 bins as in Guo et al. (2017).
+    """
+    probs, responses = observed_pairs(probs, responses)
+    bins = np.minimum((probs * n_bins).astype(int), n_bins - 1)
+    gaps = np.bincount(bins, probs - responses, minlength=n_bins)
+    return float(np.abs(gaps).sum() / len(probs))

@@ -1,0 +1,52 @@
+"""How good the LLM is that the highest probability chooses for each question.
+
+Only questions with at least two observed LLMs count, and only observed LLMs can be chosen, so that every choice has a
+known outcome. Arrays are `(n_questions, n_llms)`; a response that was never observed is NaN.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def routed_responses(probs: np.ndarray, responses: np.ndarray) -> np.ndarray:
+    """The response of the chosen LLM on each question.
+
+    Args:
+        probs (`np.ndarray` of shape `(n_questions, n_llms)`): Probability of a right answer.
+        responses (`np.ndarray`, same shape): In [0, 1], NaN where not observed.
+
+    Returns:
+        `np.ndarray` of shape `(n_questions,)`: NaN where fewer than two LLMs were observed. Of equally probable LLMs
+        the first column is chosen.
+
+    Raises:
+        ValueError: If shapes differ.
+    """
+    probs, responses = np.asarray(probs), np.asarray(responses, np.float64)
+    if probs.shape != responses.shape:
+        raise ValueError(f"`probs` has shape {probs.shape} and `responses` {responses.shape}, expected the same.")
+    observed = ~np.isnan(responses)
+    chosen = np.where(observed, probs, -np.inf).argmax(axis=1)
+    outcome = responses[np.arange(len(responses)), chosen]
+    return np.where(observed.sum(axis=1) >= 2, outcome, np.nan)
+
+
+def routing_accuracy(probs: np.ndarray, responses: np.ndarray) -> float:
+    """Mean response of the chosen LLM. Arguments as for `routed_responses`.
+
+    Returns:
+        `float`: In [0, 1], higher is better; NaN if no question has two observed LLMs.
+    """
+    return _mean(routed_responses(probs, responses))
+
+
+def oracle_accuracy(responses: np.ndarray) -> float:
+    """Routing accuracy of the choice that is best in hindsight: what no router exceeds."""
+    responses = np.asarray(responses, np.float64)
+    return routing_accuracy(np.nan_to_num(responses, nan=0.0), responses)
+
+
+def _mean(outcomes: np.ndarray) -> float:
+    counted = outcomes[~np.isnan(outcomes)]
+    return float(counted.mean()) if len(counted) else float("nan")

@@ -1,0 +1,57 @@
+"""How to train an EmbedLLM. The help texts below are the documentation, and the command line's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .._checks import check_choice
+
+MIXED_PRECISION = ("no", "bf16", "fp16")
+SCHEDULES = ("linear", "cosine", "constant_with_warmup")
+
+
+def _option(default: object, text: str) -> object:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass
+class EmbedLLMTrainingArguments:
+    """Arguments of `EmbedLLMTrainer`; each field's `metadata["help"]` says what it is.
+
+    The defaults were chosen on the validation split of real data, see `model_cards/`.
+
+    Raises:
+        ValueError: If a value is out of its range.
+    """
+
+    output_dir: str = _option("runs/embedllm", "Folder of the trained model; checkpoints go to its `checkpoints`.")
+    num_train_epochs: int = _option(16, "Passes over the training questions, at most (see early stopping).")
+    block_size: int = _option(
+        256,
+        "Questions per optimiser step, over all processes; fewer if an epoch is short.",
+    )
+    learning_rate: float = _option(5e-3, "Peak learning rate of AdamW.")
+    weight_decay: float = _option(1.0, "Weight decay of AdamW on matrices; biases have none.")
+    warmup_ratio: float = _option(0.1, "Share of all steps over which the learning rate rises.")
+    lr_scheduler_type: str = _option("linear", f"How the learning rate falls afterwards: {', '.join(SCHEDULES)}.")
+    early_stopping_patience: int = _option(5, "Epochs without a better validation loss before training stops.")
+    seed: int = _option(0, "Seed of the weights and of the order of questions.")
+    mixed_precision: str = _option("no", f"Arithmetic of the forward pass: {', '.join(MIXED_PRECISION)}.")
+    save_checkpoints: bool = _option(False, "Keep the state of the last epoch, so that training can be resumed.")
+    resume_from_checkpoint: bool = _option(False, "Go on from the checkpoint in the output folder, if there is one.")
+    report_to: str | None = _option(None, "Experiment tracker that Accelerate knows, `tensorboard` or `wandb` say.")
+    disable_tqdm: bool = _option(False, "Show no progress bar.")
+    overwrite_output_dir: bool = _option(False, "Replace a model that the output folder holds.")
+
+    def __post_init__(self) -> None:
+        for name in ("num_train_epochs", "block_size", "early_stopping_patience"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` is {getattr(self, name)}, expected 1 or more.")
+        if self.learning_rate <= 0:
+            raise ValueError(f"`learning_rate` is {self.learning_rate}, expected more than 0.")
+        if self.weight_decay < 0:
+            raise ValueError(f"`weight_decay` is {self.weight_decay}, expected 0 or more.")
+        if not 0 <= self.warmup_ratio < 1:
+            raise ValueError(f"`warmup_ratio` is {self.warmup_ratio}, expected a share in [0, 1).")
+        check_choice("mixed_precision", self.mixed_precision, MIXED_PRECISION)
+        check_choice("lr_scheduler_type", self.lr_scheduler_type, SCHEDULES)
