@@ -1,0 +1,110 @@
+"""`embedllm train`: responses in, trained model out. `scripts/train.py` is the same under `accelerate launch`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from ..training.arguments import EmbedLLMTrainingArguments
+from ._options import add_data_options, add_dataclass_options, embed_questions, read_dataclass_options
+
+if TYPE_CHECKING:
+    from ..configuration_embedllm import EmbedLLMConfig
+    from ..data.responses import ResponseMatrix
+
+# Where a data set has no validation split, this share of its training questions serves as one.
+VALIDATION_SHARE = 0.1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's options."""
+    add_data_options(parser)
+    parser.add_argument("--output_dir", required=True, help="folder of the trained model")
+    parser.add_argument("--encoder", help="text encoder: Hub id, folder, or `offline` (default: the paper's)")
+    parser.add_argument("--encoder_revision", help="commit of the text encoder")
+    parser.add_argument("--embed_dim", type=int, help="width of the LLM vectors (default: the configuration's)")
+    parser.add_argument("--paper", action="store_true", help="the paper's form: 232 dimensions, no biases, noise 0.05")
+    add_dataclass_options(parser, EmbedLLMTrainingArguments, skip=("output_dir",))
+
+
+def main(options: argparse.Namespace) -> int:
+    """Train; then, on the main process, measure the test split once and save."""
+    from accelerate import PartialState
+    from transformers import set_seed
+
+    from ..baselines import fit_baselines
+    from ..data.hub import available_splits, dataset_revision, load_responses
+    from ..evaluation import evaluate_model
+    from ..modeling_embedllm import EmbedLLM
+    from ..question_encoder import encoder_of
+    from ..training.trainer import EmbedLLMTrainer, check_output_dir, save_trained
+
+    args = read_dataclass_options(options, EmbedLLMTrainingArguments)
+    check_output_dir(args)
+    source = {"revision": options.dataset_revision, "duplicates": options.duplicates}
+    train, validation = _training_splits(options, source)
+    config = _configure(options, train)
+    encoder = encoder_of(config)
+
+    def embed(responses: ResponseMatrix):
+        with PartialState().main_process_first():  # the others find its work in the cache
+            show = PartialState().is_main_process and not args.disable_tqdm
+            return embed_questions(responses, encoder, options.question_embeddings, show_progress=show)
+
+    train_embeds, validation_embeds = embed(train), embed(validation)
+    config.text_dim = train_embeds.shape[1]
+    set_seed(args.seed)  # before the model is built: its initial weights are random
+    model = EmbedLLM(config)
+    history = EmbedLLMTrainer(model, args, train, train_embeds, validation, validation_embeds).train()
+    if not PartialState().is_main_process:
+        return 0
+
+    split = "test" if "test" in available_splits(options.dataset, revision=options.dataset_revision) else "validation"
+    measured, measured_embeds = validation, validation_embeds
+    if split == "test":
+        measured = load_responses(options.dataset, split=split, llm_names=config.llm_names, **source)
+        measured_embeds = embed_questions(measured, encoder, options.question_embeddings)
+    report = evaluate_model(
+        model,
+        measured,
+        measured_embeds,
+        baselines=fit_baselines(train, train_embeds, validation, validation_embeds),
+        dataset_id=options.dataset,
+        revision=dataset_revision(options.dataset, options.dataset_revision),
+        split=split,
+        train_seconds=round(history.seconds, 2),
+        seed=args.seed,
+    )
+    save_trained(model, args.output_dir, metrics=report.to_dict())
+    print(report)
+    print(f"\ntrained in {history.seconds:.1f} s (epoch {history.best_epoch + 1} kept); saved to {args.output_dir}")
+    return 0
+
+
+def _training_splits(options: argparse.Namespace, source: dict) -> tuple[ResponseMatrix, ResponseMatrix]:
+    """The training and validation responses, checked before any expensive work."""
+    from ..data.hub import available_splits, load_responses
+    from ..data.responses import check_pool
+    from ..data.splits import split_questions
+
+    train = load_responses(options.dataset, split="train", **source)
+    check_pool(train, "train")
+    if "validation" not in available_splits(options.dataset, revision=options.dataset_revision):
+        return split_questions(train, VALIDATION_SHARE, seed=options.seed)
+    validation = load_responses(options.dataset, split="validation", llm_names=train.llm_names, **source)
+    check_pool(validation, "validation")
+    return train, validation
+
+
+def _configure(options: argparse.Namespace, train: ResponseMatrix) -> EmbedLLMConfig:
+    """The model's configuration; the width of the text vectors is filled in once they are there."""
+    from ..configuration_embedllm import EmbedLLMConfig
+
+    given = {
+        "encoder_name": options.encoder,
+        "encoder_revision": options.encoder_revision,
+        "embed_dim": options.embed_dim,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    make = EmbedLLMConfig.paper if options.paper else EmbedLLMConfig
+    return make(llm_names=train.llm_names, **given)
