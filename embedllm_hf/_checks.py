@@ -9,12 +9,15 @@ import difflib
 import errno
 import importlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+
+from safetensors import SafetensorError
 
 
 def shorten(values: Iterable[object], limit: int = 5) -> str:
@@ -28,8 +31,8 @@ def unknown_name(kind: str, name: str, known: Sequence[str]) -> KeyError:
     """Build the error for a name that is not in `known`, with the closest names there are."""
     by_folded_name = {candidate.lower(): candidate for candidate in known}
     near = difflib.get_close_matches(name.lower(), list(by_folded_name), n=3, cutoff=0.4)
-    found = [by_folded_name[match] for match in near] or list(known)[:3]
-    hint = f"did you mean {shorten(found)}?" if near else f"known are {shorten(known)}."
+    closest = " or ".join(f"`{by_folded_name[match]}`" for match in near)
+    hint = f"did you mean {closest}?" if near else f"known are {shorten(known)}."
     return KeyError(f"unknown {kind} `{name}` (of {len(known)} known): {hint}")
 
 
@@ -65,13 +68,15 @@ def check_choice(argument: str, value: str, choices: Sequence[str]) -> None:
         raise ValueError(f"`{argument}` is {value!r}, expected one of {', '.join(map(repr, choices))}.")
 
 
-def disk_error(path: Path, error: OSError) -> OSError:
+def disk_error(path: Path, error: Exception) -> OSError:
     """Say plainly that `path` could not be written, and what to do when the disk is full."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    rust_code = re.search(r"os error (\d+)", str(error))  # safetensors passes the system's error on as text
+    code = int(rust_code[1]) if rust_code else getattr(error, "errno", None)
+    full = code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     remedy = (
         "the disk is full or a size limit was hit; free some space or choose another folder" if full else str(error)
     )
-    return OSError(error.errno, f"cannot write {path}: {remedy}. Nothing was kept of it.")
+    return OSError(code, f"cannot write {path}: {remedy}. Nothing was kept of it.")
 
 
 def _umask() -> int:
@@ -104,7 +109,7 @@ def whole_directory(directory: str | Path) -> Iterator[Path]:
             if item.is_file():
                 item.chmod(permissions)
             item.replace(target / item.name)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise disk_error(target, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)

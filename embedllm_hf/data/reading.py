@@ -51,6 +51,7 @@ def iterate_file(path: Path) -> Iterator[pa.RecordBatch]:
             check_columns(names, path.name)
             yield from file.iter_batches(columns=[name for name in wanted if name in names])
         else:
+            _check_last_line(path)
             with pa_csv.open_csv(path, parse_options=_csv_parsing()) as header:
                 names = header.schema.names
             check_columns(names, path.name)
@@ -68,6 +69,18 @@ def iterate_file(path: Path) -> Iterator[pa.RecordBatch]:
             f"{path.name}: cannot be read as {path.suffix[1:] or 'CSV'} ({cause}). "
             "Is the file cut off, or a row malformed? Fetch or write it again."
         ) from error
+
+
+def _check_last_line(path: Path) -> None:
+    """Refuse a CSV file that ends within a line: cut off in the last column, its last row would look whole."""
+    with path.open("rb") as file:
+        if file.seek(0, 2):
+            file.seek(-1, 2)
+            if file.read(1) != b"\n":
+                raise ValueError(
+                    f"{path.name}: ends within a line, expected a line break after the last row. Is the file cut off? "
+                    "Fetch it again, or add the line break if it is whole."
+                )
 
 
 def _csv_parsing() -> pa_csv.ParseOptions:

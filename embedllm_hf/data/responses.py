@@ -216,7 +216,9 @@ class ResponseMatrix:
         rows = self.question_indices.astype(np.int32)
 
         def dictionary(indices: np.ndarray, values: Sequence[str]) -> pa.DictionaryArray:
-            return pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), pa.array(list(values), pa.string()))
+            code = {value: position for position, value in enumerate(dict.fromkeys(values))}
+            codes = np.array([code[value] for value in values], np.int32)
+            return pa.DictionaryArray.from_arrays(pa.array(codes[indices]), pa.array(list(code), pa.string()))
 
         return pa.table(
             {
