@@ -7,7 +7,7 @@ The layout: one CSV or Parquet table a split (`train`, `val` or `validation`, `t
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +15,13 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from .._checks import shorten
+from .._hub import explain_hub_errors, fetch_snapshot
 from .reading import collect_responses, iterate_file
 from .responses import ResponseMatrix
 from .synthetic import PLANTED, planted_pool
 
 ORDER_FILE = "model_order.csv"
+_STREAMED_ROWS = 16_384
 SPLIT_NAMES = {
     "train": ("train", "training"),
     "validation": ("validation", "val", "valid", "dev"),
@@ -85,6 +87,7 @@ def load_responses(
     revision: str | None = None,
     duplicates: str = "mean",
     llm_names: Sequence[str] | None = None,
+    streaming: bool = False,
 ) -> ResponseMatrix:
     """Load one split of a data set of responses.
 
@@ -97,6 +100,7 @@ def load_responses(
         llm_names (`Sequence[str]`, *optional*): The pool and its order, a trained model's `config.llm_names` for
             instance. Default: `model_order.csv`; without that file the LLMs of all splits, so that an LLM that one
             split lacks shifts nothing.
+        streaming (`bool`): Read a Hub data set's table over the network, for one that is too large for the disk.
 
     Returns:
         `ResponseMatrix`: Of shape `(n_questions, n_llms)`.
@@ -107,7 +111,7 @@ def load_responses(
     """
     if str(source) == PLANTED:
         return planted_pool(split_name(split))
-    located = _locate(str(source), revision, splits=(split,))
+    located = _locate(str(source), revision, splits=() if streaming else (split,))
     tables = split_files(located.files, split)
     if not tables:
         others = [name for name in SPLIT_NAMES if split_files(located.files, name)]
@@ -117,8 +121,23 @@ def load_responses(
         )
     if llm_names is None:
         llm_names = _pool(located, str(source), revision)
-    batches = (batch for table in tables for batch in iterate_file(located.folder / table))
+    if streaming and located.revision is not None:
+        batches = _stream(located, tables)
+    else:
+        batches = (batch for table in tables for batch in iterate_file(located.folder / table))
     return collect_responses(batches, tables[0], llm_names=llm_names, duplicates=duplicates)
+
+
+def _stream(located: ResponseSource, tables: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Record batches of a Hub data set's tables, read over the network and not kept on the disk."""
+    from datasets import load_dataset
+
+    kind = "parquet" if tables[0].endswith(".parquet") else "csv"
+    files = [f"hf://datasets/{located.id}@{located.revision}/{table}" for table in tables]
+    with explain_hub_errors(located.id, located.revision):
+        rows = load_dataset(kind, data_files=files, split="train", streaming=True).with_format("arrow")
+        for table in rows.iter(batch_size=_STREAMED_ROWS):
+            yield from table.to_batches()
 
 
 def dataset_revision(source: str | Path, revision: str | None = None) -> str | None:
@@ -132,18 +151,17 @@ def _locate(source: str, revision: str | None, *, splits: Sequence[str]) -> Resp
     if folder.is_dir():
         files = tuple(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         return ResponseSource(id=folder.resolve().name, revision=None, folder=folder, files=files)
-    if folder.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1:
+    if folder.is_absolute() or source.startswith((".", "~")) or source.count("/") != 1:
         raise FileNotFoundError(
-            f"`{source}`: no such folder. Give a folder with train.parquet or train.csv, or a Hub id."
+            f"`{source}`: no such folder. Give a folder with train.parquet or train.csv, or a Hub id (user/name)."
         )
-    from huggingface_hub import HfApi, snapshot_download
 
-    info = HfApi().dataset_info(source, revision=revision)
-    files = tuple(sibling.rfilename for sibling in info.siblings or ())
-    wanted = [table for split in splits for table in split_files(files, split)]
-    wanted += [ORDER_FILE] if ORDER_FILE in files else []
-    snapshot = snapshot_download(source, repo_type="dataset", revision=info.sha, allow_patterns=wanted)
-    return ResponseSource(id=source, revision=info.sha, folder=Path(snapshot), files=files)
+    def needed(files: Sequence[str]) -> list[str]:
+        tables = [table for split in splits for table in split_files(files, split)]
+        return tables + [name for name in files if name == ORDER_FILE]
+
+    snapshot = fetch_snapshot(source, needed, repo_type="dataset", revision=revision)
+    return ResponseSource(id=source, revision=snapshot.revision, folder=snapshot.folder, files=snapshot.files)
 
 
 def _pool(located: ResponseSource, source: str, revision: str | None) -> list[str]:

@@ -265,6 +265,33 @@ class ResponseMatrix:
             raise ValueError(f"`frame`: a column mixes types and cannot be read: {error}.") from error
         return cls.from_long(table, llm_names=llm_names, duplicates=duplicates)
 
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        split: str,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+    ) -> str:
+        """Upload as one split of a Hub data set: Parquet, `model_order.csv` and a card, in one commit.
+
+        Args:
+            repo_id (`str`): Id of the data set, made if it is not there. Its other splits stay.
+            split (`str`): `"train"`, `"validation"`, `"test"` or another name.
+            private (`bool`, *optional*): Whether a new data set is private.
+            token, revision (*optional*): As in huggingface_hub.
+
+        Returns:
+            `str`: Address of the commit.
+
+        Raises:
+            OSError: If the Hub refuses or cannot be reached; nothing is changed then.
+        """
+        from .upload import push_responses
+
+        return push_responses(self, repo_id, split=split, private=private, token=token, revision=revision)
+
 
 def check_pool(responses: ResponseMatrix, where: str) -> None:
     """Refuse what no pool can be learned from: no responses, or a single LLM.
