@@ -27,13 +27,17 @@ def shorten(values: Iterable[object], limit: int = 5) -> str:
     return ", ".join(f"`{name}`" for name in names[:limit]) + more
 
 
-def unknown_name(kind: str, name: str, known: Sequence[str]) -> KeyError:
-    """Build the error for a name that is not in `known`, with the closest names there are."""
+def closest_names(name: str, known: Sequence[str]) -> str:
+    """Say which names are close to one that is not in `known`."""
     by_folded_name = {candidate.lower(): candidate for candidate in known}
     near = difflib.get_close_matches(name.lower(), list(by_folded_name), n=3, cutoff=0.4)
     closest = " or ".join(f"`{by_folded_name[match]}`" for match in near)
-    hint = f"did you mean {closest}?" if near else f"known are {shorten(known)}."
-    return KeyError(f"unknown {kind} `{name}` (of {len(known)} known): {hint}")
+    return f"did you mean {closest}?" if near else f"known are {shorten(known)}."
+
+
+def unknown_name(kind: str, name: str, known: Sequence[str]) -> KeyError:
+    """Build the error for a name that is not in `known`, with the closest names there are."""
+    return KeyError(f"unknown {kind} `{name}` (of {len(known)} known): {closest_names(name, known)}")
 
 
 def index_of(kind: str, name: str, known: Sequence[str]) -> int:
@@ -46,6 +50,13 @@ def index_of(kind: str, name: str, known: Sequence[str]) -> int:
         return list(known).index(name)
     except ValueError:
         raise unknown_name(kind, name, known) from None
+
+
+def check_distinct(argument: str, names: Sequence[str]) -> None:
+    """Raise a `ValueError` if a name stands in `names` more than once."""
+    if len(set(names)) < len(names):
+        repeated = {name for name in names if list(names).count(name) > 1}
+        raise ValueError(f"{argument}: {shorten(repeated)} stands there more than once. Give each LLM one name.")
 
 
 def require_extra(module: str, extra: str, purpose: str) -> ModuleType:
@@ -88,9 +99,10 @@ def _umask() -> int:
 
 @contextmanager
 def whole_directory(directory: str | Path) -> Iterator[Path]:
-    """Fill a folder all at once: yield an empty neighbour, and move its files in when the block succeeds.
+    """Fill a folder all at once: yield an empty neighbour, and put it in place when the block succeeds.
 
-    A reader of `directory` never sees half of a save: a failure leaves it as it was.
+    A failure in the block leaves `directory` as it was. A new folder appears whole; into one that is there, the files
+    are moved one after the other, each of them whole.
 
     Raises:
         OSError: If the disk is full or the folder cannot be written.
@@ -103,11 +115,15 @@ def whole_directory(directory: str | Path) -> Iterator[Path]:
         raise disk_error(target, error) from error
     try:
         yield partial
-        target.mkdir(exist_ok=True)
-        permissions = 0o666 & ~_umask()  # temporary files are private, the folder's files are not
-        for item in partial.iterdir():
+        mask = _umask()  # what was made as temporary is private, what stays is not
+        partial.chmod(0o777 & ~mask)
+        for item in partial.rglob("*"):
             if item.is_file():
-                item.chmod(permissions)
+                item.chmod(0o666 & ~mask)
+        if not target.exists():
+            partial.rename(target)
+            return
+        for item in partial.iterdir():
             item.replace(target / item.name)
     except (OSError, SafetensorError) as error:
         raise disk_error(target, error) from error

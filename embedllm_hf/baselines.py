@@ -95,7 +95,8 @@ class LLMCategoryMean:
         """
         if categories is None:
             raise ValueError("`categories` is missing: the mean by category needs the category of each question.")
-        return np.stack([self.means.get(category, self.overall.means) for category in categories])
+        known = [self.means.get(category, self.overall.means) for category in categories]
+        return np.array(known).reshape(len(known), len(self.overall.means))
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,10 @@ class NearestQuestions:
     ) -> NearestQuestions:
         """Keep the training questions; choose k and the shrinkage by log loss on the validation split, if given."""
         shape = (responses.n_questions, responses.n_llms)
+        if len(question_embeds) != responses.n_questions:
+            raise ValueError(
+                f"`question_embeds` has {len(question_embeds)} rows, expected {responses.n_questions}, one a question."
+            )
 
         def compressed(values: np.ndarray) -> sparse.csr_array:
             return sparse.csr_array((values, responses.llm_indices, responses.indptr), shape=shape)
@@ -169,7 +174,17 @@ class NearestQuestions:
         return np.concatenate(sums or [empty]), np.concatenate(counts or [empty])
 
     def predict_proba(self, question_embeds: np.ndarray, categories: np.ndarray | None = None) -> np.ndarray:
-        """Shrunk means of the neighbours' responses, `(n_questions, n_llms)`."""
+        """Shrunk means of the neighbours' responses, `(n_questions, n_llms)`.
+
+        Raises:
+            ValueError: If the text vectors have another width than the training ones.
+        """
+        width = self.directions.shape[1]
+        if np.ndim(question_embeds) != 2 or np.shape(question_embeds)[1] != width:
+            raise ValueError(
+                f"`question_embeds` has shape {np.shape(question_embeds)}, expected (n_questions, {width}), the width "
+                "of the training questions."
+            )
         sums, counts = self._neighbour_totals(question_embeds, self.n_neighbours)
         return _shrunk_mean(sums, counts, self.overall.means, self.shrinkage)
 

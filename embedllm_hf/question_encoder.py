@@ -6,12 +6,9 @@ from a safetensors file that somebody made before. This is the only module that 
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +16,8 @@ import numpy as np
 
 from ._checks import require_extra, shorten
 from ._defaults import DEFAULT_ENCODER, DEFAULT_ENCODER_REVISION
+from ._hub import fetch_snapshot
+from .vector_cache import VectorCache, text_key
 
 if TYPE_CHECKING:
     from .configuration_embedllm import EmbedLLMConfig
@@ -37,7 +36,7 @@ class QuestionEncoder:
     Args:
         name (`str`): Hub id of a sentence-transformers model, a folder with one, or `"offline"`.
         revision (`str`, *optional*): Branch, tag or commit. Default: for the default encoder a pinned commit, else the
-            newest.
+            newest commit, which is looked up at the first use and kept in `revision`.
         cache_dir (`Path`, *optional*): Folder of the cache. Default: `embedllm` in the Hugging Face home.
         device (`str`, *optional*): Default: an accelerator if there is one.
         batch_size (`int`): Texts a batch.
@@ -80,22 +79,27 @@ class QuestionEncoder:
             `np.ndarray` of shape `(n_questions, text_dim)`, float32.
 
         Raises:
+            TypeError: If `questions` is one text.
             ValueError: If a text is empty or no string.
             OSError: If the encoder cannot be loaded.
         """
+        if isinstance(questions, str):
+            raise TypeError("`questions` is one text, expected a list of texts. Pass [text].")
         for position, text in enumerate(questions):
             if not isinstance(text, str) or not text.strip():
                 raise ValueError(f"`questions[{position}]` is {text!r}, expected a text that is not empty.")
-        keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in questions]
-        with closing(self._open_cache()) as cache:
-            vectors = self._read(cache, set(keys))
-            missing = {key: text for key, text in zip(keys, questions, strict=True) if key not in vectors}
-            if missing:
-                encoded = self._load().encode(
-                    list(missing.values()), batch_size=self.batch_size, show_progress_bar=show_progress
-                )
-                vectors.update(zip(missing, np.asarray(encoded, np.float32), strict=True))
-                self._write(cache, {key: vectors[key] for key in missing})
+        self._pin()
+        keys = [text_key(text) for text in questions]
+        cache = self._cache()
+        vectors = cache.read(dict.fromkeys(keys))
+        missing = {key: text for key, text in zip(keys, questions, strict=True) if key not in vectors}
+        if missing:
+            encoded = self._load().encode(
+                list(missing.values()), batch_size=self.batch_size, show_progress_bar=show_progress
+            )
+            fresh = dict(zip(missing, np.asarray(encoded, np.float32), strict=True))
+            cache.write(fresh)
+            vectors.update(fresh)
         return np.stack([vectors[key] for key in keys]) if keys else np.empty((0, self.dim), np.float32)
 
     def _load(self):
@@ -117,7 +121,19 @@ class QuestionEncoder:
                 ) from error
         return self._model
 
-    # --- the cache ---
+    def _pin(self) -> None:
+        """Find the commit of a Hub encoder that was named without one, so that its vectors are never mixed up."""
+        if self.revision is None and self.name != OFFLINE_ENCODER and not Path(self.name).is_dir():
+            with suppress(OSError, ValueError):  # what cannot be found is said when the encoder is loaded
+                self.revision = fetch_snapshot(self.name, lambda files: []).revision
+
+    def _cache(self) -> VectorCache:
+        """This encoder's cache."""
+        if self._cache_dir is None:
+            from huggingface_hub.constants import HF_HOME
+
+            self._cache_dir = Path(HF_HOME) / "embedllm" / "question_embeddings"
+        return VectorCache(self._cache_dir, name=self.name, identity=self._identity())
 
     def _identity(self) -> str:
         """What the cache is keyed by beside the text: the encoder and its revision, or the state of its folder."""
@@ -126,49 +142,6 @@ class QuestionEncoder:
             return f"{self.name}@{self.revision}"
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         return f"{folder.resolve()}@{[(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]}"
-
-    def _open_cache(self) -> sqlite3.Connection:
-        """Open this encoder's cache; a damaged file is replaced, since everything in it can be computed again."""
-        if self._cache_dir is None:
-            from huggingface_hub.constants import HF_HOME
-
-            self._cache_dir = Path(HF_HOME) / "embedllm" / "question_embeddings"
-        identity = self._identity()
-        slug = re.sub(r"[^A-Za-z0-9]+", "-", self.name)[-60:]
-        path = Path(self._cache_dir) / f"{slug}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}.sqlite"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for attempt in (1, 2):
-            cache = sqlite3.connect(path, timeout=60)
-            try:
-                cache.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
-                return cache
-            except sqlite3.DatabaseError as error:
-                cache.close()
-                if attempt == 2 or isinstance(error, sqlite3.OperationalError):
-                    raise OSError(f"the cache of text vectors {path} cannot be used: {error}. Remove it.") from error
-                logger.warning("The cache of text vectors %s is damaged (%s); starting it anew.", path, error)
-                path.unlink()
-        raise AssertionError("unreachable")
-
-    @staticmethod
-    def _write(cache: sqlite3.Connection, vectors: dict[bytes, np.ndarray]) -> None:
-        """Add vectors; a cache that cannot grow costs time, not the result."""
-        try:
-            with cache:
-                rows = [(key, vector.tobytes()) for key, vector in vectors.items()]
-                cache.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
-        except sqlite3.OperationalError as error:
-            logger.warning("The cache of text vectors cannot be written (%s); going on without it.", error)
-
-    @staticmethod
-    def _read(cache: sqlite3.Connection, keys: set[bytes]) -> dict[bytes, np.ndarray]:
-        """Cached vectors of some keys."""
-        wanted, found = list(keys), {}
-        for start in range(0, len(wanted), 500):  # SQLite bounds the number of variables of a statement
-            chunk = wanted[start : start + 500]
-            query = f"SELECT key, vector FROM vectors WHERE key IN ({','.join('?' * len(chunk))})"
-            found.update((key, np.frombuffer(vector, np.float32)) for key, vector in cache.execute(query, chunk))
-        return found
 
 
 def load_question_embeddings(
@@ -206,10 +179,15 @@ def load_question_embeddings(
             made_by = (file.metadata() or {}).get("encoder")
     except SafetensorError as error:
         raise ValueError(f"{path.name}: not a whole safetensors file ({error}). Fetch or write it again.") from error
-    if made_by and encoder_name and _published_name(made_by) != _published_name(encoder_name):
+    if made_by and encoder_name and published_encoder(made_by) != published_encoder(encoder_name):
         raise ValueError(
             f"{path.name}: its vectors are of the encoder `{made_by}`, expected `{encoder_name}`. "
             f"Pass --encoder {made_by}, or the file of the other encoder."
+        )
+    if vectors.ndim != 2 or ids.shape != (len(vectors),):
+        raise ValueError(
+            f"{path.name}: `{_VECTORS}` has shape {vectors.shape} and `{_IDS}` {ids.shape}, expected (n, text_dim) "
+            "and (n,). Write the file again."
         )
     order = np.argsort(ids)
     position = np.searchsorted(ids, question_ids, sorter=order).clip(max=len(ids) - 1)
@@ -248,7 +226,7 @@ def encoder_of(config: EmbedLLMConfig, encoder: QuestionEncoder | None = None) -
 def check_encoder(name: str, revision: str | None, config: EmbedLLMConfig) -> None:
     """Refuse text vectors of another encoder than a model's; a revision that is not known is not compared."""
     known = revision is not None and config.encoder_revision is not None
-    if _published_name(name) != _published_name(config.encoder_name) or (
+    if published_encoder(name) != published_encoder(config.encoder_name) or (
         known and revision != config.encoder_revision
     ):
         raise ValueError(
@@ -257,6 +235,6 @@ def check_encoder(name: str, revision: str | None, config: EmbedLLMConfig) -> No
         )
 
 
-def _published_name(name: str) -> str:
+def published_encoder(name: str) -> str:
     """The Hub id of an encoder; `offline` is one of them in another wrapping."""
     return "sentence-transformers/all-MiniLM-L6-v2" if name == OFFLINE_ENCODER else name

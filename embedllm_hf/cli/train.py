@@ -52,7 +52,7 @@ def main(options: argparse.Namespace) -> int:
             return embed_questions(responses, encoder, options.question_embeddings, show_progress=show)
 
     train_embeds, validation_embeds = embed(train), embed(validation)
-    config.text_dim = train_embeds.shape[1]
+    config.text_dim, config.encoder_revision = train_embeds.shape[1], encoder.revision
     set_seed(args.seed)  # before the model is built: its initial weights are random
     model = EmbedLLM(config)
     history = EmbedLLMTrainer(model, args, train, train_embeds, validation, validation_embeds).train()

@@ -14,9 +14,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from .._checks import shorten
+from .._checks import check_distinct, shorten
 from .._hub import explain_hub_errors, fetch_snapshot
-from .reading import collect_responses, iterate_file
+from .reading import collect_tables, iterate_file
 from .responses import ResponseMatrix
 from .synthetic import PLANTED, planted_pool
 
@@ -110,7 +110,8 @@ def load_responses(
         ValueError: If a file is damaged or a row is not usable; the message names file and row.
     """
     if str(source) == PLANTED:
-        return planted_pool(split_name(split))
+        planted = planted_pool(split_name(split))
+        return planted if llm_names is None else planted.select(llms=llm_names)
     located = _locate(str(source), revision, splits=() if streaming else (split,))
     tables = split_files(located.files, split)
     if not tables:
@@ -120,24 +121,24 @@ def load_responses(
             f"{located.id}: no table for the split `{split}` (expected `{split}.parquet` or `{split}.csv`); {there}."
         )
     if llm_names is None:
-        llm_names = _pool(located, str(source), revision)
+        llm_names = _pool(located, str(source), revision, split)
     if streaming and located.revision is not None:
-        batches = _stream(located, tables)
+        batches = [(table, _stream(located, table)) for table in tables]
     else:
-        batches = (batch for table in tables for batch in iterate_file(located.folder / table))
-    return collect_responses(batches, tables[0], llm_names=llm_names, duplicates=duplicates)
+        batches = [(table, iterate_file(located.folder / table)) for table in tables]
+    return collect_tables(batches, llm_names=llm_names, duplicates=duplicates)
 
 
-def _stream(located: ResponseSource, tables: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Record batches of a Hub data set's tables, read over the network and not kept on the disk."""
+def _stream(located: ResponseSource, table: str) -> Iterator[pa.RecordBatch]:
+    """Record batches of a Hub data set's table, read over the network and not kept on the disk."""
     from datasets import load_dataset
 
-    kind = "parquet" if tables[0].endswith(".parquet") else "csv"
-    files = [f"hf://datasets/{located.id}@{located.revision}/{table}" for table in tables]
+    kind = "parquet" if table.endswith(".parquet") else "csv"
+    file = f"hf://datasets/{located.id}@{located.revision}/{table}"
     with explain_hub_errors(located.id, located.revision):
-        rows = load_dataset(kind, data_files=files, split="train", streaming=True).with_format("arrow")
-        for table in rows.iter(batch_size=_STREAMED_ROWS):
-            yield from table.to_batches()
+        stream = load_dataset(kind, data_files=file, split="train", streaming=True).with_format("arrow")
+        for rows in stream.iter(batch_size=_STREAMED_ROWS):
+            yield from rows.to_batches()
 
 
 def dataset_revision(source: str | Path, revision: str | None = None) -> str | None:
@@ -164,16 +165,16 @@ def _locate(source: str, revision: str | None, *, splits: Sequence[str]) -> Resp
     return ResponseSource(id=source, revision=snapshot.revision, folder=snapshot.folder, files=snapshot.files)
 
 
-def _pool(located: ResponseSource, source: str, revision: str | None) -> list[str]:
+def _pool(located: ResponseSource, source: str, revision: str | None, split: str) -> list[str]:
     """The order of the LLMs: from `model_order.csv`, else the LLMs of all splits, by `model_id` or by name."""
     if ORDER_FILE in located.files:
-        return _read_order(located.folder / ORDER_FILE)
-    everything = _locate(source, revision, splits=tuple(SPLIT_NAMES))
+        return read_order(located.folder / ORDER_FILE)
+    splits = dict.fromkeys((*SPLIT_NAMES, split_name(split)))
+    everything = _locate(source, revision, splits=tuple(splits))
     ids: dict[str, int] = {}
-    for split in SPLIT_NAMES:
-        for table in split_files(everything.files, split):
-            for batch in iterate_file(everything.folder / table):
-                _collect_names(batch, ids)
+    for table in (table for name in splits for table in split_files(everything.files, name)):
+        for batch in iterate_file(everything.folder / table):
+            _collect_names(batch, ids)
     return sorted(ids, key=lambda name: (ids[name], name))
 
 
@@ -183,18 +184,18 @@ def _collect_names(batch: pa.RecordBatch, ids: dict[str, int]) -> None:
     columns = [name for name in ("model_name", "model_id") if name in table.column_names]
     distinct = table.select(columns).unify_dictionaries().group_by(columns).aggregate([]).to_pydict()
     for name, number in zip(distinct["model_name"], distinct.get("model_id", [0] * batch.num_rows), strict=False):
-        ids.setdefault(name, number or 0)
+        if name:  # a row without a name is refused when the split is read
+            ids.setdefault(name, int(number or 0))
 
 
-def _read_order(path: Path) -> list[str]:
+def read_order(path: Path) -> list[str]:
     """LLM names of `model_order.csv` (`model_id, model_name`), by id."""
     try:
-        table = pa_csv.read_csv(path)
-        pairs = sorted(zip(table["model_id"].to_pylist(), map(str, table["model_name"].to_pylist()), strict=True))
+        types = {"model_id": pa.int64(), "model_name": pa.string()}
+        table = pa_csv.read_csv(path, convert_options=pa_csv.ConvertOptions(column_types=types))
+        pairs = sorted(zip(table["model_id"].to_pylist(), table["model_name"].to_pylist(), strict=True))
     except (pa.ArrowInvalid, KeyError, TypeError) as error:
         raise ValueError(f"{path.name}: expected the columns `model_id` and `model_name` ({error}).") from error
     names = [name for _, name in pairs]
-    if len(set(names)) < len(names):
-        repeated = {name for name in names if names.count(name) > 1}
-        raise ValueError(f"{path.name}: {shorten(repeated)} stands there more than once. Give each LLM one name.")
+    check_distinct(path.name, names)
     return names

@@ -16,13 +16,16 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from .._checks import check_choice, shorten
+from .._checks import check_choice, check_distinct, closest_names, shorten
 from .responses import DUPLICATE_RULES, ResponseMatrix
 
 REQUIRED_COLUMNS = ("prompt", "model_name", "label")
 OPTIONAL_COLUMNS = ("prompt_id", "model_id", "category", "count", "contradictory")
-_TEXT = pa.dictionary(pa.int32(), pa.string())
-_CSV_TYPES = {"prompt": _TEXT, "model_name": _TEXT, "category": _TEXT, "prompt_id": pa.int64(), "model_id": pa.int64()}
+# Everything is read as text and checked here, so that a bad cell is named with its row. Columns that repeat a few
+# values are dictionary-encoded, which keeps a prompt once a block and not once a row.
+_REPEATING = ("prompt", "model_name", "category", "label", "count", "contradictory")
+_TEXT_OF = {"prompt": "the question's text", "model_name": "the LLM's name"}
+_REPEATED_TEXT = pa.dictionary(pa.int32(), pa.string())
 # A record may not be longer than a block; the longest prompts of evaluation data are below 1 MB.
 _CSV_BLOCK_BYTES = 16 << 20
 
@@ -43,62 +46,79 @@ def iterate_file(path: Path) -> Iterator[pa.RecordBatch]:
     Raises:
         ValueError: If a column is missing or the file is damaged or cut off.
     """
-    wanted = REQUIRED_COLUMNS + OPTIONAL_COLUMNS
+    read = _iterate_parquet if path.suffix == ".parquet" else _iterate_csv
     try:
-        if path.suffix == ".parquet":
-            file = pq.ParquetFile(path, read_dictionary=["prompt", "model_name", "category"])
-            names = file.schema_arrow.names
-            check_columns(names, path.name)
-            yield from file.iter_batches(columns=[name for name in wanted if name in names])
-        else:
-            _check_last_line(path)
-            with pa_csv.open_csv(path, parse_options=_csv_parsing()) as header:
-                names = header.schema.names
-            check_columns(names, path.name)
-            options = pa_csv.ConvertOptions(
-                column_types=_CSV_TYPES, include_columns=[name for name in wanted if name in names]
-            )
-            reading = pa_csv.ReadOptions(block_size=_CSV_BLOCK_BYTES)
-            with pa_csv.open_csv(path, reading, _csv_parsing(), options) as stream:
-                yield from stream
+        yield from read(path)
+    except FileNotFoundError:
+        raise
     except (pa.ArrowException, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
         cause = " ".join(str(error).split())[:200]
         raise ValueError(
-            f"{path.name}: cannot be read as {path.suffix[1:] or 'CSV'} ({cause}). "
+            f"{path.name}: cannot be read as {path.suffix[1:] or 'csv'} ({cause}). "
             "Is the file cut off, or a row malformed? Fetch or write it again."
         ) from error
 
 
-def _check_last_line(path: Path) -> None:
-    """Refuse a CSV file that ends within a line: cut off in the last column, its last row would look whole."""
+def _known(names: Sequence[str]) -> list[str]:
+    """The columns that are used, of those that a table has."""
+    return [name for name in REQUIRED_COLUMNS + OPTIONAL_COLUMNS if name in names]
+
+
+def _iterate_parquet(path: Path) -> Iterator[pa.RecordBatch]:
+    names = pq.read_schema(path).names
+    check_columns(names, path.name)
+    repeating = [name for name in ("prompt", "model_name", "category") if name in names]
+    with pq.ParquetFile(path, read_dictionary=repeating) as file:
+        yield from file.iter_batches(columns=_known(names))
+
+
+def _iterate_csv(path: Path) -> Iterator[pa.RecordBatch]:
+    _check_end(path)
+    with pa_csv.open_csv(path, parse_options=_csv_parsing()) as header:
+        names = header.schema.names
+    check_columns(names, path.name)
+    types = {name: _REPEATED_TEXT if name in _REPEATING else pa.string() for name in _known(names)}
+    options = pa_csv.ConvertOptions(column_types=types, include_columns=_known(names), strings_can_be_null=False)
+    reading = pa_csv.ReadOptions(block_size=_CSV_BLOCK_BYTES)
+    with pa_csv.open_csv(path, reading, _csv_parsing(), options) as stream:
+        yield from stream
+
+
+def _check_end(path: Path) -> None:
+    """Refuse a CSV file that ends within a line or a quoted text: cut off there, its last row can look whole."""
+    n_quotes, end = 0, b"\n"
     with path.open("rb") as file:
-        if file.seek(0, 2):
-            file.seek(-1, 2)
-            if file.read(1) != b"\n":
-                raise ValueError(
-                    f"{path.name}: ends within a line, expected a line break after the last row. Is the file cut off? "
-                    "Fetch it again, or add the line break if it is whole."
-                )
+        while chunk := file.read(1 << 24):
+            n_quotes += chunk.count(b'"')
+            end = chunk[-1:]
+    if end != b"\n" or n_quotes % 2:
+        where = "a quoted text" if n_quotes % 2 else "a line"
+        raise ValueError(
+            f"{path.name}: ends within {where}, expected a line break after the last row. Is the file cut off? "
+            "Fetch it again; if it is whole, end the last row, and double each quotation mark inside a text."
+        )
 
 
 def _csv_parsing() -> pa_csv.ParseOptions:
     return pa_csv.ParseOptions(newlines_in_values=True)
 
 
-def collect_responses(
-    batches: Iterable[pa.RecordBatch],
-    where: str,
+def collect_responses(batches: Iterable[pa.RecordBatch], where: str, **options: object) -> ResponseMatrix:
+    """Make a `ResponseMatrix` of one stream of long record batches; see `collect_tables`."""
+    return collect_tables([(where, batches)], **options)
+
+
+def collect_tables(
+    tables: Iterable[tuple[str, Iterable[pa.RecordBatch]]],
     *,
     llm_names: Sequence[str] | None = None,
     duplicates: str = "mean",
 ) -> ResponseMatrix:
-    """Make a `ResponseMatrix` of a stream of long record batches.
+    """Make a `ResponseMatrix` of long tables, one after the other.
 
     Args:
-        batches (`Iterable[pa.RecordBatch]`): Rows with the columns that `ResponseMatrix.from_long` names.
-        where (`str`): File or argument, for error messages.
+        tables (`Iterable[tuple[str, Iterable[pa.RecordBatch]]]`): The name of each table, for messages, and its rows
+            with the columns that `ResponseMatrix.from_long` names.
         llm_names (`Sequence[str]`, *optional*): The pool and its order.
         duplicates (`str`): See `ResponseMatrix.from_long`.
 
@@ -106,18 +126,23 @@ def collect_responses(
         ValueError: On an unusable row, naming it.
     """
     check_choice("duplicates", duplicates, DUPLICATE_RULES)
-    collector = _Collector(where, llm_names)
-    for batch in batches:
-        if batch.num_rows:
-            collector.add(batch)
+    if llm_names is not None:
+        check_distinct("`llm_names`", llm_names)
+    collector = _Collector(llm_names)
+    for where, batches in tables:
+        collector.start_table(where)
+        for batch in batches:
+            if batch.num_rows:
+                collector.add(batch)
     return collector.finish(duplicates)
 
 
 class _Collector:
-    """The growing state of one pass over a long table: distinct questions and LLMs, and triples of indices."""
+    """The growing state of one pass over long tables: distinct questions and LLMs, and triples of indices."""
 
-    def __init__(self, where: str, llm_names: Sequence[str] | None) -> None:
-        self.where = where
+    def __init__(self, llm_names: Sequence[str] | None) -> None:
+        self.where = ""
+        self.n_rows = 0  # of the current table, before the current batch
         self.pool_is_fixed = llm_names is not None
         self.llm_index = {name: index for index, name in enumerate(llm_names or ())}
         self.llm_ids: dict[str, int] = {}
@@ -126,22 +151,23 @@ class _Collector:
         self.texts: list[str] = []
         self.categories: list[str] = []
         self.columns: dict[str, list[np.ndarray]] = {name: [] for name in ("row", "llm", "label", "count", "mixed")}
-        self.n_rows = 0
+
+    def start_table(self, where: str) -> None:
+        """Count rows anew, for the messages."""
+        self.where, self.n_rows = where, 0
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Check one batch and append its triples."""
         check_columns(batch.schema.names, self.where)
         column = {name: batch.column(name) for name in batch.schema.names}
         labels = self._numbers(column["label"], "label")
-        bad = ~((labels >= 0) & (labels <= 1))
-        if bad.any():
-            row = int(np.argmax(bad))
-            self._fail(row, f"`label` is {labels[row]:g}, expected a number in [0, 1] (1 right, 0 wrong)")
-        texts, text_codes = self._texts(column["prompt"])
+        self._require((labels >= 0) & (labels <= 1), labels, "label", "a number in [0, 1] (1 right, 0 wrong)")
+        texts, text_codes = self._encoded(column["prompt"], "prompt")
         self.columns["row"].append(self._questions(column, texts, text_codes))
         self.columns["llm"].append(self._llms(column))
         self.columns["label"].append(labels.astype(np.float32))
-        counts = self._numbers(column["count"], "count") if "count" in column else np.ones(len(labels))
+        counts = self._integers(column["count"], "count") if "count" in column else np.ones(len(labels), np.int64)
+        self._require(counts >= 1, counts, "count", "a whole number, 1 or more")
         self.columns["count"].append(counts.astype(np.int32))
         mixed = self._numbers(column["contradictory"], "contradictory") if "contradictory" in column else counts * 0
         self.columns["mixed"].append(mixed.astype(bool))
@@ -150,20 +176,41 @@ class _Collector:
     def _fail(self, row: int, problem: str) -> None:
         raise ValueError(f"{self.where}, row {self.n_rows + row + 1}: {problem}. Correct or drop the row.")
 
+    def _require(self, fine: np.ndarray, values: np.ndarray, name: str, expected: str) -> None:
+        """Refuse the first row that is not fine."""
+        if not fine.all():
+            row = int(np.argmin(fine))
+            self._fail(row, f"`{name}` is {values[row]:g}, expected {expected}")
+
     def _numbers(self, column: pa.Array, name: str) -> np.ndarray:
-        """A numeric column as float64; text that is no number, or an empty cell, is refused with its row."""
+        """A column of numbers, or of their text, as float64; anything else is refused with its row."""
+        return self._cast(column, name, pa.float64(), "a number").astype(np.float64)
+
+    def _integers(self, column: pa.Array, name: str) -> np.ndarray:
+        """A column of whole numbers, or of their text, as int64, exactly."""
+        return self._cast(column, name, pa.int64(), "a whole number").astype(np.int64)
+
+    def _cast(self, column: pa.Array, name: str, kind: pa.DataType, expected: str) -> np.ndarray:
+        """Convert a column, the distinct values only where it is dictionary-encoded."""
+        if pa.types.is_dictionary(column.type):
+            if column.null_count == 0 and not pc.any(pc.is_null(column.dictionary)).as_py():
+                try:
+                    return _converted(column.dictionary, kind)[column.indices.to_numpy()]
+                except pa.ArrowInvalid:
+                    pass  # a value that no row may use, or a bad one: look row by row
+            column = column.cast(column.type.value_type)
         try:
-            numbers = pc.cast(column, pa.float64())
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            values = _converted(column, kind)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
             for row, value in enumerate(column.to_pylist()):
                 try:
-                    float(value)
-                except (TypeError, ValueError):
-                    self._fail(row, f"`{name}` is {value!r}, expected a number")
+                    _converted(pa.array([value]), kind)
+                except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+                    self._fail(row, f"`{name}` is {value!r}, expected {expected}" if value else _empty(name, expected))
             raise
-        values = numbers.to_numpy(zero_copy_only=False)
-        if numbers.null_count or np.isnan(values).any():
-            self._fail(int(np.argmax(np.isnan(values))), f"`{name}` is empty, expected a number")
+        missing = column.is_null().to_numpy(zero_copy_only=False) | (values != values)
+        if missing.any():
+            self._fail(int(np.argmax(missing)), _empty(name, expected))
         return values
 
     def _encoded(self, column: pa.Array, name: str) -> tuple[list[str], np.ndarray]:
@@ -175,26 +222,22 @@ class _Collector:
                 )
             column = pc.dictionary_encode(column)
         if column.null_count:
-            row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
-            self._fail(row, f"`{name}` is empty, expected text")
-        return column.dictionary.to_pylist(), column.indices.to_numpy(zero_copy_only=False)
-
-    def _texts(self, column: pa.Array) -> tuple[list[str], np.ndarray]:
-        texts, codes = self._encoded(column, "prompt")
-        blank = np.array([not (text and text.strip()) for text in texts], bool)
+            self._fail(int(np.argmax(column.is_null().to_numpy(zero_copy_only=False))), _empty(name, _TEXT_OF[name]))
+        values, codes = column.dictionary.to_pylist(), column.indices.to_numpy(zero_copy_only=False)
+        blank = np.array([not (value and value.strip()) for value in values], bool)
         if blank.any() and blank[codes].any():
-            self._fail(int(np.argmax(blank[codes])), "`prompt` is empty, expected the question's text")
-        return texts, codes
+            self._fail(int(np.argmax(blank[codes])), _empty(name, _TEXT_OF[name]))
+        first = {value: code for code, value in reversed(list(enumerate(values)))}
+        if len(first) < len(values):  # Arrow allows a dictionary that repeats a value
+            codes = np.array([first[value] for value in values])[codes]
+        return values, codes
 
     def _questions(self, column: dict[str, pa.Array], texts: list[str], codes: np.ndarray) -> np.ndarray:
         """Row of the matrix for each row of the table; new questions are appended."""
         if "prompt_id" in column:
-            ids = self._numbers(column["prompt_id"], "prompt_id")
-            if not np.array_equal(ids, ids.astype(np.int64)):
-                self._fail(int(np.argmax(ids != ids.astype(np.int64))), "`prompt_id` is not a whole number")
-            ids = ids.astype(np.int64)
-        else:  # number the texts by first appearance over the whole table
-            ids = np.array([self.id_of_text.setdefault(text, len(self.id_of_text)) for text in texts])[codes]
+            ids = self._integers(column["prompt_id"], "prompt_id")
+        else:  # number the texts by first appearance over all tables
+            ids = np.array([self.id_of_text.setdefault(texts[code], len(self.id_of_text)) for code in codes])
         distinct, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
         differs = codes != codes[first][inverse]
         if differs.any():
@@ -220,14 +263,14 @@ class _Collector:
     def _llms(self, column: dict[str, pa.Array]) -> np.ndarray:
         """Column of the matrix for each row of the table; new LLMs are appended unless the pool is fixed."""
         names, codes = self._encoded(column["model_name"], "model_name")
-        model_ids = self._numbers(column["model_id"], "model_id") if "model_id" in column else None
+        model_ids = self._integers(column["model_id"], "model_id") if "model_id" in column else None
         columns = np.empty(len(names), np.int32)
         for code, first in zip(*np.unique(codes, return_index=True), strict=True):
             name = names[code]
             if name not in self.llm_index:
-                if self.pool_is_fixed or not name:
-                    pool = shorten(self.llm_index, 3)
-                    self._fail(int(first), f"`model_name` is {name!r}, which is not in the pool's list ({pool})")
+                if self.pool_is_fixed:
+                    hint = closest_names(name, list(self.llm_index))
+                    self._fail(int(first), f"`model_name` is {name!r}, which is not in the pool's list; {hint}")
                 self.llm_index[name] = len(self.llm_index)
             if model_ids is not None:
                 self.llm_ids.setdefault(name, int(model_ids[first]))
@@ -244,7 +287,7 @@ class _Collector:
 
     def finish(self, duplicates: str) -> ResponseMatrix:
         """Sort the triples, merge the repeats, freeze."""
-        if not self.n_rows:
+        if not self.texts:
             raise ValueError(f"{self.where}: no rows, expected one row a response. Is the split empty?")
         llm_names, new_column = self._llm_order()
         ids = np.fromiter(self.question_index, np.int64, len(self.question_index))
@@ -275,3 +318,17 @@ class _Collector:
             contradictory=np.logical_or.reduceat(mixed, starts) | (highest != np.minimum.reduceat(label, starts)),
             duplicates=duplicates,
         )
+
+
+def _converted(values: pa.Array, kind: pa.DataType) -> np.ndarray:
+    """Numbers, or the text of numbers, as an array of `kind`; a missing one is NaN, or 0 among whole numbers."""
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        values = pc.utf8_trim_whitespace(values)
+    elif pa.types.is_boolean(values.type):
+        values = values.cast(pa.int8())
+    numbers = pc.cast(values, kind)
+    return (pc.fill_null(numbers, 0) if pa.types.is_integer(kind) else numbers).to_numpy(zero_copy_only=False)
+
+
+def _empty(name: str, expected: str) -> str:
+    return f"`{name}` is empty, expected {expected}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from .._checks import index_of, shorten
+from .._checks import check_distinct, index_of, shorten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -176,12 +176,14 @@ class ResponseMatrix:
         """
         rows = np.arange(self.n_questions)
         if question_indices is not None:
-            rows = rows[np.asarray(question_indices)]
+            chosen = np.asarray(question_indices)
+            rows = rows[chosen if chosen.size else chosen.astype(int)]
         if categories is not None:
             known = sorted(set(self.categories))
             wanted = {known[index_of("category", name, known)] for name in categories}
             rows = rows[[category in wanted for category in self.categories[rows]]]
         names = self.llm_names if llms is None else tuple(llms)
+        check_distinct("`llms`", names)
         new_column = np.full(self.n_llms, -1, np.int32)
         new_column[[index_of("LLM", name, self.llm_names) for name in names]] = np.arange(len(names))
 
@@ -227,7 +229,7 @@ class ResponseMatrix:
                 "category": dictionary(rows, self.categories),
                 "label": self.values,
                 "count": self.counts,
-                "contradictory": self.contradictory,
+                "contradictory": self.contradictory.astype(np.int8),
                 "model_name": dictionary(self.llm_indices, self.llm_names),
                 "prompt": dictionary(rows, self.questions),
             }

@@ -45,13 +45,20 @@ def paired_difference(
     Raises:
         ValueError: If shapes differ or nothing counts.
     """
-    gaps = np.asarray(first, np.float64) - np.asarray(second, np.float64)
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if first.shape != second.shape:
+        raise ValueError(f"`first` has shape {first.shape} and `second` {second.shape}, expected the same questions.")
+    gaps = first - second
     gaps = gaps.reshape(len(gaps), -1)
     sums, counts = np.nansum(gaps, axis=1), (~np.isnan(gaps)).sum(axis=1)
     sums, counts = sums[counts > 0], counts[counts > 0]
     if not len(counts):
         raise ValueError("`first` and `second` share no value that counts (all NaN), so there is nothing to compare.")
     generator = np.random.default_rng(seed)
-    draws = generator.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=n_resamples)
-    low, high = np.quantile((draws @ sums) / (draws @ counts), [0.025, 0.975])
+    equal = np.full(len(counts), 1 / len(counts))
+    means = np.empty(n_resamples)
+    for resample in range(n_resamples):
+        draw = generator.multinomial(len(counts), equal)
+        means[resample] = (draw @ sums) / (draw @ counts)
+    low, high = np.quantile(means, [0.025, 0.975])
     return PairedDifference(float(sums.sum() / counts.sum()), float(low), float(high))
