@@ -20,6 +20,9 @@ _MODULE_OF = {
     "fit_baselines": "baselines",
     "load_responses": "data.hub",
 }
+# Whoever takes one of these may go on to `transformers.pipeline("llm-routing", ...)`: the pipelines are registered
+# along with them, like AutoConfig and AutoModel. Here, since the model's module may not import what is built on it.
+_WITH_PIPELINES = ("EmbedLLM", "EmbedLLMConfig", "Forecaster", "Router")
 __all__ = [*_MODULE_OF, "__version__"]
 
 
@@ -27,6 +30,8 @@ def __getattr__(name: str) -> object:
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)
+    if name in _WITH_PIPELINES:
+        importlib.import_module(".pipelines", __name__)
     globals()[name] = value
     return value
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig
 
-from ._checks import shorten
-from .question_encoder import DEFAULT_ENCODER, DEFAULT_ENCODER_REVISION
+from ._checks import check_distinct
+from ._defaults import DEFAULT_ENCODER, DEFAULT_ENCODER_REVISION
 
 
 class EmbedLLMConfig(PreTrainedConfig):
@@ -51,9 +51,7 @@ class EmbedLLMConfig(PreTrainedConfig):
         if noise_std < 0:
             raise ValueError(f"`noise_std` is {noise_std}, expected 0 or more.")
         llm_names = list(llm_names)
-        if len(set(llm_names)) < len(llm_names):
-            repeated = {name for name in llm_names if llm_names.count(name) > 1}
-            raise ValueError(f"`llm_names` holds {shorten(repeated)} more than once. Give each LLM one name.")
+        check_distinct("`llm_names`", llm_names)
         self.llm_names = llm_names
         self.text_dim = text_dim
         self.embed_dim = embed_dim

@@ -10,6 +10,7 @@ import importlib.metadata
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -32,7 +33,15 @@ MODEL = "embedllm"
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What was evaluated on; `duplicates` is the rule for repeated rows."""
+    """What was evaluated on.
+
+    Attributes:
+        id, revision, split (`str | None`): Hub id or the folder's name, commit of the Hub data set, and split.
+        n_questions, n_llms, n_observed (`int`): Its size, and its (question, LLM) pairs with a response.
+        duplicates (`str`): The rule for repeated rows of a pair.
+        n_repeats (`int`): Rows beyond the first of their pair.
+        n_contradictions (`int`): Pairs whose rows disagree.
+    """
 
     id: str | None
     revision: str | None
@@ -41,6 +50,8 @@ class DatasetInfo:
     n_llms: int
     n_observed: int
     duplicates: str
+    n_repeats: int
+    n_contradictions: int
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,7 @@ class EvaluationReport:
         benchmarks (`dict[str, dict[str, dict[str, float]]]`): The same metrics by benchmark and predictor.
         gains (`dict[str, dict[str, object]]`): EmbedLLM minus the best baseline, with a 95% interval, for accuracy and
             routing accuracy.
+        reliability (`list[ReliabilityBin]`): EmbedLLM's probabilities against what happened.
         train_seconds (`float | None`): Time of the training loop.
         seed (`int | None`): Of the training.
         versions (`dict[str, str]`): Of the packages.
@@ -64,6 +76,7 @@ class EvaluationReport:
     oracle: dict[str, float]
     benchmarks: dict[str, dict[str, dict[str, float]]]
     gains: dict[str, dict[str, object]]
+    reliability: list[metrics.ReliabilityBin]
     train_seconds: float | None = None
     seed: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
@@ -98,17 +111,26 @@ def evaluate_model(
         responses (`ResponseMatrix`): The split, its columns as in `model.config.llm_names`.
         question_embeds (`np.ndarray` of shape `(n_questions, text_dim)`): Its text vectors.
         baselines (`Mapping[str, Predictor]`): From `fit_baselines` on the training split.
-        dataset_id, revision, split (`str`, *optional*): Named in the report.
+        dataset_id, revision, split (`str`, *optional*): Named in the report; of a folder only the name.
         train_seconds, seed (*optional*): Of the training, for the report.
 
     Raises:
         ValueError: If the LLMs or widths are not the model's, or nothing is observed.
     """
     check_pool(responses, split or "responses")
+    if len(question_embeds) != responses.n_questions:
+        raise ValueError(
+            f"`question_embeds` has {len(question_embeds)} rows, expected {responses.n_questions}, one a question."
+        )
     if list(responses.llm_names) != list(model.config.llm_names):
         raise ValueError(
             "`responses` has other LLMs than the model, or in another order. Load them with "
             "`llm_names=model.config.llm_names`."
+        )
+    if len(question_embeds) != responses.n_questions:
+        raise ValueError(
+            f"`question_embeds` has {len(question_embeds)} rows, expected {responses.n_questions}: "
+            "one text vector a question, in the order of `responses`."
         )
     predictions = {MODEL: model.predict_proba(question_embeds)}
     for name, baseline in baselines.items():
@@ -120,24 +142,35 @@ def evaluate_model(
         if not np.isnan(truth[rows]).all():
             by_benchmark[benchmark] = {name: _measure(probs[rows], truth[rows]) for name, probs in predictions.items()}
     scores = {name: _measure(probs, truth) for name, probs in predictions.items()}
+    summary = responses.summary()
     return EvaluationReport(
         dataset=DatasetInfo(
-            id=dataset_id,
+            id=_public_id(dataset_id),
             revision=revision,
             split=split,
-            n_questions=responses.n_questions,
-            n_llms=responses.n_llms,
-            n_observed=responses.n_observed,
-            duplicates=responses.duplicates,
+            n_questions=summary.n_questions,
+            n_llms=summary.n_llms,
+            n_observed=summary.n_observed,
+            duplicates=summary.duplicates,
+            n_repeats=summary.n_repeats,
+            n_contradictions=summary.n_contradictions,
         ),
         scores=scores,
         oracle={"routing_accuracy": metrics.oracle_accuracy(truth)},
         benchmarks=by_benchmark,
         gains=_gains(predictions, scores, truth),
+        reliability=metrics.reliability_bins(predictions[MODEL], truth),
         train_seconds=train_seconds,
         seed=seed,
         versions=_versions(),
     )
+
+
+def _public_id(dataset_id: str | None) -> str | None:
+    """A Hub id as it is; of a folder the name, since its place means nothing on another machine."""
+    if dataset_id is None or not Path(dataset_id).is_dir():
+        return dataset_id
+    return Path(dataset_id).resolve().name
 
 
 def _measure(probs: np.ndarray, truth: np.ndarray) -> dict[str, float]:
@@ -173,6 +206,8 @@ def _versions() -> dict[str, str]:
 def _without_nan(value: object) -> object:
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
     return None if isinstance(value, float) and np.isnan(value) else value
 
 

@@ -1,53 +1,34 @@
-"""The EmbedLLM network: one vector per LLM, a linear map of a question's text vector, and a linear classifier.
+"""`EmbedLLM`: the network with what stands beside its weights in files: known questions, metrics, the card.
 
-For question q with text vector x and LLM m with vector p (Zhuang et al., ICLR 2025, section 3):
-
-    logits = W (p_m * (A x + c)) + b                                    (two classes: wrong, right)
-
-Only their difference matters, and it is one matrix product over all LLMs. With the optional biases it reads
-
-    z(q, m) = p_m . v_q + b' + a_m + g . x + g0,    v_q = (W[1] - W[0]) * (A x + c),    P(right) = sigmoid(z)
-
-The forward pass sees tensors only: encoding texts (`question_encoder`) and training (`training`) are elsewhere.
+The formula is in `network`, the card's text in `model_card`. Encoding texts (`question_encoder`) and training
+(`training`) are elsewhere.
 """
 
 from __future__ import annotations
 
+import json
 import os
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from safetensors import SafetensorError
-from torch import nn
-from transformers import AutoModel, PreTrainedModel
-from transformers.utils import ModelOutput, cached_file
+from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi
+from transformers import AutoModel
 
-from ._checks import index_of, shorten
+from ._hub import commit, explain_hub_errors, fetch_snapshot, retried
 from .configuration_embedllm import EmbedLLMConfig
 from .data.known_questions import KNOWN_QUESTIONS_FILE, KnownQuestions
+from .model_card import write_model_card
+from .network import EmbedLLMNetwork
+from .remote_code import export_remote_code
 
-_SCORING_ROWS = 16_384  # questions scored at once by `predict_proba`; bounds its memory
-
-
-@dataclass
-class EmbedLLMOutput(ModelOutput):
-    """What `EmbedLLM` returns.
-
-    Args:
-        loss (`torch.Tensor` of shape `()`, *optional*): Weighted mean log loss, if labels were given.
-        log_odds (`torch.Tensor`): Log odds of a right answer, `(batch,)` for pairs, else `(n_questions, n_llms)`.
-        logits (`torch.Tensor` of shape `(batch, 2)`, *optional*): The paper's two logits (wrong, right); pairs only.
-    """
-
-    loss: torch.Tensor | None = None
-    log_odds: torch.Tensor | None = None
-    logits: torch.Tensor | None = None
+METRICS_FILE = "metrics.json"
+# Of the arguments of `save_pretrained`, those of its upload.
+_PUSH_OPTIONS = ("commit_message", "private", "token", "revision", "create_pr")
+_FETCH_OPTIONS = ("cache_dir", "revision", "token", "local_files_only")
 
 
-class EmbedLLM(PreTrainedModel):
+class EmbedLLM(EmbedLLMNetwork):
     """A pool of LLMs as vectors, and the probability that each answers a question correctly.
 
     Args:
@@ -56,198 +37,155 @@ class EmbedLLM(PreTrainedModel):
     Attributes:
         known_questions (`KnownQuestions | None`): The questions that the pool has answered, if the model was trained
             here; saved and loaded with the weights.
+        metrics (`dict | None`): How it was measured, as `EvaluationReport.to_dict` gives it; saved as `metrics.json`,
+            and the source of the card's numbers.
     """
-
-    config_class = EmbedLLMConfig
-    base_model_prefix = "embedllm"
-    main_input_name = "question_embeds"
 
     def __init__(self, config: EmbedLLMConfig) -> None:
         super().__init__(config)
-        self.llm_embedding = nn.Embedding(config.n_llms, config.embed_dim)  # P
-        self.question_proj = nn.Linear(config.text_dim, config.embed_dim)  # A, c
-        self.classifier = nn.Linear(config.embed_dim, 2)  # W, b
-        self.llm_bias = nn.Parameter(torch.zeros(config.n_llms)) if config.llm_bias else None  # a
-        self.question_bias = nn.Linear(config.text_dim, 1) if config.question_bias else None  # g, g0
         self.known_questions: KnownQuestions | None = None
-        self.post_init()
+        self.metrics: dict | None = None
 
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        """LLM vectors from a normal, biases at zero, the rest as torch does (which is as the paper's code did)."""
-        if isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight, std=self.config.initializer_range)
-        elif module is self.question_bias:
-            nn.init.zeros_(module.weight)
-            nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Linear):
-            module.reset_parameters()
-        elif module is self and self.llm_bias is not None:
-            nn.init.zeros_(self.llm_bias)
-
-    # --- scoring ---
-
-    def forward(
+    def save_pretrained(
         self,
-        question_embeds: torch.Tensor,
-        llm_indices: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        label_weights: torch.Tensor | None = None,
-        loss_normalizer: float | None = None,
-    ) -> EmbedLLMOutput:
-        """Score (question, LLM) pairs, or every question against every LLM.
+        save_directory: str | os.PathLike,
+        *,
+        remote_code: bool = False,
+        push_to_hub: bool = False,
+        repo_id: str | None = None,
+        **kwargs: object,
+    ) -> None:
+        """Write `config.json`, `model.safetensors`, the card and, if there are any, metrics and known questions.
+
+        Takes the arguments of `PreTrainedModel.save_pretrained`, and:
 
         Args:
-            question_embeds (`torch.Tensor`): Text vectors, `(batch, text_dim)` or `(n_questions, text_dim)`.
-            llm_indices (`torch.Tensor` of shape `(batch,)`, *optional*): The LLM of each pair. Without it all LLMs are
-                scored on each question, in one matrix product.
-            labels (`torch.Tensor`, *optional*): Responses in [0, 1], of the shape of the log odds.
-            label_weights (`torch.Tensor`, same shape, *optional*): Weight of each response, 0 where it was not
-                observed. Default: 1.
-            loss_normalizer (`float`, *optional*): What the summed losses are divided by. Default: the batch's weight.
-
-        Returns:
-            `EmbedLLMOutput`: With `logits` for pairs, and `loss` if there are labels.
-
-        Raises:
-            ValueError: If the text vectors have another width than the model's.
+            push_to_hub (`bool`): Also upload, with the arguments of `EmbedLLM.push_to_hub`.
+            repo_id (`str`, *optional*): The model's id on the Hub, which the card then names. Default for an upload:
+                the folder's name.
+            remote_code (`bool`): Add the network's source files, so that `AutoModel.from_pretrained(...,
+                trust_remote_code=True)` works where this package is not installed.
         """
-        self._check_width(question_embeds)
-        if self.training and self.config.noise_std > 0:
-            question_embeds = question_embeds + self.config.noise_std * torch.randn_like(question_embeds)
-        logits = None
-        if llm_indices is None:
-            log_odds = self._score_all(question_embeds)
-        else:
-            logits = self._score_pairs(question_embeds, llm_indices)
-            log_odds = logits[:, 1] - logits[:, 0]
-        loss = None
-        if labels is not None:
-            losses = F.binary_cross_entropy_with_logits(
-                log_odds, labels.to(log_odds.dtype), label_weights, reduction="sum"
-            )
-            if loss_normalizer is None:
-                loss_normalizer = labels.numel() if label_weights is None else label_weights.sum()
-            loss = losses / loss_normalizer
-        return EmbedLLMOutput(loss=loss, log_odds=log_odds, logits=logits)
-
-    def _score_pairs(self, question_embeds: torch.Tensor, llm_indices: torch.Tensor) -> torch.Tensor:
-        """The paper's two logits, `(batch, 2)`; the optional biases go to the logit of a right answer."""
-        logits = self.classifier(self.llm_embedding(llm_indices) * self.question_proj(question_embeds))
-        right = logits[:, 1]
-        if self.llm_bias is not None:
-            right = right + self.llm_bias[llm_indices]
-        if self.question_bias is not None:
-            right = right + self.question_bias(question_embeds)[:, 0]
-        return torch.stack([logits[:, 0], right], dim=1)
-
-    def _score_all(self, question_embeds: torch.Tensor) -> torch.Tensor:
-        """Log odds of all LLMs, `(n_questions, n_llms)`."""
-        wrong, right = self.classifier.weight
-        question_vectors = self.question_proj(question_embeds) * (right - wrong)  # (n_questions, embed_dim)
-        log_odds = F.linear(question_vectors, self.llm_embedding.weight, self._llm_offsets())
-        return log_odds if self.question_bias is None else log_odds + self.question_bias(question_embeds)
-
-    def _llm_offsets(self) -> torch.Tensor:
-        """What is added to each LLM's log odds whatever the question, `(n_llms,)`."""
-        offset = (self.classifier.bias[1] - self.classifier.bias[0]).expand(self.config.n_llms)
-        return offset if self.llm_bias is None else offset + self.llm_bias
-
-    def _check_width(self, question_embeds: torch.Tensor | np.ndarray) -> None:
-        if question_embeds.ndim != 2 or question_embeds.shape[1] != self.config.text_dim:
-            raise ValueError(
-                f"`question_embeds` has shape {tuple(question_embeds.shape)}, but this model takes "
-                f"(n_questions, {self.config.text_dim}), from `{self.config.encoder_name}`. "
-                "Encode the questions with that encoder."
-            )
-
-    @torch.no_grad()
-    def predict_proba(self, question_embeds: np.ndarray | torch.Tensor) -> np.ndarray:
-        """Probability that each LLM answers each question correctly; noise is off whatever the mode.
-
-        Args:
-            question_embeds (`np.ndarray` or `torch.Tensor` of shape `(n_questions, text_dim)`): Text vectors.
-
-        Returns:
-            `np.ndarray` of shape `(n_questions, n_llms)`, float32, in [0, 1].
-
-        Raises:
-            ValueError: If the width is not the model's.
-        """
-        self._check_width(question_embeds)
-        rows = torch.as_tensor(question_embeds)
-        weight = self.llm_embedding.weight
-        scored = [
-            torch.sigmoid(self._score_all(chunk.to(weight.device, weight.dtype))).float().cpu().numpy()
-            for chunk in rows.split(_SCORING_ROWS)
-        ]
-        return np.concatenate(scored) if scored else np.empty((0, self.config.n_llms), np.float32)
-
-    # --- the pool ---
-
-    @property
-    def llm_embeds(self) -> np.ndarray:
-        """The LLM vectors, `(n_llms, embed_dim)` float32, a copy."""
-        return self.llm_embedding.weight.detach().float().cpu().numpy().copy()
-
-    def llm_index(self, name: str) -> int:
-        """Column of an LLM.
-
-        Raises:
-            KeyError: If the pool has no such LLM; the message offers close names.
-        """
-        return index_of("LLM", name, self.config.llm_names)
-
-    # --- files ---
-
-    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: object) -> None:
-        """Write `config.json`, `model.safetensors` and, if there are any, the known questions."""
+        vars(self.config).pop("auto_map", None)  # of the folder it was loaded from, whose code is not copied
+        push = {name: kwargs.pop(name) for name in _PUSH_OPTIONS if name in kwargs}
         super().save_pretrained(save_directory, **kwargs)
-        if self.known_questions is not None and kwargs.get("is_main_process", True):
-            self.known_questions.save(save_directory)
+        if not kwargs.get("is_main_process", True):
+            return
+        self._save_companions(Path(save_directory), repo_id)
+        if remote_code:
+            export_remote_code(save_directory)
+        if push_to_hub:
+            self.push_to_hub(repo_id or Path(save_directory).resolve().name, remote_code=remote_code, **push)
+
+    def _save_companions(self, folder: Path, repo_id: str | None) -> None:
+        """Write what stands beside the weights, and remove what another model has left there."""
+        known = self.known_questions
+        for file, value in ((METRICS_FILE, self.metrics), (KNOWN_QUESTIONS_FILE, known)):
+            if value is None:
+                (folder / file).unlink(missing_ok=True)
+        if self.metrics is not None:
+            text = json.dumps(self.metrics, indent=2, ensure_ascii=False) + "\n"
+            (folder / METRICS_FILE).write_text(text, encoding="utf-8")
+        if known is not None:
+            known.save(folder)
+        benchmarks = [] if known is None else list(known.benchmarks)
+        write_model_card(folder, self.config, self.metrics, self.llm_embeds, repo_id=repo_id, benchmarks=benchmarks)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        remote_code: bool = False,
+        commit_message: str = "Upload EmbedLLM",
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+    ) -> CommitInfo:
+        """Upload everything that `save_pretrained` writes, in one commit.
+
+        `PreTrainedModel.push_to_hub` would put a card of transformers in the place of ours.
+
+        Args:
+            repo_id (`str`): Repository on the Hub, made if it is not there.
+            remote_code (`bool`): See `save_pretrained`.
+            commit_message (`str`): Summary of the commit.
+            private (`bool`, *optional*): Make the repository a private one, if it is made now.
+            token (`str`, *optional*): Default: the one that is logged in.
+            revision (`str`, *optional*): Branch, made if it is not there. Default: the main one.
+            create_pr (`bool`): Open a pull request instead.
+
+        Returns:
+            `CommitInfo`: The commit.
+
+        Raises:
+            OSError: If the Hub refuses or cannot be reached; nothing is committed then.
+        """
+        api = HfApi(token=token)
+        with explain_hub_errors(repo_id, revision):
+            if not create_pr:
+                repo_id = retried(lambda: api.create_repo(repo_id, private=private, exist_ok=True)).repo_id
+            if revision is not None and not revision.startswith("refs/"):
+                retried(lambda: api.create_branch(repo_id, branch=revision, exist_ok=True))
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, remote_code=remote_code, repo_id=repo_id)
+            files = sorted(path for path in Path(folder).iterdir() if path.is_file())
+            return commit(
+                repo_id,
+                [CommitOperationAdd(path.name, path) for path in files],
+                message=commit_message,
+                token=token,
+                revision=revision,
+                create_pr=create_pr,
+            )
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *args: object, **kwargs: object):
         """Load from a Hub id or a folder, strictly.
 
-        Takes the arguments of `PreTrainedModel.from_pretrained`.
+        Takes the arguments of `PreTrainedModel.from_pretrained`. All files are of one commit, and each is compared
+        with the Hub's hash of it.
 
         Returns:
-            `EmbedLLM`: In evaluation mode.
+            `EmbedLLM`: In evaluation mode, with its known questions and metrics.
 
         Raises:
-            ValueError: If a weight is missing, unexpected, of the wrong shape, or the file is damaged.
+            ValueError: If a weight is missing, unexpected, of the wrong shape, or a file is damaged.
+            OSError: If there is no such model, or the Hub refuses or cannot be reached; one line with the remedy.
         """
         with_info = kwargs.pop("output_loading_info", False)
         source = str(pretrained_model_name_or_path)
-        try:
-            model, info = super().from_pretrained(source, *args, **kwargs, output_loading_info=True)
-        except SafetensorError as error:
-            raise ValueError(f"{source}: the weights cannot be read ({error}). Fetch or train them again.") from error
-        except RuntimeError as error:
-            if "size mismatch" not in str(error) and "mismatched" not in str(error):
-                raise
-            raise ValueError(f"{source}: the weights do not fit `config.json` ({_first_line(error)}).") from error
-        wrong = {kind: sorted(map(str, info[f"{kind}_keys"])) for kind in ("missing", "unexpected", "mismatched")}
-        if any(wrong.values()):
-            found = "; ".join(f"{kind} {shorten(keys)}" for kind, keys in wrong.items() if keys)
-            raise ValueError(f"{source}: the weights do not fit `config.json`: {found}. Is the save complete?")
-        model.known_questions = _load_known_questions(source, kwargs)
+        folder = Path(source)
+        if not folder.is_dir():
+            passed = {name: kwargs.pop(name) for name in _FETCH_OPTIONS if name in kwargs}
+            folder = fetch_snapshot(source, _needed, **passed).folder
+        model, info = super().from_pretrained(folder, *args, **kwargs, output_loading_info=True)
+        model.config._name_or_path = model.name_or_path = source
+        if (folder / KNOWN_QUESTIONS_FILE).is_file():
+            model.known_questions = KnownQuestions.load(folder / KNOWN_QUESTIONS_FILE)
+        if (folder / METRICS_FILE).is_file():
+            model.metrics = _load_metrics(folder / METRICS_FILE)
         return (model, info) if with_info else model
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+def _needed(files: Sequence[str]) -> list[str]:
+    """Of a model repository's files, those that loading reads."""
+    return [name for name in files if "/" not in name and name.endswith((".json", ".safetensors"))]
 
 
-def _load_known_questions(source: str, kwargs: dict) -> KnownQuestions | None:
-    """The known questions beside the weights, None where the model has none."""
-    passed = {name: kwargs[name] for name in ("cache_dir", "revision", "token", "local_files_only") if name in kwargs}
-    if Path(source).is_dir():
-        path = Path(source) / KNOWN_QUESTIONS_FILE
-        return KnownQuestions.load(path) if path.is_file() else None
-    path = cached_file(source, KNOWN_QUESTIONS_FILE, _raise_exceptions_for_missing_entries=False, **passed)
-    return None if path is None else KnownQuestions.load(path)
+def _load_metrics(path: Path) -> dict:
+    """Read a `metrics.json`.
+
+    Raises:
+        ValueError: If it is damaged, or no JSON object.
+    """
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not a whole JSON file ({error}). Train or fetch the model again.") from error
+    if not isinstance(metrics, dict):
+        raise ValueError(f"{path}: holds a JSON {type(metrics).__name__}, expected metrics by name.")
+    return metrics
 
 
 AutoModel.register(EmbedLLMConfig, EmbedLLM)

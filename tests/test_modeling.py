@@ -159,7 +159,7 @@ def test_a_folder_without_weights_is_refused(saved):
         ({"embed_dim": 0}, "`embed_dim` is 0"),
         ({"text_dim": -1}, "`text_dim` is -1"),
         ({"noise_std": -0.1}, "`noise_std` is -0.1"),
-        ({"llm_names": ["a", "b", "a"]}, "`a` more than once"),
+        ({"llm_names": ["a", "b", "a"]}, "`a` stands there more than once"),
     ],
 )
 def test_config_is_checked(change, message):
@@ -186,7 +186,7 @@ def test_predictions_in_chunks_equal_one_product(monkeypatch):
     """Scoring in chunks that do not divide the questions changes nothing; no question gives no row."""
     model, embeds = make_model(), torch.randn(23, TEXT_DIM)
     whole = model.predict_proba(embeds)
-    monkeypatch.setattr("embedllm_hf.modeling_embedllm._SCORING_ROWS", 5)
+    monkeypatch.setattr("embedllm_hf.network._SCORING_ROWS", 5)
     np.testing.assert_allclose(model.predict_proba(embeds), whole, rtol=1e-6)
     assert model.predict_proba(embeds[:0]).shape == (0, len(LLMS))
 

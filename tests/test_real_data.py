@@ -1,6 +1,7 @@
 """Quality on real responses, with default settings: the figures that the README quotes.
 
-What is reached is in the README; the bounds here leave room for another processor's rounding. Skipped, loudly, where the data set is not there.
+What is reached is in the README; the bounds here leave room for another processor's rounding. Skipped, loudly, where
+the data set is not there.
 """
 
 import json

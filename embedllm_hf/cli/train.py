@@ -11,6 +11,7 @@ from ._options import add_data_options, add_dataclass_options, embed_questions, 
 if TYPE_CHECKING:
     from ..configuration_embedllm import EmbedLLMConfig
     from ..data.responses import ResponseMatrix
+    from ..modeling_embedllm import EmbedLLM
 
 # Where a data set has no validation split, this share of its training questions serves as one.
 VALIDATION_SHARE = 0.1
@@ -23,6 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--encoder", help="text encoder: Hub id, folder, or `offline` (default: the paper's)")
     parser.add_argument("--encoder_revision", help="commit of the text encoder")
     parser.add_argument("--embed_dim", type=int, help="width of the LLM vectors (default: the configuration's)")
+    parser.add_argument("--push_to_hub", metavar="ID", help="upload the trained model to this repository of the Hub")
+    parser.add_argument("--remote_code", action="store_true", help="save code too, for use without this package")
     parser.add_argument("--paper", action="store_true", help="the paper's form: 232 dimensions, no biases, noise 0.05")
     add_dataclass_options(parser, EmbedLLMTrainingArguments, skip=("output_dir",))
 
@@ -75,10 +78,25 @@ def main(options: argparse.Namespace) -> int:
         train_seconds=round(history.seconds, 2),
         seed=args.seed,
     )
-    save_trained(model, args.output_dir, metrics=report.to_dict())
+    model.metrics = report.to_dict()
+    save_trained(model, args.output_dir, remote_code=options.remote_code)
     print(report)
     print(f"\ntrained in {history.seconds:.1f} s (epoch {history.best_epoch + 1} kept); saved to {args.output_dir}")
+    if options.push_to_hub:
+        _push(model, args.output_dir, options)
     return 0
+
+
+def _push(model: EmbedLLM, folder: str, options: argparse.Namespace) -> None:
+    """Upload a saved model; a failure says that it is saved, and how to upload it later."""
+    try:
+        done = model.push_to_hub(options.push_to_hub, remote_code=options.remote_code)
+    except (OSError, ValueError) as error:
+        raise OSError(
+            f"the model is saved to {folder}, but was not pushed: {error} Push it later with "
+            f"EmbedLLM.from_pretrained({folder!r}).push_to_hub({options.push_to_hub!r})."
+        ) from error
+    print(f"pushed to {options.push_to_hub} ({done.oid[:8]})")
 
 
 def _training_splits(options: argparse.Namespace, source: dict) -> tuple[ResponseMatrix, ResponseMatrix]:

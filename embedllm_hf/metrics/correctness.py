@@ -6,6 +6,8 @@ and counts nowhere. They are checked against scikit-learn in the tests.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.stats import rankdata
 
@@ -92,17 +94,59 @@ def brier_score(probs: np.ndarray, responses: np.ndarray) -> float:
     return float(((probs - responses) ** 2).mean())
 
 
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Pairs of similar probability: what was predicted, and what happened.
+
+    Attributes:
+        low, high (`float`): Bounds of the probabilities.
+        mean_probability (`float`): Of the pairs.
+        share_right (`float`): Their mean response.
+        n_pairs (`int`): How many there are, at least one.
+    """
+
+    low: float
+    high: float
+    mean_probability: float
+    share_right: float
+    n_pairs: int
+
+
+def reliability_bins(probs: np.ndarray, responses: np.ndarray, n_bins: int = 15) -> list[ReliabilityBin]:
+    """Predicted against actual share of right answers, in equal-width bins of the probability.
+
+    Arguments and errors as for `accuracy`.
+
+    Returns:
+        `list[ReliabilityBin]`: From low to high, without the bins that hold no pair.
+
+    Reference: Niculescu-Mizil and Caruana (2005); 15 bins as in Guo et al. (2017).
+    """
+    probs, responses = observed_pairs(probs, responses)
+    bins = np.minimum((probs * n_bins).astype(int), n_bins - 1)
+    counts, sums, rights = (np.bincount(bins, values, minlength=n_bins) for values in (None, probs, responses))
+    return [
+        ReliabilityBin(
+            low=position / n_bins,
+            high=(position + 1) / n_bins,
+            mean_probability=float(sums[position] / counts[position]),
+            share_right=float(rights[position] / counts[position]),
+            n_pairs=int(counts[position]),
+        )
+        for position in np.flatnonzero(counts).tolist()
+    ]
+
+
 def expected_calibration_error(probs: np.ndarray, responses: np.ndarray, *, n_bins: int = 15) -> float:
-    """Mean gap between predicted and actual share of right answers over equal-width bins, weighted by their pairs.
+    """Mean gap between predicted and actual share of right answers over `reliability_bins`, weighted by their pairs.
 
     Arguments and errors as for `accuracy`.
 
     Returns:
         `float`: In [0, 1], lower is better.
 
-    Reference: Naeini et al. (2015); 15 bins as in Guo et al. (2017).
+    Reference: Naeini et al. (2015).
     """
-    probs, responses = observed_pairs(probs, responses)
-    bins = np.minimum((probs * n_bins).astype(int), n_bins - 1)
-    gaps = np.bincount(bins, probs - responses, minlength=n_bins)
-    return float(np.abs(gaps).sum() / len(probs))
+    bins = reliability_bins(probs, responses, n_bins)
+    gaps = sum(abs(item.mean_probability - item.share_right) * item.n_pairs for item in bins)
+    return gaps / sum(item.n_pairs for item in bins)

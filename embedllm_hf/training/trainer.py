@@ -6,7 +6,6 @@ best epoch are kept. It sees text vectors, never text, and never the test split.
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import time
@@ -20,10 +19,11 @@ import torch
 from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
 from accelerate.scheduler import AcceleratedScheduler
+from safetensors import SafetensorError
 from tqdm.auto import tqdm
 from transformers import get_scheduler
 
-from .._checks import whole_directory
+from .._checks import disk_error, whole_directory
 from ..data.known_questions import KnownQuestions
 from ..data.responses import ResponseMatrix, check_pool
 from ..metrics import log_loss
@@ -163,6 +163,7 @@ class EmbedLLMTrainer:
         self.model.load_state_dict(self.history.best_weights)
         self.model.eval()
         self.model.known_questions = KnownQuestions.from_responses(self.train_responses, self.train_embeds)
+        self.model.metrics = None  # those of other weights, if there were any
         return self.history
 
     def _loop(
@@ -227,23 +228,25 @@ class EmbedLLMTrainer:
     def _save_checkpoint(self) -> None:
         """Replace the last checkpoint by the current state, never leaving half of one."""
         partial = self._checkpoint.with_name("partial")
-        self.accelerator.save_state(str(partial))
+        try:
+            self.accelerator.save_state(str(partial))
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch reports a failed write as RuntimeError
+            shutil.rmtree(partial, ignore_errors=True)
+            raise disk_error(self._checkpoint, error) from error
         if self.accelerator.is_main_process:
             shutil.rmtree(self._checkpoint, ignore_errors=True)
             partial.rename(self._checkpoint)
         self.accelerator.wait_for_everyone()
 
 
-def save_trained(model: EmbedLLM, output_dir: str | Path, *, metrics: dict | None = None) -> None:
-    """Write a model, and its metrics if there are any, into a folder, whole or not at all.
+def save_trained(model: EmbedLLM, output_dir: str | Path, *, remote_code: bool = False) -> None:
+    """Write a model into a folder, whole or not at all.
 
     Raises:
         OSError: If the disk is full or the folder cannot be written.
     """
     with whole_directory(output_dir) as partial:
-        model.save_pretrained(partial)
-        if metrics is not None:
-            (partial / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        model.save_pretrained(partial, remote_code=remote_code)
 
 
 @contextmanager

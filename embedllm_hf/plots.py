@@ -1,0 +1,222 @@
+"""Pictures of a trained model: how reliable its probabilities are, and a map of its LLMs.
+
+Each function takes plain values and gives a matplotlib `Figure`; nothing is shown or saved, and no global style is
+touched. This is the only module that imports matplotlib, which the extra `plot` brings.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ._checks import require_extra
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito (2008), safe for the colour-blind, without black and the yellow that is faint on white. The shapes tell
+# the same, for those who print in grey.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D")
+_SHAPES = ("o", "s", "^", "D", "v", "P", "X")
+_GREY, _INK = "#8C8C8C", "#333333"
+_LONGEST_LABEL = 32
+_PALETTE = 256  # colours of a saved picture: enough to keep each organisation its own, and the file is a third
+# Where a label may stand, tried in this order: offset in points from its LLM, and which of its sides faces the LLM.
+_PLACES = (
+    (5, 0, "left", "center"),
+    (-5, 0, "right", "center"),
+    (0, 5, "center", "bottom"),
+    (0, -5, "center", "top"),
+    (4, 4, "left", "bottom"),
+    (4, -4, "left", "top"),
+    (-4, 4, "right", "bottom"),
+    (-4, -4, "right", "top"),
+)
+MIN_LLMS_ON_MAP = 3
+
+
+def reliability_figure(bins: Sequence[Mapping[str, float]]) -> Figure:
+    """Draw predicted against actual share of right answers, and below it how many pairs each bin holds.
+
+    Args:
+        bins (`Sequence[Mapping[str, float]]`): The fields of `metrics.ReliabilityBin`, as `metrics.json` has them.
+
+    Raises:
+        ImportError: If matplotlib is missing.
+        ValueError: If there are no bins.
+    """
+    if not len(bins):
+        raise ValueError("`bins` is empty, expected the `reliability` of a report.")
+    figure = _new_figure(5.2, 5.4)
+    curve, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    figure.subplots_adjust(left=0.13, right=0.97, top=0.92, bottom=0.1, hspace=0.08)
+    curve.set_title("Predicted and actual share of right answers", fontsize=11)
+    curve.plot([0, 1], [0, 1], color=_GREY, linestyle="--", linewidth=1, label="perfectly calibrated")
+    predicted = [item["mean_probability"] for item in bins]
+    actual = [item["share_right"] for item in bins]
+    curve.plot(predicted, actual, color=_COLOURS[0], marker="o", markersize=5, linewidth=1.5, label="EmbedLLM")
+    curve.set(ylabel="Actual share of right answers", xlim=(0, 1), ylim=(0, 1), yticks=np.linspace(0, 1, 6))
+    curve.legend(frameon=False, loc="upper left")
+    pairs = [item["n_pairs"] for item in bins]
+    widths = [item["high"] - item["low"] for item in bins]
+    counts.bar([item["low"] for item in bins], pairs, width=widths, align="edge", color=_COLOURS[0], edgecolor="white")
+    counts.set(xlabel="Predicted probability of a right answer", ylabel="Pairs", xticks=np.linspace(0, 1, 6))
+    counts.yaxis.set_major_formatter("{x:,.0f}")
+    counts.locator_params(axis="y", nbins=3)
+    counts.yaxis.get_major_locator().set_params(integer=True)
+    figure.align_ylabels()
+    for axes in (curve, counts):
+        _plain(axes)
+    return figure
+
+
+def llm_map_figure(llm_embeds: np.ndarray, llm_names: Sequence[str]) -> Figure:
+    """Draw the LLM vectors in the plane of their first two principal components, coloured by organisation.
+
+    The organisation is what stands before the `/` of a name. Labels that find no room are left out, and counted.
+
+    Args:
+        llm_embeds (`np.ndarray` of shape `(n_llms, embed_dim)`): The LLM vectors, finite.
+        llm_names (`Sequence[str]`): Their names.
+
+    Raises:
+        ImportError: If matplotlib is missing.
+        ValueError: If there are fewer than three LLMs, or names and vectors differ in number.
+    """
+    if len(llm_embeds) != len(llm_names):
+        raise ValueError(f"`llm_embeds` has {len(llm_embeds)} rows, but `llm_names` {len(llm_names)} names.")
+    if len(llm_names) < MIN_LLMS_ON_MAP:
+        raise ValueError(f"`llm_names` has {len(llm_names)} names, expected at least {MIN_LLMS_ON_MAP} for a map.")
+    points, explained = principal_plane(llm_embeds)
+    figure = _new_figure(10, 7.2)
+    axes = figure.subplots()
+    figure.subplots_adjust(left=0.075, right=0.82, top=0.94, bottom=0.09)
+    axes.set_title(f"{len(llm_names)} LLMs by what they answer correctly: near each other means alike", fontsize=11)
+    for position, (axis, share) in enumerate(zip((axes.xaxis, axes.yaxis), explained, strict=True), start=1):
+        axis.set_label_text(f"Principal component {position} ({share:.0%} of the variance)")
+    colours = _draw_organisations(axes, points, llm_names)
+    axes.margins(0.08)
+    _plain(axes)
+    n_left_out = _label(axes, points, [_short_name(name) for name in llm_names], colours)
+    if n_left_out:
+        note = f"{n_left_out} of {len(llm_names)} LLMs\nhave no label,\nfor want of room."
+        figure.text(0.835, 0.09, note, fontsize=8, color=_INK)
+    return figure
+
+
+def principal_plane(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Project vectors `(n, dim)` to their first two principal components.
+
+    Returns:
+        `tuple[np.ndarray, np.ndarray]`: Coordinates `(n, 2)` and each component's share of the variance `(2,)`. Signs
+        are chosen so that the vector farthest out along a component is on its positive side; a component that does
+        not exist is zero.
+    """
+    vectors = np.asarray(vectors, np.float64)
+    left, spread, _ = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
+    points = np.zeros((len(vectors), 2))
+    explained = np.zeros(2)
+    n_components = min(2, len(spread))
+    points[:, :n_components] = (left * spread)[:, :n_components]
+    if spread.any():
+        explained[:n_components] = (spread**2 / (spread**2).sum())[:n_components]
+    farthest = points[np.abs(points).argmax(axis=0), [0, 1]]
+    return points * np.where(farthest < 0, -1.0, 1.0), explained
+
+
+def save_png(figure: Figure, path: str | Path) -> None:
+    """Write a figure as a small PNG, which names the matplotlib that drew it."""
+    matplotlib = require_extra("matplotlib", "plot", "drawing")
+    image_module = require_extra("PIL.Image", "plot", "drawing")
+    png_module = require_extra("PIL.PngImagePlugin", "plot", "drawing")
+    figure.canvas.draw()
+    pixels = np.asarray(figure.canvas.buffer_rgba())[:, :, :3]
+    about = png_module.PngInfo()
+    about.add_text("Software", f"matplotlib {matplotlib.__version__}")
+    image = image_module.fromarray(pixels).quantize(_PALETTE, image_module.Quantize.MAXCOVERAGE)
+    image.save(path, optimize=True, pnginfo=about)
+
+
+def _new_figure(width: float, height: float) -> Figure:
+    """An empty figure of a size in inches, with a canvas of its own, so that no display is asked for."""
+    figure_module = require_extra("matplotlib.figure", "plot", "drawing")
+    canvas_module = require_extra("matplotlib.backends.backend_agg", "plot", "drawing")
+    figure = figure_module.Figure(figsize=(width, height), dpi=100, facecolor="white")
+    canvas_module.FigureCanvasAgg(figure)
+    return figure
+
+
+def _plain(axes: Axes) -> None:
+    """No box, small ticks, a faint grid."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8, color=_GREY)
+    axes.grid(color="#E6E6E6", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _draw_organisations(axes: Axes, points: np.ndarray, llm_names: Sequence[str]) -> list[str]:
+    """Draw a point an LLM, and return their colours: the largest organisations have their own, the rest is grey."""
+    organisations = [name.split("/")[0] if "/" in name else "" for name in llm_names]
+    sizes = Counter(organisation for organisation in organisations if organisation)
+    largest = sorted(sizes, key=lambda organisation: (-sizes[organisation], organisation))[: len(_COLOURS)]
+    styles = dict(zip(largest, zip(_COLOURS, _SHAPES, strict=False), strict=False))
+    drawn = [organisation if organisation in styles else "others" for organisation in organisations]
+    for group in [*largest, "others"]:
+        rows = np.flatnonzero([organisation == group for organisation in drawn])
+        if len(rows):
+            colour, shape = styles.get(group, (_GREY, "o"))
+            style = {"c": colour, "marker": shape, "s": 44, "edgecolors": "white", "linewidths": 0.5}
+            axes.scatter(*points[rows].T, **style, label=f"{group} ({len(rows)})")
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8, title="Organisation")
+    return [styles.get(group, (_GREY,))[0] for group in drawn]
+
+
+def _short_name(name: str) -> str:
+    """What stands after the organisation; of a very long name the middle is cut, since its end tells more."""
+    short = name.split("/")[-1]
+    half = _LONGEST_LABEL // 2
+    return short if len(short) <= _LONGEST_LABEL else f"{short[:half]}…{short[1 - half :]}"
+
+
+def _label(axes: Axes, points: np.ndarray, labels: Sequence[str], colours: Sequence[str]) -> int:
+    """Write labels where they cover neither a point nor another label; return how many found no room.
+
+    Greedy: those with the nearest neighbour farthest away come first, and each takes its first free place.
+    """
+    from matplotlib.colors import to_rgb
+    from matplotlib.transforms import Bbox
+
+    renderer = axes.figure.canvas.get_renderer()
+    axes.figure.draw_without_rendering()
+    at = axes.transData.transform(points)  # pixels
+    frame = axes.get_window_extent(renderer)
+    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in at]
+    gaps = np.linalg.norm(at[:, None] - at[None], axis=2) + np.diag(np.full(len(at), np.inf))
+    n_left_out = 0
+    for row in np.argsort(-gaps.min(axis=1), kind="stable"):
+        for right, up, horizontal, vertical in _PLACES:
+            text = axes.annotate(
+                labels[row],
+                points[row],
+                xytext=(right, up),
+                textcoords="offset points",
+                ha=horizontal,
+                va=vertical,
+                fontsize=7,
+                color=[0.7 * channel for channel in to_rgb(colours[row])],  # darker: small text needs contrast
+                parse_math=False,  # a `$` in a name is a `$`
+            )
+            box = text.get_window_extent(renderer)
+            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
+            if inside and not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                break
+            text.remove()
+        else:
+            n_left_out += 1
+    return n_left_out
