@@ -6,25 +6,36 @@ The formula is in `network`, the card's text in `model_card`. Encoding texts (`q
 
 from __future__ import annotations
 
+import copy
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import torch
 from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi
 from transformers import AutoModel
 
 from ._hub import commit, explain_hub_errors, fetch_snapshot, retried
 from .configuration_embedllm import EmbedLLMConfig
-from .data.known_questions import KNOWN_QUESTIONS_FILE, KnownQuestions
+from .data.known_questions import KnownQuestions
 from .model_card import write_model_card
 from .network import EmbedLLMNetwork
 from .remote_code import export_remote_code
 
+logger = logging.getLogger(__name__)
+
 METRICS_FILE = "metrics.json"
+# What stands beside the weights, by attribute: each is a class with FILE, `save(folder)`, `load(path)` and
+# `of_pool(columns)`, the same for another pool, whose first LLMs are this one's columns.
+_COMPANIONS = {"known_questions": KnownQuestions}
 # Of the arguments of `save_pretrained`, those of its upload.
 _PUSH_OPTIONS = ("commit_message", "private", "token", "revision", "create_pr")
+_PER_LLM_WEIGHTS = {"llm_embedding.weight", "llm_bias"}
+_PUSH_ATTEMPTS = 3  # changes of others that one push gives way to
 _FETCH_OPTIONS = ("cache_dir", "revision", "token", "local_files_only")
 
 
@@ -79,16 +90,15 @@ class EmbedLLM(EmbedLLMNetwork):
 
     def _save_companions(self, folder: Path, repo_id: str | None) -> None:
         """Write what stands beside the weights, and remove what another model has left there."""
-        known = self.known_questions
-        for file, value in ((METRICS_FILE, self.metrics), (KNOWN_QUESTIONS_FILE, known)):
-            if value is None:
-                (folder / file).unlink(missing_ok=True)
+        for file in (METRICS_FILE, *(kind.FILE for kind in _COMPANIONS.values())):
+            (folder / file).unlink(missing_ok=True)
         if self.metrics is not None:
             text = json.dumps(self.metrics, indent=2, ensure_ascii=False) + "\n"
             (folder / METRICS_FILE).write_text(text, encoding="utf-8")
-        if known is not None:
-            known.save(folder)
-        benchmarks = [] if known is None else list(known.benchmarks)
+        for attribute in _COMPANIONS:
+            if getattr(self, attribute) is not None:
+                getattr(self, attribute).save(folder)
+        benchmarks = [] if self.known_questions is None else list(self.known_questions.benchmarks)
         write_model_card(folder, self.config, self.metrics, self.llm_embeds, repo_id=repo_id, benchmarks=benchmarks)
 
     def push_to_hub(
@@ -127,17 +137,135 @@ class EmbedLLM(EmbedLLMNetwork):
                 repo_id = retried(lambda: api.create_repo(repo_id, private=private, exist_ok=True)).repo_id
             if revision is not None and not revision.startswith("refs/"):
                 retried(lambda: api.create_branch(repo_id, branch=revision, exist_ok=True))
+        target = {"token": token, "revision": revision, "create_pr": create_pr}
+        return self._commit(repo_id, remote_code=remote_code, message=commit_message, **target)
+
+    def _commit(self, repo_id: str, *, remote_code: bool = False, **options: object) -> CommitInfo:
+        """Put everything that `save_pretrained` writes into one commit; files that did not change are not sent."""
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder, remote_code=remote_code, repo_id=repo_id)
             files = sorted(path for path in Path(folder).iterdir() if path.is_file())
-            return commit(
-                repo_id,
-                [CommitOperationAdd(path.name, path) for path in files],
-                message=commit_message,
-                token=token,
-                revision=revision,
-                create_pr=create_pr,
+            return commit(repo_id, [CommitOperationAdd(path.name, path) for path in files], **options)
+
+    # --- one LLM more or less ---
+
+    def with_llm(self, name: str, llm_embed: np.ndarray, llm_bias: float = 0.0) -> EmbedLLM:
+        """A new model with one LLM more; this one stays as it is, and no other LLM's vector changes by a bit.
+
+        Args:
+            name (`str`): Its name.
+            llm_embed (`np.ndarray` of shape `(embed_dim,)`): Its vector.
+            llm_bias (`float`): Its bias, in log odds.
+
+        Raises:
+            ValueError: If the pool has an LLM of that name, the vector has another width, or the model has no biases
+                and one is given.
+        """
+        if name in self.config.llm_names:
+            raise ValueError(f"the pool has an LLM `{name}` already. Choose another name, or remove that one first.")
+        vector = torch.as_tensor(llm_embed, dtype=torch.float32)
+        if vector.shape != (self.config.embed_dim,):
+            found = tuple(vector.shape)
+            raise ValueError(
+                f"`llm_embed` has shape {found}, expected ({self.config.embed_dim},), as the pool's vectors."
             )
+        if self.llm_bias is None and llm_bias:
+            raise ValueError("`llm_bias` is given, but this model has no biases. Leave it out.")
+        grown = self._of_pool([*self.config.llm_names, name], list(range(self.config.n_llms)))
+        with torch.no_grad():
+            grown.llm_embedding.weight[-1] = vector
+            if grown.llm_bias is not None:
+                grown.llm_bias[-1] = llm_bias
+        return grown
+
+    def without_llm(self, name: str) -> EmbedLLM:
+        """A new model without one LLM, its responses forgotten.
+
+        Raises:
+            KeyError: If the pool has no such LLM; the message offers close names.
+        """
+        removed = self.llm_index(name)
+        columns = [column for column in range(self.config.n_llms) if column != removed]
+        return self._of_pool([self.config.llm_names[column] for column in columns], columns)
+
+    def with_llm_renamed(self, name: str, new_name: str) -> EmbedLLM:
+        """A new model in which one LLM has another name.
+
+        Raises:
+            KeyError: If the pool has no such LLM.
+            ValueError: If it has one of the new name.
+        """
+        renamed, names = self.llm_index(name), list(self.config.llm_names)
+        if new_name in names:
+            raise ValueError(f"the pool has an LLM `{new_name}` already. Choose another name.")
+        names[renamed] = new_name
+        return self._of_pool(names, list(range(len(names))))
+
+    def _of_pool(self, llm_names: list[str], columns: list[int]) -> EmbedLLM:
+        """A copy for another pool: its first LLMs are this one's `columns`, those beyond are still to be set."""
+        config = copy.deepcopy(self.config)
+        config.llm_names = llm_names
+        other = type(self)(config).eval()
+        weights = {name: value.clone() for name, value in self.state_dict().items()}
+        for name in _PER_LLM_WEIGHTS & set(weights):
+            table = torch.zeros(len(llm_names), *weights[name].shape[1:])
+            table[: len(columns)] = weights[name][columns]
+            weights[name] = table
+        other.load_state_dict(weights)
+        other.metrics = copy.deepcopy(self.metrics)
+        for attribute in _COMPANIONS:
+            if getattr(self, attribute) is not None:
+                setattr(other, attribute, getattr(self, attribute).of_pool(columns))
+        return other
+
+    def push_llm_to_hub(
+        self, name: str, repo_id: str, *, token: str | bool | None = None, create_pr: bool = False
+    ) -> CommitInfo:
+        """Add one LLM of this model to a model that lives on the Hub, as a small change to it.
+
+        The change is made on top of the commit that was read. If somebody changed the model in the meantime, for
+        instance by adding another LLM, it is made again on top of theirs, so that neither is lost.
+
+        Args:
+            name (`str`): The LLM, of this model's pool.
+            repo_id (`str`): The model on the Hub, with the same questions' side as this one.
+            token (`str`, *optional*): Default: the one that is logged in.
+            create_pr (`bool`): Propose it as a pull request.
+
+        Returns:
+            `CommitInfo`: The commit.
+
+        Raises:
+            KeyError: If this model has no such LLM.
+            ValueError: If the Hub's model has an LLM of that name, or is not one that this LLM's vector fits.
+            OSError: If the Hub refuses or cannot be reached.
+        """
+        column = self.llm_index(name)
+        bias = 0.0 if self.llm_bias is None else self.llm_bias[column].item()
+        for attempt in range(_PUSH_ATTEMPTS):
+            with explain_hub_errors(repo_id, None):
+                head = retried(lambda: HfApi(token=token).model_info(repo_id)).sha
+            shared = EmbedLLM.from_pretrained(repo_id, revision=head, token=token)
+            self._check_same_questions(shared, repo_id)
+            grown = shared.with_llm(name, self.llm_embeds[column], bias)
+            options = {"message": f"Add {name}", "token": token, "create_pr": create_pr, "parent_commit": head}
+            try:
+                return grown._commit(repo_id, **options)
+            except OSError as error:
+                if "(412)" not in str(error) or attempt == _PUSH_ATTEMPTS - 1:
+                    raise
+                logger.info("%s changed in the meantime; adding %s on top of the change.", repo_id, name)
+        raise AssertionError("unreachable")
+
+    def _check_same_questions(self, shared: EmbedLLM, repo_id: str) -> None:
+        """Refuse a model whose questions' side differs: its LLM vectors live in another space."""
+        ours, theirs = self.state_dict(), shared.state_dict()
+        for weight in ours.keys() - _PER_LLM_WEIGHTS:
+            if weight not in theirs or not torch.equal(ours[weight], theirs[weight]):
+                raise ValueError(
+                    f"{repo_id}: `{weight}` differs from this model's, so its LLM vectors live in another space. "
+                    "Place the LLM with that model, and push it from there."
+                )
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *args: object, **kwargs: object):
@@ -161,8 +289,9 @@ class EmbedLLM(EmbedLLMNetwork):
             folder = fetch_snapshot(source, _needed, **passed).folder
         model, info = super().from_pretrained(folder, *args, **kwargs, output_loading_info=True)
         model.config._name_or_path = model.name_or_path = source
-        if (folder / KNOWN_QUESTIONS_FILE).is_file():
-            model.known_questions = KnownQuestions.load(folder / KNOWN_QUESTIONS_FILE)
+        for attribute, kind in _COMPANIONS.items():
+            if (folder / kind.FILE).is_file():
+                setattr(model, attribute, kind.load(folder / kind.FILE))
         if (folder / METRICS_FILE).is_file():
             model.metrics = _load_metrics(folder / METRICS_FILE)
         return (model, info) if with_info else model

@@ -256,3 +256,84 @@ def test_a_pull_request_leaves_the_main_branch(hub):
     assert "model.safetensors" not in hub.repo("user/proposal").files()
     assert "model.safetensors" in hub.repo("user/proposal").files("refs/pr/1")
     assert equal(EmbedLLM.from_pretrained("user/proposal", revision="refs/pr/1"), make_model())
+
+
+# --- one LLM more or less ---
+
+
+def test_adding_an_llm_changes_no_other():
+    """The new LLM is the last column; every other vector is the same to the bit, and the old model stays as it was."""
+    model = make_model()
+    embeds = make_split(9).question_embeds
+    before = model.predict_proba(embeds)
+    grown = model.with_llm("lab/new", np.ones(4, np.float32), 0.5)
+    assert grown.config.llm_names == [*LLMS, "lab/new"]
+    np.testing.assert_array_equal(grown.llm_embeds[:-1], model.llm_embeds)
+    np.testing.assert_array_equal(grown.llm_embeds[-1], np.ones(4))
+    np.testing.assert_allclose(grown.predict_proba(embeds)[:, :-1], before, rtol=1e-6)
+    np.testing.assert_array_equal(model.predict_proba(embeds), before)
+    assert model.config.llm_names == list(LLMS)
+
+
+def test_removing_and_renaming():
+    """A removed LLM takes its responses along; the others keep theirs in their new columns; a name can change."""
+    model = make_model()
+    smaller = model.without_llm(LLMS[1])
+    assert smaller.config.llm_names == [LLMS[0], *LLMS[2:]]
+    np.testing.assert_array_equal(smaller.llm_embeds, np.delete(model.llm_embeds, 1, axis=0))
+    for column, name in enumerate(smaller.config.llm_names):
+        np.testing.assert_array_equal(
+            smaller.known_questions.responses_of(column), model.known_questions.responses_of(LLMS.index(name))
+        )
+    renamed = model.with_llm_renamed(LLMS[1], "lab/other")
+    assert renamed.config.llm_names[1] == "lab/other"
+    np.testing.assert_array_equal(renamed.llm_embeds, model.llm_embeds)
+
+
+def test_what_cannot_be_added_is_refused():
+    """A name that the pool has, a vector of another width, an unknown LLM."""
+    model = make_model()
+    with pytest.raises(ValueError, match=f"the pool has an LLM `{LLMS[0]}` already"):
+        model.with_llm(LLMS[0], np.zeros(4))
+    with pytest.raises(ValueError, match=r"`llm_embed` has shape \(5,\), expected \(4,\)"):
+        model.with_llm("lab/new", np.zeros(5))
+    with pytest.raises(KeyError, match="unknown LLM `lab/logik-a`"):
+        model.without_llm("lab/logik-a")
+    with pytest.raises(ValueError, match=f"`{LLMS[2]}` already"):
+        model.with_llm_renamed(LLMS[0], LLMS[2])
+
+
+def test_two_people_add_an_llm_at_once(hub):
+    """The second one's change is made again on top of the first one's, and the model has both LLMs."""
+    model = make_model()
+    model.push_to_hub("org/shared")
+    first = model.with_llm("lab/first", np.full(4, 0.1))
+    second = model.with_llm("lab/second", np.full(4, 0.2))
+    hub.faults.before(lambda: first.push_llm_to_hub("lab/first", "org/shared"))
+    second.push_llm_to_hub("lab/second", "org/shared")
+    shared = EmbedLLM.from_pretrained("org/shared")
+    assert shared.config.llm_names == [*LLMS, "lab/first", "lab/second"]
+    np.testing.assert_allclose(shared.llm_embeds[-2:, 0], [0.1, 0.2], rtol=1e-6)
+    np.testing.assert_array_equal(shared.llm_embeds[:-2], model.llm_embeds)
+    titles = [commit.title for commit in hub.repo("org/shared").history()]
+    assert titles[:3] == ["Add lab/second", "Add lab/first", "Upload EmbedLLM"]
+
+
+def test_an_llm_as_a_pull_request(hub):
+    """Proposed, it is not in the main branch before it is merged."""
+    model = make_model()
+    model.push_to_hub("org/proposals")
+    model.with_llm("lab/new", np.zeros(4)).push_llm_to_hub("lab/new", "org/proposals", create_pr=True)
+    assert "lab/new" not in EmbedLLM.from_pretrained("org/proposals").config.llm_names
+    proposed = EmbedLLM.from_pretrained("org/proposals", revision="refs/pr/1")
+    assert proposed.config.llm_names[-1] == "lab/new"
+
+
+def test_an_llm_of_another_space_is_refused(hub):
+    """Vectors of a model with another questions' side are not mixed in, nor is a name taken twice."""
+    make_model(1).push_to_hub("org/space")
+    other = make_model(2).with_llm("lab/new", np.zeros(4))
+    with pytest.raises(ValueError, match=r"org/space: `.*` differs from this model's"):
+        other.push_llm_to_hub("lab/new", "org/space")
+    with pytest.raises(ValueError, match="already"):
+        make_model(1).push_llm_to_hub(LLMS[0], "org/space")

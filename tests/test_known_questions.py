@@ -5,7 +5,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from embedllm_hf import ResponseMatrix
-from embedllm_hf.data.known_questions import KNOWN_QUESTIONS_FILE, KnownQuestions, question_keys
+from embedllm_hf.data.known_questions import KnownQuestions, question_keys
 from embedllm_hf.data.responses import benchmark_categories
 from tests.pool import LLMS, make_frame, make_split
 
@@ -56,7 +56,7 @@ def test_saved_and_loaded_it_is_the_same(known, tmp_path):
     """All arrays come back to the bit, with their types, and so do the categories."""
     known.save(tmp_path)
     assert known.question_embeds.dtype == np.float16
-    loaded = KnownQuestions.load(tmp_path / KNOWN_QUESTIONS_FILE)
+    loaded = KnownQuestions.load(tmp_path / KnownQuestions.FILE)
     assert loaded.categories == known.categories == ("logic", "poetry")
     for name, value in vars(known).items():
         if name != "categories":
@@ -67,7 +67,7 @@ def test_saved_and_loaded_it_is_the_same(known, tmp_path):
 def test_no_text_is_stored(split, known, tmp_path):
     """The file does not contain any question."""
     known.save(tmp_path)
-    content = (tmp_path / KNOWN_QUESTIONS_FILE).read_bytes()
+    content = (tmp_path / KnownQuestions.FILE).read_bytes()
     assert not [text for text in split.responses.questions if text.encode() in content]
 
 
@@ -75,7 +75,7 @@ def test_no_text_is_stored(split, known, tmp_path):
 def test_a_truncated_file_is_refused(known, tmp_path, kept):
     """A file cut anywhere is reported with its name and the remedy."""
     known.save(tmp_path)
-    path = tmp_path / KNOWN_QUESTIONS_FILE
+    path = tmp_path / KnownQuestions.FILE
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(ValueError, match=r"known_questions\.safetensors: not a whole file .*Train or fetch it again"):
         KnownQuestions.load(path)
@@ -85,7 +85,7 @@ def test_a_truncated_file_is_refused(known, tmp_path, kept):
 def test_a_file_with_other_tensors_is_refused(known, tmp_path, change):
     """A missing tensor, one too many and missing categories are each an error, not a guess."""
     known.save(tmp_path)
-    path = tmp_path / KNOWN_QUESTIONS_FILE
+    path = tmp_path / KnownQuestions.FILE
     arrays, metadata = load_file(path), {"categories": '["logic", "poetry"]'}
     if change == "missing":
         del arrays["values"]

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel
 
 from embedllm_hf import EmbedLLM, EmbedLLMConfig
-from embedllm_hf.data.known_questions import KNOWN_QUESTIONS_FILE, KnownQuestions
+from embedllm_hf.data.known_questions import KnownQuestions
 
 from .pool import LLMS, TEXT_DIM, make_split
 
@@ -134,7 +134,7 @@ def test_weights_that_do_not_fit_are_refused(saved, change):
         EmbedLLM.from_pretrained(saved)
 
 
-@pytest.mark.parametrize("file", ["model.safetensors", KNOWN_QUESTIONS_FILE])
+@pytest.mark.parametrize("file", ["model.safetensors", KnownQuestions.FILE])
 def test_a_truncated_file_is_refused(tmp_path, file):
     """Half a file is an error that names the folder or the file, not a model."""
     model, split = make_model(), make_split(10)

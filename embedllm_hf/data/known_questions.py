@@ -9,15 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from .._checks import unknown_name
 from .responses import ResponseMatrix, benchmark_categories
-
-KNOWN_QUESTIONS_FILE = "known_questions.safetensors"
 
 
 def question_keys(questions: Sequence[str]) -> np.ndarray:
@@ -47,6 +46,8 @@ class KnownQuestions:
     llm_indices: np.ndarray
     values: np.ndarray
     categories: tuple[str, ...]
+
+    FILE: ClassVar[str] = "known_questions.safetensors"
 
     @classmethod
     def from_responses(cls, responses: ResponseMatrix, question_embeds: np.ndarray) -> KnownQuestions:
@@ -91,13 +92,29 @@ class KnownQuestions:
         responses[rows[entries]] = self.values[entries]
         return responses
 
+    def of_pool(self, columns: Sequence[int]) -> KnownQuestions:
+        """The same questions for another pool, whose first LLMs are this one's `columns`.
+
+        Other responses are left out; questions that no kept LLM has answered stay.
+        """
+        new_index = np.full(max([*columns, *self.llm_indices], default=-1) + 1, -1, np.int32)
+        new_index[list(columns)] = np.arange(len(columns))
+        kept = new_index[self.llm_indices] >= 0
+        rows = np.repeat(np.arange(len(self)), np.diff(self.indptr))[kept]
+        return replace(
+            self,
+            indptr=np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(self)))]),
+            llm_indices=new_index[self.llm_indices[kept]],
+            values=self.values[kept],
+        )
+
     def save(self, folder: str | Path) -> None:
         """Write `known_questions.safetensors` into a folder."""
         from safetensors.numpy import save_file
 
         arrays = {name: np.ascontiguousarray(value) for name, value in vars(self).items() if name != "categories"}
         metadata = {"categories": json.dumps(self.categories)}
-        save_file(arrays, Path(folder) / KNOWN_QUESTIONS_FILE, metadata=metadata)
+        save_file(arrays, Path(folder) / self.FILE, metadata=metadata)
 
     @classmethod
     def load(cls, path: str | Path) -> KnownQuestions:
