@@ -29,7 +29,8 @@ from transformers.utils import ModelOutput
 from ._checks import index_of, shorten
 from .configuration_embedllm import EmbedLLMConfig
 
-_SCORING_ROWS = 16_384  # questions scored at once by `predict_proba`; bounds its memory
+_PAIRS = 1 << 18  # pairs scored at once by `predict_pairs`
+_SCORING_ROWS = 4096  # questions scored at once by `predict_proba`; their log odds stay in the processor's cache
 
 
 @dataclass
@@ -89,6 +90,7 @@ class EmbedLLMNetwork(PreTrainedModel):
         labels: torch.Tensor | None = None,
         label_weights: torch.Tensor | None = None,
         loss_normalizer: float | None = None,
+        question_indices: torch.Tensor | None = None,
     ) -> EmbedLLMOutput:
         """Score (question, LLM) pairs, or every question against every LLM.
 
@@ -100,6 +102,8 @@ class EmbedLLMNetwork(PreTrainedModel):
             label_weights (`torch.Tensor`, same shape, *optional*): Weight of each response, 0 where it was not
                 observed. Default: 1.
             loss_normalizer (`float`, *optional*): What the summed losses are divided by. Default: the batch's weight.
+            question_indices (`torch.Tensor` of shape `(batch,)`, *optional*): The row of `question_embeds` of each
+                pair, for many pairs of few questions. Default: one row a pair.
 
         Returns:
             `EmbedLLMOutput`: With `logits` for pairs, and `loss` if there are labels.
@@ -114,7 +118,7 @@ class EmbedLLMNetwork(PreTrainedModel):
         if llm_indices is None:
             log_odds = self._score_all(question_embeds)
         else:
-            logits = self._score_pairs(question_embeds, llm_indices)
+            logits = self._score_pairs(question_embeds, llm_indices, question_indices)
             log_odds = logits[:, 1] - logits[:, 0]
         loss = None
         if labels is not None:
@@ -126,14 +130,17 @@ class EmbedLLMNetwork(PreTrainedModel):
             loss = losses / loss_normalizer
         return EmbedLLMOutput(loss=loss, log_odds=log_odds, logits=logits)
 
-    def _score_pairs(self, question_embeds: torch.Tensor, llm_indices: torch.Tensor) -> torch.Tensor:
+    def _score_pairs(
+        self, question_embeds: torch.Tensor, llm_indices: torch.Tensor, question_indices: torch.Tensor | None
+    ) -> torch.Tensor:
         """The paper's two logits, `(batch, 2)`; the optional biases go to the logit of a right answer."""
-        logits = self.classifier(self.llm_embedding(llm_indices) * self.question_proj(question_embeds))
+        rows = slice(None) if question_indices is None else question_indices
+        logits = self.classifier(self.llm_embedding(llm_indices) * self.question_proj(question_embeds)[rows])
         right = logits[:, 1]
         if self.llm_bias is not None:
             right = right + self.llm_bias[llm_indices]
         if self.question_bias is not None:
-            right = right + self.question_bias(question_embeds)[:, 0]
+            right = right + self.question_bias(question_embeds)[rows, 0]
         return torch.stack([logits[:, 0], right], dim=1)
 
     def _score_all(self, question_embeds: torch.Tensor) -> torch.Tensor:
@@ -172,11 +179,68 @@ class EmbedLLMNetwork(PreTrainedModel):
         self._check_width(question_embeds)
         rows = torch.as_tensor(question_embeds)
         weight = self.llm_embedding.weight
-        scored = [
-            torch.sigmoid(self._score_all(chunk.to(weight.device, weight.dtype))).float().cpu().numpy()
-            for chunk in rows.split(_SCORING_ROWS)
+        folded = self.folded() if self._folding_pays(len(rows)) else None
+        probabilities = np.empty((len(rows), self.config.n_llms), np.float32)
+        for start in range(0, len(rows), _SCORING_ROWS):
+            chunk = rows[start : start + _SCORING_ROWS].to(weight.device, weight.dtype)
+            log_odds = self._score_all(chunk) if folded is None else torch.addmm(folded[1], chunk, folded[0].T)
+            probabilities[start : start + len(chunk)] = log_odds.sigmoid_().float().cpu().numpy()
+        return probabilities
+
+    @torch.no_grad()
+    def predict_pairs(
+        self, question_embeds: np.ndarray, question_indices: np.ndarray, llm_indices: np.ndarray
+    ) -> np.ndarray:
+        """Probability of a right answer for some pairs only, for pools too large to score whole.
+
+        Args:
+            question_embeds (`np.ndarray` of shape `(n_questions, text_dim)`): Text vectors.
+            question_indices, llm_indices (`np.ndarray` of shape `(n_pairs,)`): Row and column of each pair.
+
+        Returns:
+            `np.ndarray` of shape `(n_pairs,)`, float32, in [0, 1].
+        """
+        self._check_width(question_embeds)
+        weight = self.llm_embedding.weight
+        embeds = torch.as_tensor(question_embeds).to(weight.device, weight.dtype)
+        wrong, right = self.classifier.weight
+        question_vectors = self.question_proj(embeds) * (right - wrong)
+        question_offsets = 0.0 if self.question_bias is None else self.question_bias(embeds)[:, 0]
+        pairs = zip(
+            torch.as_tensor(question_indices).split(_PAIRS), torch.as_tensor(llm_indices).split(_PAIRS), strict=True
+        )
+        log_odds = [
+            (question_vectors[questions] * weight[llms.long()]).sum(dim=1)
+            + self._llm_offsets()[llms.long()]
+            + (question_offsets if self.question_bias is None else question_offsets[questions])
+            for questions, llms in pairs
         ]
-        return np.concatenate(scored) if scored else np.empty((0, self.config.n_llms), np.float32)
+        return torch.cat(log_odds).sigmoid().float().cpu().numpy() if log_odds else np.empty(0, np.float32)
+
+    @torch.no_grad()
+    def folded(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The whole network as one linear map from text vectors to log odds, for scoring many questions.
+
+        Returns:
+            `tuple[torch.Tensor, torch.Tensor]`: `M` of shape `(n_llms, text_dim)` and `o` of shape `(n_llms,)`, with
+            `z = x M^T + o`: `M = (w * P) A + g` and `o = (w * P) c + b' + a + g0`.
+        """
+        wrong, right = self.classifier.weight
+        llm_vectors = self.llm_embedding.weight * (right - wrong)
+        weights = llm_vectors @ self.question_proj.weight
+        offsets = llm_vectors @ self.question_proj.bias + self._llm_offsets()
+        if self.question_bias is not None:
+            weights, offsets = weights + self.question_bias.weight, offsets + self.question_bias.bias
+        return weights, offsets
+
+    def _folding_pays(self, n_questions: int) -> bool:
+        """Whether one product of the folded weights, their making included, costs less than the two of the network."""
+        config = self.config
+        two_products = n_questions * config.embed_dim * (config.text_dim + config.n_llms)
+        return (
+            n_questions * config.text_dim * config.n_llms + config.n_llms * config.embed_dim * config.text_dim
+            < two_products
+        )
 
     # --- the pool ---
 

@@ -210,3 +210,32 @@ def test_config_file_is_readable(saved):
     assert config["llm_names"] == list(LLMS)
     assert config["model_type"] == "embedllm"
     assert not {"learning_rate", "num_train_epochs", "output_dir"} & set(config)
+
+
+@pytest.mark.parametrize("n_llms", [1, 6, 300])
+@pytest.mark.parametrize("biases", [False, True])
+def test_folded_weights_score_what_the_network_scores(n_llms, biases, monkeypatch):
+    """One product of folded weights, the network's two, and pair by pair give the same probabilities."""
+    torch.manual_seed(1)
+    names = [f"lab/{index}" for index in range(n_llms)]
+    config = EmbedLLMConfig(llm_names=names, text_dim=TEXT_DIM, embed_dim=4, llm_bias=biases, question_bias=biases)
+    model = EmbedLLM(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    embeds = np.random.default_rng(0).normal(size=(50, TEXT_DIM)).astype(np.float32)
+    scored = []
+    for pays in (True, False):
+        monkeypatch.setattr(EmbedLLM, "_folding_pays", lambda self, n, pays=pays: pays)
+        scored.append(model.predict_proba(embeds))
+    np.testing.assert_allclose(*scored, rtol=2e-5, atol=1e-6)
+    questions, llms = np.divmod(np.arange(50 * n_llms), n_llms)
+    pairs = model.predict_pairs(embeds, questions, llms.astype(np.int32)).reshape(50, n_llms)
+    np.testing.assert_allclose(pairs, scored[1], rtol=2e-5, atol=1e-6)
+
+
+def test_folding_is_for_many_questions_only():
+    """The folded weights are made where their making pays, not for a single question."""
+    model = EmbedLLM(EmbedLLMConfig(llm_names=[f"lab/{index}" for index in range(112)], embed_dim=232))
+    assert not model._folding_pays(1)
+    assert model._folding_pays(100_000)

@@ -220,3 +220,36 @@ def test_two_processes_equal_one(tmp_path):
         torch.testing.assert_close(value, two[name], rtol=1e-3, atol=1e-4)
     losses = [json.loads((folder / "metrics.json").read_text())["embedllm"]["log_loss"] for folder in folders]
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+
+
+def test_pairs_of_a_large_pool_train_what_blocks_train(tmp_path, monkeypatch):
+    """Where questions x LLMs are too many to hold, training on observed pairs ends with the same weights."""
+    dense = make_trainer(tmp_path / "dense")
+    dense.train()
+    for module in ("batches", "trainer"):
+        monkeypatch.setattr(f"embedllm_hf.training.{module}.DENSE_CELLS", 10)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    sparse = make_trainer(tmp_path / "sparse")
+    history = sparse.train()
+    for name, value in weights_of(dense).items():
+        torch.testing.assert_close(value, weights_of(sparse)[name], rtol=1e-4, atol=1e-5)
+    expected = [record.validation_loss for record in dense.history.epochs]
+    assert [record.validation_loss for record in history.epochs] == pytest.approx(expected, abs=1e-5)
+
+
+def test_blocks_of_pairs_hold_what_dense_blocks_hold(monkeypatch):
+    """Spread over questions x LLMs, each block's pairs are the dense block, over one process and over two."""
+    options = {"block_size": 32, "seed": 3, "device": torch.device("cpu")}
+    for index, n_processes in ((0, 1), (1, 2)):
+        share = {"process_index": index, "n_processes": n_processes}
+        dense = QuestionBlocks(TRAIN.responses, TRAIN.question_embeds, **options, **share)
+        with monkeypatch.context() as patch:
+            patch.setattr("embedllm_hf.training.batches.DENSE_CELLS", 10)
+            sparse = QuestionBlocks(TRAIN.responses, TRAIN.question_embeds, **options, **share)
+        for block, pairs in zip(dense.epoch(1), sparse.epoch(1), strict=True):
+            spread = torch.zeros_like(block.label_weights)
+            spread[pairs.question_indices, pairs.llm_indices] = pairs.label_weights
+            assert torch.equal(spread, block.label_weights)
+            spread[pairs.question_indices, pairs.llm_indices] = pairs.labels
+            assert torch.equal(spread, block.labels)
+            assert torch.equal(pairs.question_embeds, block.question_embeds)

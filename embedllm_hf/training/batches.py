@@ -1,8 +1,9 @@
 """Blocks of questions x all LLMs, the batches of training.
 
 A block holds each of its questions with all of the pool's responses to it, so one matrix product scores it. All
-arrays are resident; a block is a gather of rows. The order depends on the seed and the epoch alone, not on the number
-of processes: each process takes its share of the same block.
+arrays are resident; a block is a gather of rows. Where questions x LLMs are too many to be held, a block has the
+observed pairs of its questions instead, and the cost grows with the responses alone. The order depends on the seed
+and the epoch, not on the number of processes: each process takes its share of the same block.
 """
 
 from __future__ import annotations
@@ -17,21 +18,27 @@ import torch
 from ..data.responses import ResponseMatrix
 
 _MIN_BLOCKS = 10
+# Above this many (question, LLM) cells, two float32 tables of them (1 GB) are not worth their memory.
+DENSE_CELLS = 1 << 27
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some questions with everything that is known of them.
+    """Some questions with everything that is known of them, in the form that `EmbedLLM.forward` takes.
 
     Attributes:
         question_embeds (`torch.Tensor` of shape `(block, text_dim)`): Text vectors.
-        labels (`torch.Tensor` of shape `(block, n_llms)`): Responses, 0 where not observed.
+        labels (`torch.Tensor` of shape `(block, n_llms)`, or `(n_pairs,)`): Responses, 0 where not observed.
         label_weights (`torch.Tensor`, same shape): Weights, 0 where not observed.
+        question_indices, llm_indices (`torch.Tensor` of shape `(n_pairs,)`, *optional*): Row in the block and LLM of
+            each pair, where the block has pairs.
     """
 
     question_embeds: torch.Tensor
     labels: torch.Tensor
     label_weights: torch.Tensor
+    question_indices: torch.Tensor | None = None
+    llm_indices: torch.Tensor | None = None
 
 
 class QuestionBlocks:
@@ -58,21 +65,26 @@ class QuestionBlocks:
         process_index: int = 0,
         n_processes: int = 1,
     ) -> None:
-        self.question_embeds = torch.as_tensor(question_embeds, dtype=torch.float32, device=device)
-        self.labels = torch.as_tensor(responses.responses(fill=0.0), device=device)
-        self.label_weights = torch.as_tensor(responses.weights(), device=device)
-        self.block_size = min(block_size, math.ceil(responses.n_questions / _MIN_BLOCKS))
+        self.n_questions = responses.n_questions
+        self.block_size = min(block_size, math.ceil(self.n_questions / _MIN_BLOCKS))
         self.seed = seed
+        self.device = device
         self.process_index = process_index
         self.n_processes = n_processes
+        self.total_weight = float(responses.entry_weights.sum(dtype=np.float64))
+        self.question_embeds = torch.as_tensor(question_embeds, dtype=torch.float32, device=device)
+        self.is_dense = self.n_questions * responses.n_llms <= DENSE_CELLS
+        if self.is_dense:
+            self.labels = torch.as_tensor(responses.responses(fill=0.0), device=device)
+            self.label_weights = torch.as_tensor(responses.weights(), device=device)
+        else:
+            self.indptr = torch.tensor(responses.indptr, device=device)
+            self.llm_indices = torch.tensor(responses.llm_indices, device=device)
+            self.labels = torch.tensor(responses.values, device=device)
+            self.label_weights = torch.as_tensor(responses.entry_weights, device=device)
 
     def __len__(self) -> int:
         return math.ceil(self.n_questions / self.block_size)
-
-    @property
-    def n_questions(self) -> int:
-        """Questions of the split."""
-        return len(self.labels)
 
     @property
     def mean_block_weight(self) -> float:
@@ -81,12 +93,30 @@ class QuestionBlocks:
         Dividing every block's summed loss by this constant gives each observed pair the same weight in an epoch, as in
         the paper's loss over pairs, whatever block it falls into.
         """
-        return self.label_weights.sum(dtype=torch.float64).item() / self.n_questions * self.block_size
+        return self.total_weight / self.n_questions * self.block_size
 
     def epoch(self, epoch: int) -> Iterator[Block]:
         """This process's share of each block of one epoch, in that epoch's order."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-        order = torch.randperm(self.n_questions, generator=generator).to(self.labels.device)
+        order = torch.randperm(self.n_questions, generator=generator).to(self.device)
         for block in order.split(self.block_size):
             rows = block[self.process_index :: self.n_processes]
-            yield Block(self.question_embeds[rows], self.labels[rows], self.label_weights[rows])
+            if self.is_dense:
+                yield Block(self.question_embeds[rows], self.labels[rows], self.label_weights[rows])
+            else:
+                yield self._pairs(rows)
+
+    def _pairs(self, rows: torch.Tensor) -> Block:
+        """The observed pairs of some questions."""
+        lengths = self.indptr[rows + 1] - self.indptr[rows]
+        question_indices = torch.repeat_interleave(torch.arange(len(rows), device=self.device), lengths)
+        first_pair = torch.cumsum(lengths, 0) - lengths
+        entries = torch.arange(len(question_indices), device=self.device)
+        entries += (self.indptr[rows] - first_pair)[question_indices]
+        return Block(
+            self.question_embeds[rows],
+            self.labels[entries],
+            self.label_weights[entries],
+            question_indices,
+            self.llm_indices[entries],
+        )

@@ -29,7 +29,7 @@ from ..data.responses import ResponseMatrix, check_pool
 from ..metrics import log_loss
 from ..modeling_embedllm import EmbedLLM
 from .arguments import EmbedLLMTrainingArguments
-from .batches import QuestionBlocks
+from .batches import DENSE_CELLS, QuestionBlocks
 
 logger = logging.getLogger(__name__)
 
@@ -185,12 +185,7 @@ class EmbedLLMTrainer:
             model.train()
             epoch_loss = torch.zeros((), device=accelerator.device)
             for block in blocks.epoch(epoch):
-                output = model(
-                    block.question_embeds,
-                    labels=block.labels,
-                    label_weights=block.label_weights,
-                    loss_normalizer=loss_normalizer,
-                )
+                output = model(**vars(block), loss_normalizer=loss_normalizer)
                 accelerator.backward(output.loss)
                 optimizer.step()
                 scheduler.step()
@@ -209,7 +204,11 @@ class EmbedLLMTrainer:
         """Log loss on the validation split, the same on every process."""
         if self.validation is None:
             return None
-        return log_loss(self.model.predict_proba(self.validation_embeds), self.validation.responses())
+        validation = self.validation
+        if validation.n_questions * validation.n_llms > DENSE_CELLS:
+            pairs = (validation.question_indices, validation.llm_indices)
+            return log_loss(self.model.predict_pairs(self.validation_embeds, *pairs), validation.values)
+        return log_loss(self.model.predict_proba(self.validation_embeds), validation.responses())
 
     def _finish_epoch(self, record: EpochRecord, progress: tqdm) -> None:
         """Note an epoch, and keep its weights if it is the best (or if there is nothing to judge it by)."""
