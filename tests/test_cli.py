@@ -167,10 +167,21 @@ def test_forecast_a_benchmark_and_own_questions(capsys, quickstart, tmp_path):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_of_each_verb(capsys, verb):
-    """Each verb explains its options, with their defaults."""
+    """Each verb explains its options."""
     code, out, _ = run(capsys, verb, "--help")
     assert code == 0
-    assert "--model" in out or "(default: 16)" in out
+    assert f"usage: embedllm {verb}" in out
+    assert "--model MODEL" in out or "--dataset DATASET" in out
+
+
+def test_help_shows_the_defaults(capsys):
+    """The defaults in `--help` are those of the training arguments."""
+    from embedllm_hf import EmbedLLMTrainingArguments
+
+    _, out, _ = run(capsys, "train", "--help")
+    for name in ("num_train_epochs", "learning_rate", "weight_decay", "block_size"):
+        shown = " ".join(out.split(f"--{name}")[2].split())
+        assert f"(default: {getattr(EmbedLLMTrainingArguments, name)})" in shown
 
 
 def test_module_and_version():

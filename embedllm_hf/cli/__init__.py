@@ -17,6 +17,7 @@ from collections.abc import Sequence
 VERBS = {
     "train": "train a model on a data set of responses",
     "evaluate": "measure a model beside the baselines",
+    "embed": "encode a data set's questions once, into a file",
     "route": "choose the LLM for a question",
     "forecast": "predict an LLM's score",
 }

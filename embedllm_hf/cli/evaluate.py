@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from ._options import add_data_options, embed_questions
 
@@ -18,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Fit the baselines on the training split, measure, print."""
+    from .._checks import whole_file
     from ..baselines import fit_baselines
     from ..data.hub import available_splits, dataset_revision, load_responses
     from ..evaluation import evaluate_model
@@ -47,5 +47,6 @@ def main(options: argparse.Namespace) -> int:
     )
     print(report)
     if options.output:
-        Path(options.output).write_text(json.dumps(report.to_dict(), indent=2) + "\n", encoding="utf-8")
+        with whole_file(options.output) as partial:
+            partial.write_text(json.dumps(report.to_dict(), indent=2) + "\n", encoding="utf-8")
     return 0
