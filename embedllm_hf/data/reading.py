@@ -73,29 +73,37 @@ def _iterate_parquet(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def _iterate_csv(path: Path) -> Iterator[pa.RecordBatch]:
-    _check_end(path)
     with pa_csv.open_csv(path, parse_options=_csv_parsing()) as header:
         names = header.schema.names
     check_columns(names, path.name)
-    types = {name: _REPEATED_TEXT if name in _REPEATING else pa.string() for name in _known(names)}
-    options = pa_csv.ConvertOptions(column_types=types, include_columns=_known(names), strings_can_be_null=False)
+    wanted = [*_known(names), *(names[-1:] if names[-1] not in _known(names) else [])]
+    types = {name: _REPEATED_TEXT if name in _REPEATING else pa.string() for name in wanted}
+    options = pa_csv.ConvertOptions(column_types=types, include_columns=wanted, strings_can_be_null=False)
     reading = pa_csv.ReadOptions(block_size=_CSV_BLOCK_BYTES)
+    last_cell = ""
     with pa_csv.open_csv(path, reading, _csv_parsing(), options) as stream:
-        yield from stream
+        for batch in stream:
+            if batch.num_rows:
+                last_cell = batch.column(names[-1])[-1].as_py()
+            yield batch
+    _check_end(path, last_cell)
 
 
-def _check_end(path: Path) -> None:
-    """Refuse a CSV file that ends within a line or a quoted text: cut off there, its last row can look whole."""
-    n_quotes, end = 0, b"\n"
+def _check_end(path: Path, last_cell: str) -> None:
+    """Refuse a CSV file that ends within a line or a quoted text, where its last row can look whole.
+
+    A last cell that needs quotation marks must be closed by one, which Arrow's parser does not ask for.
+    """
     with path.open("rb") as file:
-        while chunk := file.read(1 << 24):
-            n_quotes += chunk.count(b'"')
-            end = chunk[-1:]
-    if end != b"\n" or n_quotes % 2:
-        where = "a quoted text" if n_quotes % 2 else "a line"
+        size = file.seek(0, 2)
+        file.seek(max(0, size - 3))
+        end = file.read().replace(b"\r\n", b"\n")
+    unclosed = any(mark in last_cell for mark in '\n",') and not end.endswith(b'"\n')
+    if unclosed or not end.endswith(b"\n"):
+        where = "a quoted text" if unclosed else "a line"
         raise ValueError(
             f"{path.name}: ends within {where}, expected a line break after the last row. Is the file cut off? "
-            "Fetch it again; if it is whole, end the last row, and double each quotation mark inside a text."
+            "Fetch it again, or end the last row if it is whole."
         )
 
 

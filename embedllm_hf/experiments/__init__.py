@@ -1,0 +1,1 @@
+"""Experiments that show how well the parts work, each a function behind a script."""

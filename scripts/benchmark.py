@@ -1,0 +1,36 @@
+"""Measure how fast the library is, beside slow references and the matrix products it cannot avoid.
+
+python scripts/benchmark.py                        # all rows, some minutes
+python scripts/benchmark.py scoring start --output speed.json
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+
+def main() -> int:
+    """Print the table, and write JSON if asked to."""
+    from embedllm_hf.experiments.speed import ROWS, SpeedSettings, format_table, measure
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rows", nargs="*", metavar="row", help=f"of {', '.join(ROWS)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="small sizes: to see that it runs, not for figures")
+    parser.add_argument("--full_csv", action="store_true", help="3.3 million rows of CSV (2.7 GB) in place of a tenth")
+    parser.add_argument("--output", help="file for the report as JSON")
+    options = parser.parse_args()
+    unknown = set(options.rows) - set(ROWS)
+    if unknown:
+        parser.error(f"unknown row {', '.join(sorted(unknown))}; known are {', '.join(ROWS)}")
+    settings = SpeedSettings.quick() if options.quick else SpeedSettings()
+    if options.full_csv:
+        settings = SpeedSettings(csv_rows=3_300_000)
+    report = measure(options.rows or ROWS, settings)
+    print(format_table(report))
+    if options.output:
+        Path(options.output).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
