@@ -77,6 +77,9 @@ class QuestionBlocks:
         if self.is_dense:
             self.labels = torch.as_tensor(responses.responses(fill=0.0), device=device)
             self.label_weights = torch.as_tensor(responses.weights(), device=device)
+            # Blocks are gathered into the same memory: fresh memory for each costs more than the copy itself.
+            tables = (self.question_embeds, self.labels, self.label_weights)
+            self._buffers = [table.new_empty(self.block_size, table.shape[1]) for table in tables]
         else:
             self.indptr = torch.tensor(responses.indptr, device=device)
             self.llm_indices = torch.tensor(responses.llm_indices, device=device)
@@ -96,15 +99,24 @@ class QuestionBlocks:
         return self.total_weight / self.n_questions * self.block_size
 
     def epoch(self, epoch: int) -> Iterator[Block]:
-        """This process's share of each block of one epoch, in that epoch's order."""
+        """This process's share of each block of one epoch, in that epoch's order.
+
+        A block is good until the next one is asked for: both may use the same memory.
+        """
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
         order = torch.randperm(self.n_questions, generator=generator).to(self.device)
         for block in order.split(self.block_size):
             rows = block[self.process_index :: self.n_processes]
-            if self.is_dense:
-                yield Block(self.question_embeds[rows], self.labels[rows], self.label_weights[rows])
-            else:
-                yield self._pairs(rows)
+            yield self._table(rows) if self.is_dense else self._pairs(rows)
+
+    def _table(self, rows: torch.Tensor) -> Block:
+        """Some questions x all LLMs."""
+        tables = (self.question_embeds, self.labels, self.label_weights)
+        gathered = [
+            torch.index_select(table, 0, rows, out=buffer[: len(rows)])
+            for table, buffer in zip(tables, self._buffers, strict=True)
+        ]
+        return Block(*gathered)
 
     def _pairs(self, rows: torch.Tensor) -> Block:
         """The observed pairs of some questions."""
