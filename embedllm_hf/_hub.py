@@ -207,24 +207,38 @@ def explain_hub_errors(repo_id: str, revision: str | None) -> Iterator[None]:
     from huggingface_hub import errors
 
     at = f"{repo_id}@{revision}" if revision else repo_id
+    known = (OSError, errors.EntryNotFoundError, errors.CachedRepoTreeNotFoundError, *_unreachable())
     try:
         yield
     except errors.HFValidationError as error:
         raise ValueError(f"`{repo_id}` is neither a folder nor a Hub id ({error}).") from error
-    except (OSError, errors.EntryNotFoundError, errors.CachedRepoTreeNotFoundError, *_unreachable()) as error:
-        for name, builtin, text in _EXPLANATIONS:
-            if isinstance(error, getattr(errors, name)):
-                raise builtin(f"{at}: {text}.") from error
-        if isinstance(error, errors.HfHubHTTPError):
-            raise _explained_status(at, error) from error
-        if isinstance(error, _unreachable()):
-            raise ConnectionError(
-                f"{at}: the connection to the Hub failed ({_first_line(error)}). Check the network, or try later."
-            ) from error
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            full = f"{at}: the disk is full. Free some space, or set HF_HOME to another disk."
-            raise OSError(error.errno, full) from error
-        raise
+    except RuntimeError as error:  # the client's own wrapping of what broke a large file's upload
+        if not isinstance(error.__cause__, known):
+            raise
+        raise _explained(at, error.__cause__) from error
+    except known as error:
+        explained = _explained(at, error)
+        if explained is error:
+            raise
+        raise explained from error
+
+
+def _explained(at: str, error: Exception) -> Exception:
+    """The built-in error of one line for what the Hub's client raised; `error` itself if there is nothing to add."""
+    from huggingface_hub import errors
+
+    for name, builtin, text in _EXPLANATIONS:
+        if isinstance(error, getattr(errors, name)):
+            return builtin(f"{at}: {text}.")
+    if isinstance(error, errors.HfHubHTTPError):
+        return _explained_status(at, error)
+    if isinstance(error, _unreachable()):
+        return ConnectionError(
+            f"{at}: the connection to the Hub failed ({_first_line(error)}). Check the network, or try later."
+        )
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return OSError(error.errno, f"{at}: the disk is full. Free some space, or set HF_HOME to another disk.")
+    return error
 
 
 def _explained_status(at: str, error: Exception) -> OSError:

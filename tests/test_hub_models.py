@@ -198,6 +198,27 @@ def test_a_damaged_download_is_never_loaded(hub):
     assert equal(EmbedLLM.from_pretrained("user/bitrot"), model)
 
 
+@pytest.mark.slow
+def test_a_full_disk_in_the_cache(hub, tmp_path):
+    """When the kernel refuses to write the cache, the line says so, and the model loads once there is room."""
+    make_model().push_to_hub("user/no-room")
+    code = """
+        import resource, signal, sys
+        from embedllm_hf import EmbedLLM
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+        try:
+            print(EmbedLLM.from_pretrained("user/no-room").config.n_llms)
+        except OSError as error:
+            print(error.strerror)
+    """
+    program = ("-c", textwrap.dedent(code))
+    full = run_python(*program, "600", hub=hub, home=tmp_path)
+    assert "user/no-room: the disk is full" in full.stdout, full.stderr
+    again = run_python(*program, "100000000", hub=hub, home=tmp_path)
+    assert again.stdout.strip() == str(len(LLMS)), again.stderr
+
+
 def test_no_network_at_all(hub):
     """With the Hub down a model of the cache loads; another one is refused with the remedy."""
     model = make_model()
@@ -219,6 +240,7 @@ def test_no_network_at_all(hub):
         ("limited", OSError, r"too many requests \(429\)"),
         ("broken", OSError, r"a fault of its own \(500\)"),
         ("cut", ConnectionError, "the connection to the Hub failed"),
+        ("cut-weights", ConnectionError, "the connection to the Hub failed"),
     ],
 )
 def test_faults_while_pushing_leave_nothing_half(hub, fault, error, message):
@@ -234,6 +256,8 @@ def test_faults_while_pushing_leave_nothing_half(hub, fault, error, message):
         hub.faults.status(500, on=COMMITS, times=3)
     elif fault == "cut":
         hub.faults.cut_upload(after=100, on=COMMITS, times=9)
+    elif fault == "cut-weights":
+        hub.faults.cut_upload(after=100, times=20)
     with no_waiting(), pytest.raises(error, match=message) as raised:
         make_model().push_to_hub(name, token=token)
     hub.faults.clear()
