@@ -19,6 +19,7 @@ _MODULE_OF = {
     "evaluate_model": "evaluation",
     "fit_baselines": "baselines",
     "load_responses": "data.hub",
+    "onboard": "onboarding",
 }
 # Whoever takes one of these may go on to `transformers.pipeline("llm-routing", ...)`: the pipelines are registered
 # along with them, like AutoConfig and AutoModel. Here, since the model's module may not import what is built on it.

@@ -1,4 +1,9 @@
-"""`Forecaster`: how well an LLM of the pool will do, on a question or on a benchmark."""
+"""`Forecaster`: how well an LLM of the pool will do, on a question or on a benchmark.
+
+Where the model has an item-response model, known questions are forecast by it, and intervals hold what is not known of
+the LLM's ability, times the factor that was calibrated on held-out LLMs. Elsewhere the network's probabilities are
+used, and intervals hold the chance of the answers alone.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.special import logit
 
+from .data.item_response import STRATEGIES
+from .data.known_questions import question_keys
+from .item_response.posterior import interval, score_moments
 from .modeling_embedllm import EmbedLLM
 from .question_encoder import QuestionEncoder, encoder_of
-
-_NORMAL_90 = 1.6449  # half width of a central 90% interval of the normal distribution, in standard deviations
 
 
 @dataclass(frozen=True)
@@ -21,7 +28,8 @@ class ScoreForecast:
     Attributes:
         llm (`str`): The LLM.
         accuracy (`float`): Expected share of right answers, in [0, 1].
-        low, high (`float`): 90% interval of that share, from the chance of the answers that were not observed.
+        low, high (`float`): 90% interval of that share: from what is not known of the LLM, if the model has an
+            item-response model, and from the chance of the answers that were not observed.
         n_questions (`int`): Questions in the mean.
         n_observed (`int`): Of them, those whose response is known and counted as it is.
     """
@@ -78,7 +86,10 @@ class Forecaster:
         return self.model.predict_proba(self.encoder.encode(questions))[:, column]
 
     def questions(self, llm: str, questions: Sequence[str]) -> ScoreForecast:
-        """Forecast an LLM's mean on one's own questions, none of them answered yet.
+        """Forecast an LLM's mean on one's own questions.
+
+        A question that the model knows is forecast as such, with the LLM's response if it was observed; that takes an
+        item-response model. Any other counts by the network's probability.
 
         Raises:
             KeyError: If the LLM is unknown.
@@ -86,8 +97,22 @@ class Forecaster:
         """
         if not len(questions):
             raise ValueError("`questions` is empty, expected at least one text.")
-        probabilities = self.probabilities(llm, questions)
-        return _score(llm, probabilities, np.full(len(probabilities), np.nan))
+        column, item_response = self.model.llm_index(llm), self.model.item_response
+        embeds = self.encoder.encode(questions)
+        probabilities = self.model.predict_proba(embeds)[:, column].astype(np.float64)
+        if item_response is None or not item_response.has_ability(column):
+            return _score(llm, probabilities, np.full(len(probabilities), np.nan))
+        rows = self.model.known_questions.rows_of_keys(question_keys(questions))
+        known = rows >= 0
+        intercepts, loadings = item_response.parameters_of_texts(embeds)
+        # The network says how probable a right answer is to a new text, the text's discriminations how much the
+        # forecast leans on the ability.
+        intercepts = logit(probabilities.clip(1e-9, 1 - 1e-9)) - loadings @ item_response.abilities[column]
+        intercepts[known] = item_response.intercepts[rows[known]]
+        loadings[known] = item_response.discriminations[rows[known]]
+        responses = np.full(len(rows), np.nan)
+        responses[known] = self.model.known_questions.responses_of(column)[rows[known]]
+        return self._with_ability(llm, intercepts, loadings, responses)
 
     def benchmark(self, llm: str, benchmark: str) -> ScoreForecast:
         """Forecast an LLM's score on a benchmark whose questions the model knows.
@@ -109,8 +134,25 @@ class Forecaster:
                 "the model keeps no known questions, so it has no benchmarks. Train it with this package."
             )
         rows = known.benchmark_rows(benchmark)
+        item_response = self.model.item_response
+        if item_response is not None and item_response.has_ability(column):
+            intercepts, loadings = item_response.intercepts[rows], item_response.discriminations[rows]
+            return self._with_ability(llm, intercepts, loadings, known.responses_of(column)[rows])
         probabilities = self.model.predict_proba(known.question_embeds[rows].astype(np.float32))[:, column]
         return _score(llm, probabilities, known.responses_of(column)[rows])
+
+    def _with_ability(
+        self, llm: str, intercepts: np.ndarray, loadings: np.ndarray, responses: np.ndarray
+    ) -> ScoreForecast:
+        """Forecast the mean over questions `(n,)`, `(n, n_traits)` from an LLM's ability and its responses `(n,)`."""
+        item_response, column = self.model.item_response, self.model.llm_index(llm)
+        ability, covariance = item_response.abilities[column], item_response.ability_covariances[column]
+        weights = np.full(len(responses), 1 / len(responses))
+        questions = (values.astype(np.float64) for values in (intercepts, loadings, weights, responses))
+        moments = score_moments(*questions, ability.astype(np.float64), covariance.astype(np.float64))
+        n_answers = int((self.model.known_questions.llm_indices == column).sum())
+        factor = item_response.interval_factor(STRATEGIES[item_response.strategies[column]], n_answers)
+        return _forecast(llm, *moments, factor, responses)
 
 
 def _score(llm: str, probabilities: np.ndarray, responses: np.ndarray) -> ScoreForecast:
@@ -118,12 +160,11 @@ def _score(llm: str, probabilities: np.ndarray, responses: np.ndarray) -> ScoreF
     observed = ~np.isnan(responses)
     mean = float(np.where(observed, responses, probabilities).mean())
     variance = np.where(observed, 0.0, probabilities * (1 - probabilities)).sum() / len(probabilities) ** 2
-    reach = _NORMAL_90 * float(np.sqrt(variance))
-    return ScoreForecast(
-        llm=llm,
-        accuracy=mean,
-        low=max(0.0, mean - reach),
-        high=min(1.0, mean + reach),
-        n_questions=len(probabilities),
-        n_observed=int(observed.sum()),
-    )
+    return _forecast(llm, mean, float(variance), 1.0, responses)
+
+
+def _forecast(llm: str, mean: float, variance: float, factor: float, responses: np.ndarray) -> ScoreForecast:
+    """A mean with its interval; `factor` is what the standard deviation is multiplied by."""
+    low, high = interval(mean, variance, factor)
+    n_observed = int((~np.isnan(responses)).sum())
+    return ScoreForecast(llm, mean, low, high, n_questions=len(responses), n_observed=n_observed)

@@ -21,6 +21,8 @@ from transformers import AutoModel
 
 from ._hub import commit, explain_hub_errors, fetch_snapshot, retried
 from .configuration_embedllm import EmbedLLMConfig
+from .data.blend import Blend
+from .data.item_response import STRATEGIES, ItemResponse
 from .data.known_questions import KnownQuestions
 from .model_card import write_model_card
 from .network import EmbedLLMNetwork
@@ -31,7 +33,7 @@ logger = logging.getLogger(__name__)
 METRICS_FILE = "metrics.json"
 # What stands beside the weights, by attribute: each is a class with FILE, `save(folder)`, `load(path)` and
 # `of_pool(columns)`, the same for another pool, whose first LLMs are this one's columns.
-_COMPANIONS = {"known_questions": KnownQuestions}
+_COMPANIONS = {"known_questions": KnownQuestions, "blend": Blend, "item_response": ItemResponse}
 # Of the arguments of `save_pretrained`, those of its upload.
 _PUSH_OPTIONS = ("commit_message", "private", "token", "revision", "create_pr")
 _PER_LLM_WEIGHTS = {"llm_embedding.weight", "llm_bias"}
@@ -48,6 +50,10 @@ class EmbedLLM(EmbedLLMNetwork):
     Attributes:
         known_questions (`KnownQuestions | None`): The questions that the pool has answered, if the model was trained
             here; saved and loaded with the weights.
+        blend (`Blend | None`): How to predict with the network and the known questions together (`blending`); saved
+            and loaded with the weights.
+        item_response (`ItemResponse | None`): What each known question tells about an LLM, if it was fitted
+            (`fit_item_response`); saved and loaded with the weights.
         metrics (`dict | None`): How it was measured, as `EvaluationReport.to_dict` gives it; saved as `metrics.json`,
             and the source of the card's numbers.
     """
@@ -55,6 +61,8 @@ class EmbedLLM(EmbedLLMNetwork):
     def __init__(self, config: EmbedLLMConfig) -> None:
         super().__init__(config)
         self.known_questions: KnownQuestions | None = None
+        self.blend: Blend | None = None
+        self.item_response: ItemResponse | None = None
         self.metrics: dict | None = None
 
     def save_pretrained(
@@ -163,19 +171,25 @@ class EmbedLLM(EmbedLLMNetwork):
         """
         if name in self.config.llm_names:
             raise ValueError(f"the pool has an LLM `{name}` already. Choose another name, or remove that one first.")
-        vector = torch.as_tensor(llm_embed, dtype=torch.float32)
+        vector = np.asarray(llm_embed, np.float32)
         if vector.shape != (self.config.embed_dim,):
-            found = tuple(vector.shape)
             raise ValueError(
-                f"`llm_embed` has shape {found}, expected ({self.config.embed_dim},), as the pool's vectors."
+                f"`llm_embed` has shape {vector.shape}, expected ({self.config.embed_dim},), as the pool's vectors."
             )
         if self.llm_bias is None and llm_bias:
             raise ValueError("`llm_bias` is given, but this model has no biases. Leave it out.")
-        grown = self._of_pool([*self.config.llm_names, name], list(range(self.config.n_llms)))
+        return self.with_llm_vectors([name], vector[None], np.array([llm_bias]))
+
+    def with_llm_vectors(self, names: Sequence[str], llm_embeds: np.ndarray, llm_biases: np.ndarray) -> EmbedLLM:
+        """A new model with the vectors `(n, embed_dim)` and biases `(n,)` of some LLMs: of new ones, or other ones."""
+        new = [name for name in names if name not in self.config.llm_names]
+        grown = self._of_pool([*self.config.llm_names, *new], list(range(self.config.n_llms)))
+        column_of = {name: column for column, name in enumerate(grown.config.llm_names)}
+        columns = [column_of[name] for name in names]
         with torch.no_grad():
-            grown.llm_embedding.weight[-1] = vector
+            grown.llm_embedding.weight[columns] = torch.as_tensor(llm_embeds, dtype=torch.float32)
             if grown.llm_bias is not None:
-                grown.llm_bias[-1] = llm_bias
+                grown.llm_bias[columns] = torch.as_tensor(llm_biases, dtype=torch.float32)
         return grown
 
     def without_llm(self, name: str) -> EmbedLLM:
@@ -216,6 +230,8 @@ class EmbedLLM(EmbedLLMNetwork):
         for attribute in _COMPANIONS:
             if getattr(self, attribute) is not None:
                 setattr(other, attribute, getattr(self, attribute).of_pool(columns))
+        if other.item_response is not None:
+            other.item_response = other.item_response.of_pool(range(len(columns)), len(llm_names))
         return other
 
     def push_llm_to_hub(
@@ -247,7 +263,7 @@ class EmbedLLM(EmbedLLMNetwork):
                 head = retried(lambda: HfApi(token=token).model_info(repo_id)).sha
             shared = EmbedLLM.from_pretrained(repo_id, revision=head, token=token)
             self._check_same_questions(shared, repo_id)
-            grown = shared.with_llm(name, self.llm_embeds[column], bias)
+            grown = _carry_answers(self, shared.with_llm(name, self.llm_embeds[column], bias), name)
             options = {"message": f"Add {name}", "token": token, "create_pr": create_pr, "parent_commit": head}
             try:
                 return grown._commit(repo_id, **options)
@@ -300,6 +316,33 @@ class EmbedLLM(EmbedLLMNetwork):
 def _needed(files: Sequence[str]) -> list[str]:
     """Of a model repository's files, those that loading reads."""
     return [name for name in files if "/" not in name and name.endswith((".json", ".safetensors"))]
+
+
+def _carry_answers(source: EmbedLLM, target: EmbedLLM, name: str) -> EmbedLLM:
+    """Give an LLM of `target`, in place, the answers and the ability that it has in `source`, if both keep them."""
+    ours, theirs, column = source.known_questions, target.known_questions, target.llm_index(name)
+    from_column = source.llm_index(name)
+    if ours is None or theirs is None:
+        return target
+    responses = ours.responses_of(from_column)
+    answered = np.flatnonzero(~np.isnan(responses))
+    keys = ours.keys[answered]
+    unknown = answered[theirs.rows_of_keys(keys) < 0]
+    embeds = ours.question_embeds[unknown]
+    target.known_questions = theirs = theirs.with_questions(ours.keys[unknown], embeds)
+    columns = np.full(len(answered), column)
+    target.known_questions = theirs.with_responses(theirs.rows_of_keys(keys), columns, responses[answered])
+    if target.item_response is not None:
+        grown = target.item_response.with_questions_of_texts(embeds)
+        if source.item_response is not None:
+            grown = grown.with_llms(
+                [column],
+                source.item_response.abilities[from_column],
+                source.item_response.ability_covariances[from_column],
+                STRATEGIES[source.item_response.strategies[from_column]],
+            )
+        target.item_response = grown
+    return target
 
 
 def _load_metrics(path: Path) -> dict:

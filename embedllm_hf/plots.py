@@ -1,4 +1,4 @@
-"""Pictures of a trained model: how reliable its probabilities are, and a map of its LLMs.
+"""Pictures: how reliable a model's probabilities are, a map of its LLMs, how soon a new LLM is placed.
 
 Each function takes plain values and gives a matplotlib `Figure`; nothing is shown or saved, and no global style is
 touched. This is the only module that imports matplotlib, which the extra `plot` brings.
@@ -109,6 +109,51 @@ def llm_map_figure(llm_embeds: np.ndarray, llm_names: Sequence[str]) -> Figure:
     return figure
 
 
+def placement_figure(rows: Sequence[Mapping[str, object]]) -> Figure:
+    """Draw how the error of a new LLM's score falls with its answers, with bands, and how often intervals hold it.
+
+    Args:
+        rows (`Sequence[Mapping[str, object]]`): `method`, `n_answers`, `mean_absolute_error`, its interval `low` and
+            `high`, and `coverage` for methods with intervals, as `experiments.unseen_report` gives them.
+
+    Raises:
+        ImportError: If matplotlib is missing.
+        ValueError: If there are no rows.
+    """
+    if not len(rows):
+        raise ValueError("`rows` is empty, expected the scores of a report.")
+    figure = _new_figure(9.6, 4.6)
+    error, coverage = figure.subplots(1, 2, width_ratios=(3, 2))
+    figure.subplots_adjust(left=0.075, right=0.98, top=0.9, bottom=0.12, wspace=0.22)
+    answers = sorted({row["n_answers"] for row in rows})
+    place = {count: position for position, count in enumerate(answers)}
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    for method, colour, shape in zip(methods, _COLOURS, _SHAPES, strict=False):
+        mine = [row for row in rows if row["method"] == method]
+        at = [place[row["n_answers"]] for row in mine]
+        style = {"color": colour, "marker": shape, "markersize": 4, "linewidth": 1.4, "label": method}
+        error.plot(at, [row["mean_absolute_error"] for row in mine], **style)
+        error.fill_between(
+            at, [row["low"] for row in mine], [row["high"] for row in mine], color=colour, alpha=0.15, linewidth=0
+        )
+        if "coverage" in mine[0]:
+            coverage.plot(at, [row["coverage"] for row in mine], **style)
+    error.set(yscale="log", xlabel="Answers of the new LLM", ylabel="Mean absolute error of the score")
+    error.set_title("Error, with 95% intervals over LLMs", fontsize=11)
+    error.yaxis.set_major_formatter("{x:g}")
+    error.yaxis.set_minor_formatter("{x:g}")
+    error.legend(frameon=False, fontsize=8)
+    coverage.axhspan(0.87, 0.93, color="#E6E6E6", linewidth=0)
+    coverage.axhline(0.9, color=_GREY, linestyle="--", linewidth=1)
+    coverage.set(ylim=(0.7, 1.0), xlabel="Answers of the new LLM", ylabel="Share of intervals that hold the score")
+    coverage.set_title("Coverage of the 90% interval", fontsize=11)
+    for axes in (error, coverage):
+        axes.set_xticks(range(len(answers)), [str(count) for count in answers])
+        _plain(axes)
+    error.tick_params(which="minor", labelsize=7, color=_GREY)
+    return figure
+
+
 def principal_plane(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Project vectors `(n, dim)` to their first two principal components.
 
@@ -127,6 +172,72 @@ def principal_plane(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         explained[:n_components] = (spread**2 / (spread**2).sum())[:n_components]
     farthest = points[np.abs(points).argmax(axis=0), [0, 1]]
     return points * np.where(farthest < 0, -1.0, 1.0), explained
+
+
+_ROUTERS = {"embedllm": "EmbedLLM", "knn": "kNN", "llm_category_mean": "LLM x category", "llm_mean": "LLM mean"}
+
+
+def cost_quality_figure(benchmarks: Mapping[str, Mapping]) -> Figure:
+    """Draw mean response against mean cost, a panel a benchmark: routers, the oracle, and single LLMs as points.
+
+    Args:
+        benchmarks (`Mapping[str, Mapping]`): `benchmarks` of `CostReport.to_dict`.
+
+    Raises:
+        ImportError: If matplotlib is missing.
+        ValueError: If there are no benchmarks.
+    """
+    if not benchmarks:
+        raise ValueError("`benchmarks` is empty, expected those of a cost report.")
+    n_columns = min(3, len(benchmarks))
+    n_rows = -(-len(benchmarks) // n_columns)
+    figure = _new_figure(4.4 * n_columns, 3.6 * n_rows + 0.5)
+    panels = figure.subplots(n_rows, n_columns, squeeze=False)
+    for axes in panels.ravel()[len(benchmarks) :]:
+        axes.set_visible(False)
+    for axes, (benchmark, part) in zip(panels.ravel(), benchmarks.items(), strict=False):
+        _draw_cost_quality(axes, part)
+        axes.set_title(f"{benchmark}: {part['n_questions']:,} questions, {len(part['llms'])} LLMs", fontsize=10)
+    entries: dict[str, object] = {}
+    for axes in panels.ravel()[: len(benchmarks)]:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    figure.supxlabel("Mean cost of the chosen LLMs", fontsize=10)
+    figure.supylabel("Share of right answers", fontsize=10)
+    figure.legend(entries.values(), entries, frameon=False, loc="upper center", ncols=len(entries), fontsize=8)
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.4 / (3.6 * n_rows + 0.5)))
+    return figure
+
+
+def _draw_cost_quality(axes: Axes, part: Mapping) -> None:
+    """One panel; the cost axis is logarithmic where every cost is above 0."""
+    singles = [llm for llm in part["llms"].values() if llm["quality"] is not None]
+    if singles:
+        points = [[llm[key] for llm in singles] for key in ("cost", "quality")]
+        axes.scatter(*points, s=14, c="#B5B5B5", label="single LLMs", zorder=1)
+    lines = {name: style for name, style in zip(_ROUTERS, zip(_COLOURS, _SHAPES, strict=False), strict=False)}
+    for name, curve in part["curves"].items():
+        colour, _ = lines.get(name, (_INK, "o"))
+        width = 2.0 if name == "embedllm" else 1.2
+        style = "--" if name == "oracle" else "-"
+        label = _ROUTERS.get(name, name)
+        order = 5 if name == "embedllm" else 3
+        cost, quality = _mixed(np.array(curve["cost"]), np.array(curve["quality"]))
+        axes.plot(cost, quality, style, color=colour, linewidth=width, label=label, zorder=order)
+    if min(llm["cost"] for llm in part["llms"].values()) > 0:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+    _plain(axes)
+
+
+def _mixed(cost: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points along a curve, with what mixing two neighbours gives: a line in cost, which a logarithmic axis bends."""
+    order = np.argsort(cost, kind="stable")
+    cost, quality = cost[order], quality[order]
+    at = np.unique(np.concatenate([cost, np.linspace(cost[0], cost[-1], 500)]))
+    if cost[0] > 0:
+        at = np.unique(np.concatenate([at, np.geomspace(cost[0], cost[-1], 500).clip(cost[0], cost[-1])]))
+    return at, np.interp(at, cost, quality)
 
 
 def save_png(figure: Figure, path: str | Path) -> None:

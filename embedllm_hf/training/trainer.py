@@ -163,7 +163,8 @@ class EmbedLLMTrainer:
         self.model.load_state_dict(self.history.best_weights)
         self.model.eval()
         self.model.known_questions = KnownQuestions.from_responses(self.train_responses, self.train_embeds)
-        self.model.metrics = None  # those of other weights, if there were any
+        self.model.item_response = None  # of other weights, as are the metrics
+        self.model.metrics = None
         return self.history
 
     def _loop(

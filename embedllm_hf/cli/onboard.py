@@ -1,0 +1,48 @@
+"""`embedllm onboard`: place a new LLM in a trained model from a file of graded answers."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..data.item_response import DEFAULT_STRATEGY, STRATEGIES
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's options."""
+    parser.add_argument("--model", required=True, help="Hub id or folder of a trained model")
+    parser.add_argument("--llm", required=True, help="name of the new LLM")
+    parser.add_argument("--answers", required=True, help=".csv or .jsonl with `prompt_id` or `prompt`, and `label`")
+    parser.add_argument("--output_dir", required=True, help="folder of the model with the new LLM")
+    parser.add_argument("--refine", action="store_true", help="the LLM is in the pool: add these answers to its own")
+    parser.add_argument(
+        "--strategy",
+        choices=STRATEGIES,
+        help=f"how the questions were chosen, which the intervals depend on (default: {DEFAULT_STRATEGY})",
+    )
+    parser.add_argument("--overwrite_output_dir", action="store_true", help="replace a model that the folder holds")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Place, save, and print the LLM's expected scores."""
+    from ..data.answers import read_answers
+    from ..forecasting import Forecaster
+    from ..modeling_embedllm import EmbedLLM
+    from ..onboarding import onboard, refine
+    from ..training.arguments import EmbedLLMTrainingArguments
+    from ..training.trainer import check_output_dir, save_trained
+
+    overwrite = options.overwrite_output_dir
+    check_output_dir(EmbedLLMTrainingArguments(options.output_dir, overwrite_output_dir=overwrite))
+    model = EmbedLLM.from_pretrained(options.model)
+    answers = read_answers(options.answers, model.known_questions)
+    if options.refine:
+        model = refine(model, options.llm, answers, strategy=options.strategy)
+    else:
+        model = onboard(model, options.llm, answers, strategy=options.strategy or DEFAULT_STRATEGY)
+    save_trained(model, options.output_dir)
+    forecaster = Forecaster(model)
+    for benchmark in model.known_questions.benchmarks:
+        forecast = forecaster.benchmark(options.llm, benchmark)
+        print(f"{benchmark}: {forecast.accuracy:.3f}, 90% interval [{forecast.low:.3f}, {forecast.high:.3f}]")
+    print(f"placed {options.llm} from {len(answers):,} answers; saved to {options.output_dir}")
+    return 0

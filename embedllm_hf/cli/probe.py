@@ -1,0 +1,126 @@
+"""`embedllm probe`: the next questions worth asking an LLM, as a list or one after the other."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..data.item_response import STRATEGIES
+from ._options import print_json
+
+if TYPE_CHECKING:
+    from ..modeling_embedllm import EmbedLLM
+    from ..probing import Probes
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's options."""
+    parser.add_argument("--model", required=True, help="Hub id or folder of a trained model")
+    parser.add_argument("--llm", required=True, help="name of the LLM, of the pool or a new one")
+    parser.add_argument("--answers", help="its answers so far: .csv or .jsonl, as for `embedllm onboard`")
+    parser.add_argument(
+        "--benchmark", action="append", help="the score to know, repeatable (default: all benchmarks, counting alike)"
+    )
+    parser.add_argument("-n", type=int, default=10, help="how many questions, at most (default: 10)")
+    parser.add_argument("--until_width", type=float, help="ask no more once the 90%% interval is narrower, 0.05 say")
+    parser.add_argument("--strategy", choices=STRATEGIES, default="adaptive", help="how to choose (default: adaptive)")
+    parser.add_argument("--seed", type=int, default=0, help="of the random and stratified choice (default: 0)")
+    parser.add_argument("--dataset", help="Hub id or folder that the questions' texts are read from")
+    parser.add_argument("--interactive", action="store_true", help="ask here, and add each answer to --answers")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print the next questions, or ask them."""
+    from ..data.answers import read_answers
+    from ..modeling_embedllm import EmbedLLM
+    from ..probing import is_known, probe
+
+    if options.interactive and (options.answers is None or options.dataset is None):
+        raise ValueError("--interactive needs --answers, the file to add to, and --dataset, to show the questions.")
+    if options.until_width is not None and not 0 < options.until_width < 1:
+        raise ValueError(f"--until_width is {options.until_width:g}, expected a width in (0, 1).")
+    model = EmbedLLM.from_pretrained(options.model)
+    answers = {}
+    if options.answers is not None and (Path(options.answers).is_file() or not options.interactive):
+        answers = read_answers(options.answers, model.known_questions)
+    choice = {"benchmark": options.benchmark, "strategy": options.strategy, "seed": options.seed}
+    plan = probe(model, options.llm, answers, n=options.n, **choice)
+    texts = {} if options.dataset is None else read_texts(options.dataset)
+    if options.interactive:
+        return ask(model, options, answers, choice, texts)
+    if options.json:
+        print_json(plan.to_dict())
+        return 0
+    print(_known(options.llm, plan))
+    if is_known(plan, options.until_width):
+        print(f"narrower than {options.until_width:g}: no more questions are needed")
+        return 0
+    for id_, benchmark in zip(plan.question_ids, plan.benchmarks, strict=True):
+        print(f"{id_}\t{benchmark}\t{' '.join(texts.get(id_, '').split())[:100]}".rstrip())
+    print(f"with these {len(plan.question_ids)} the interval's width becomes about {plan.expected_width:.3f}")
+    return 0
+
+
+def ask(
+    model: EmbedLLM,
+    options: argparse.Namespace,
+    answers: dict[str | int, float],
+    choice: dict,
+    texts: Mapping[int, str],
+) -> int:
+    """Show one question after the other and read its grade, until the score is known, `-n` are asked or input ends."""
+    from ..data.answers import append_answer
+    from ..probing import is_known, probe
+
+    for number in range(options.n + 1):
+        plan = probe(model, options.llm, answers, n=1, **choice)
+        print(_known(options.llm, plan))
+        if is_known(plan, options.until_width) or not plan.question_ids or number == options.n:
+            break
+        id_ = plan.question_ids[0]
+        print(f"\nQuestion {id_} ({plan.benchmarks[0]}):\n{texts.get(id_, '(not in this data set)')}\n")
+        grade = read_grade()
+        if grade is None:
+            break
+        append_answer(options.answers, id_, grade)
+        answers[id_] = grade
+    print(f"{len(answers):,} answers in {options.answers}; place the LLM with `embedllm onboard --strategy adaptive`")
+    return 0
+
+
+def read_grade() -> float | None:
+    """A grade from standard input: y, n, or a number in [0, 1]; None for q or the end of the input."""
+    while True:
+        print("Was its answer right? [y/n, a grade in [0, 1], q to end] ", end="", flush=True)
+        line = sys.stdin.readline()
+        text = line.strip().lower()
+        if not line or text == "q":
+            print()
+            return None
+        if text in ("y", "n"):
+            return float(text == "y")
+        try:
+            grade = float(text)
+        except ValueError:
+            continue
+        if 0 <= grade <= 1:
+            return grade
+
+
+def read_texts(dataset: str) -> dict[int, str]:
+    """The text of each `prompt_id` of a data set, from all its splits."""
+    from ..data.hub import available_splits, load_responses
+
+    splits = [load_responses(dataset, split=split) for split in available_splits(dataset)]
+    return {int(id_): text for split in splits for id_, text in zip(split.question_ids, split.questions, strict=True)}
+
+
+def _known(llm: str, plan: Probes) -> str:
+    return (
+        f"{llm}: {plan.accuracy:.3f}, 90% interval [{plan.low:.3f}, {plan.high:.3f}], width {plan.width:.3f}, "
+        f"from {plan.n_answers} answers"
+    )

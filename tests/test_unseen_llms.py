@@ -1,0 +1,119 @@
+"""The experiment on unseen LLMs: its script end to end on the planted pool, and its sums on made-up records."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embedllm_hf.experiments.unseen_llms import (
+    MEAN,
+    NEIGHBOURS,
+    NewQuestionRecord,
+    ScoreRecord,
+    UnseenSettings,
+    join_splits,
+    measure_seed,
+    summarise_new_questions,
+)
+from embedllm_hf.experiments.unseen_report import summarise_scores
+
+from .pool import make_embeds, make_split
+
+SCRIPT = Path(__file__).parent.parent / "scripts" / "evaluate_unseen_llms.py"
+
+
+def load_script():
+    spec = importlib.util.spec_from_file_location("evaluate_unseen_llms", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return {
+        "train": make_split(80).responses,
+        "validation": make_split(30, first_id=80, seed=1).responses,
+        "test": make_split(40, first_id=110, seed=2).responses,
+    }
+
+
+@pytest.fixture(scope="module")
+def embeds(splits):
+    return {name: make_embeds(split.question_ids) for name, split in splits.items()}
+
+
+def test_the_script_writes_table_numbers_and_figure(tmp_path, monkeypatch):
+    """`--quick` on the planted pool: all methods are there, no path of this machine, no text of a question."""
+    vectors = tmp_path / "vectors.safetensors"
+    from embedllm_hf import load_responses
+    from embedllm_hf.question_encoder import save_question_embeddings
+
+    ids = np.concatenate([load_responses("planted", split=name).question_ids for name in ("train", "val", "test")])
+    save_question_embeddings(vectors, make_embeds(ids), ids, encoder_name="offline")
+    options = ["--dataset", "planted", "--question_embeddings", str(vectors), "--output_dir", str(tmp_path / "out")]
+    assert load_script().main([*options, "--quick"]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"README.md", "unseen_llms.json", "placement.png"}
+    report = json.loads((tmp_path / "out" / "unseen_llms.json").read_text())
+    assert {row["method"] for row in report["scores"]} >= {"adaptive", "random", "stratified", MEAN, NEIGHBOURS}
+    assert {row["n_answers"] for row in report["scores"]} == {0, 8, 16}
+    text = (tmp_path / "out" / "README.md").read_text() + json.dumps(report)
+    assert str(tmp_path) not in text
+    assert "multiplied by" not in text
+    assert "## New questions" in text
+
+
+def test_a_held_out_llm_is_judged_by_its_answers_alone(splits, embeds):
+    """Held out, each LLM is placed on its topic from answers, and new questions are forecast well."""
+    settings = UnseenSettings(n_folds=3, n_answers=(0, 8, 32), n_draws=1, n_answers_new=(16,), n_answers_retrained=16)
+    scores, new = measure_seed(splits, embeds, settings, seed=0)
+    assert {record.llm for record in new} == set(splits["train"].llm_names)
+    assert {record.llm for record in scores} <= set(splits["train"].llm_names)
+
+    def error(count: int) -> float:
+        return float(np.mean([abs(r.error) for r in scores if (r.method, r.n_answers) == ("random", count)]))
+
+    assert error(32) < error(0) / 2
+    rows = {row["method"]: row for row in summarise_new_questions(new)}
+    assert rows["onboarded"]["auc"] > 0.8
+    assert set(rows) == {"onboarded", "retrained with the answers"}
+
+
+def test_splits_are_joined_with_their_vectors(splits, embeds):
+    """All questions come once, each with its own vector, and every response with them."""
+    together, vectors = join_splits(splits, embeds)
+    assert together.n_questions == 150
+    assert together.n_observed == sum(split.n_observed for split in splits.values())
+    np.testing.assert_array_equal(vectors, make_embeds(together.question_ids))
+
+
+def test_scores_are_summed_up_by_method_and_answers():
+    """Mean absolute error, coverage and width of four records, written out."""
+    common = {"seed": 0, "method": "adaptive", "n_answers": 8, "accuracy": 0.5}
+    records = [
+        ScoreRecord(llm="a", benchmark="x", error=-0.1, low=0.2, high=0.4, covered=True, **common),
+        ScoreRecord(llm="a", benchmark="y", error=0.3, low=0.0, high=0.2, covered=False, **common),
+        ScoreRecord(llm="b", benchmark="x", error=0.2, low=0.0, high=0.8, covered=True, **common),
+        ScoreRecord(seed=0, llm="b", benchmark="x", method=MEAN, n_answers=8, error=0.5),
+    ]
+    ours, mean = summarise_scores(records)
+    assert ours["mean_absolute_error"] == pytest.approx(0.2)
+    assert ours["by_benchmark"] == pytest.approx({"x": 0.15, "y": 0.3})
+    assert ours["coverage"] == pytest.approx(2 / 3)
+    assert ours["width"] == pytest.approx(0.4)
+    assert ours["low"] <= 0.2 <= ours["high"]
+    assert mean["mean_absolute_error"] == 0.5
+    assert "coverage" not in mean
+
+
+def test_new_questions_are_summed_up_over_llms():
+    """Accuracy over all pairs; the share won, or nothing where no question had one right answer."""
+    arrays = (np.array([0.9, 0.2]), np.array([1.0, 1.0]))
+    record = NewQuestionRecord(0, "a", "onboarded", 64, *arrays, 4, 1)
+    other = NewQuestionRecord(0, "b", "onboarded", 64, np.array([0.1]), np.array([0.0]), 0, 0)
+    (row,) = summarise_new_questions([record, other])
+    assert row["accuracy"] == pytest.approx(2 / 3)
+    assert (row["n_only_right"], row["share_won"]) == (4, 0.25)
+    assert summarise_new_questions([other, other])[0]["share_won"] is None
