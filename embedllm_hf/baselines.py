@@ -140,7 +140,7 @@ class NearestQuestions:
 
         weights = responses.entry_weights
         base = cls(
-            _unit_rows(question_embeds),
+            unit_rows(question_embeds),
             compressed(weights * responses.values),
             compressed(weights),
             LLMMean.fit(responses),
@@ -164,7 +164,7 @@ class NearestQuestions:
         k = min(n_neighbours, n_train)
         sums, counts = [], []
         for start in range(0, len(question_embeds), _KNN_BLOCK):
-            similarity = _unit_rows(question_embeds[start : start + _KNN_BLOCK]) @ self.directions.T
+            similarity = unit_rows(question_embeds[start : start + _KNN_BLOCK]) @ self.directions.T
             nearest = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
             rows = np.repeat(np.arange(len(nearest)), k)
             chosen = sparse.csr_array((np.ones(nearest.size), (rows, nearest.ravel())), (len(nearest), n_train))
@@ -189,7 +189,7 @@ class NearestQuestions:
         return _shrunk_mean(sums, counts, self.overall.means, self.shrinkage)
 
 
-def _unit_rows(vectors: np.ndarray) -> np.ndarray:
+def unit_rows(vectors: np.ndarray) -> np.ndarray:
     """Scale each row to length 1, a zero row staying zero."""
     vectors = np.asarray(vectors, np.float32)
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

@@ -36,6 +36,8 @@ SPLITS = {
     "train": ", from which the model was learned, so the figures flatter the model",
 }
 PREDICTORS = {
+    "embedllm_network": "the network alone, without what the nearest known questions show",
+    "embedllm_with_category": "EmbedLLM with the question's category given, not read from its text",
     "llm_mean": "an LLM's mean on the training questions, so its routing always takes the best LLM on average",
     "llm_category_mean": "an LLM's mean on the training questions of the same category",
     "knn": "an LLM's mean on the most similar training questions",

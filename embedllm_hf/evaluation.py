@@ -16,6 +16,7 @@ import numpy as np
 
 from . import __version__, metrics
 from .baselines import Predictor
+from .blending import BlendedPredictor
 from .data.responses import ResponseMatrix, benchmark_categories, check_pool
 from .modeling_embedllm import EmbedLLM
 
@@ -29,6 +30,7 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 }
 _PACKAGES = ("torch", "transformers", "accelerate", "numpy", "sentence-transformers")
 MODEL = "embedllm"
+NETWORK, WITH_CATEGORY = "embedllm_network", "embedllm_with_category"  # rows of a model with a blend
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class EvaluationReport:
 
     Attributes:
         dataset (`DatasetInfo`): The split.
-        scores (`dict[str, dict[str, float]]`): Metrics of each predictor, `embedllm` and the baselines.
+        scores (`dict[str, dict[str, float]]`): Metrics of each predictor, `embedllm` and the baselines; see
+            `evaluate_model` for the rows of a model with a blend.
         oracle (`dict[str, float]`): Routing accuracy of the choice that is best in hindsight.
         benchmarks (`dict[str, dict[str, dict[str, float]]]`): The same metrics by benchmark and predictor.
         gains (`dict[str, dict[str, object]]`): EmbedLLM minus the best baseline, with a 95% interval, for accuracy and
@@ -106,6 +109,10 @@ def evaluate_model(
 ) -> EvaluationReport:
     """Measure a model and the baselines on one split.
 
+    `embedllm` is what is predicted from a question's text alone. Of a model with a blend (`blending`) there are also
+    the rows `embedllm_network`, its network without the known questions, and `embedllm_with_category`, where each
+    question's category is given, as it is to `llm_category_mean`.
+
     Args:
         model (`EmbedLLM`): A trained model.
         responses (`ResponseMatrix`): The split, its columns as in `model.config.llm_names`.
@@ -132,7 +139,7 @@ def evaluate_model(
             f"`question_embeds` has {len(question_embeds)} rows, expected {responses.n_questions}: "
             "one text vector a question, in the order of `responses`."
         )
-    predictions = {MODEL: model.predict_proba(question_embeds)}
+    predictions = _predict(model, responses, question_embeds)
     for name, baseline in baselines.items():
         predictions[name] = baseline.predict_proba(question_embeds, responses.categories)
     truth = responses.responses()
@@ -166,6 +173,17 @@ def evaluate_model(
     )
 
 
+def _predict(model: EmbedLLM, responses: ResponseMatrix, question_embeds: np.ndarray) -> dict[str, np.ndarray]:
+    """The model's predictions by row of the report, each `(n_questions, n_llms)`."""
+    predictor = BlendedPredictor(model)
+    predictions = {MODEL: predictor.predict_proba(question_embeds)}
+    if predictor.blend is not None:
+        predictions[NETWORK] = model.predict_proba(question_embeds)
+        if set(predictor.blend.categories) & set(responses.categories.astype(str)):
+            predictions[WITH_CATEGORY] = predictor.predict_proba(question_embeds, responses.categories)
+    return predictions
+
+
 def _public_id(dataset_id: str | None) -> str | None:
     """A Hub id as it is; of a folder the name, since its place means nothing on another machine."""
     if dataset_id is None or not Path(dataset_id).is_dir():
@@ -189,7 +207,9 @@ def _gains(predictions: dict, scores: dict, truth: np.ndarray) -> dict[str, dict
     gains = {}
     for metric, outcome in (("accuracy", hits), ("routing_accuracy", routed)):
         rivals = {
-            name: score[metric] for name, score in scores.items() if name != MODEL and not np.isnan(score[metric])
+            name: score[metric]
+            for name, score in scores.items()
+            if name not in (MODEL, NETWORK, WITH_CATEGORY) and not np.isnan(score[metric])
         }
         if rivals:
             best = max(rivals, key=rivals.__getitem__)
@@ -230,7 +250,10 @@ def format_report(report: EvaluationReport) -> str:
     names = list(report.scores)
     lines.append(_row("", names))
     for benchmark, scores in report.benchmarks.items():
-        pairs = [f"{scores[name]['accuracy']:.3f} / {scores[name]['routing_accuracy']:.3f}" for name in names]
+        pairs = [
+            f"{scores[name]['accuracy']:.3f} / {scores[name]['routing_accuracy']:.3f}".rjust(len(name))
+            for name in names
+        ]
         lines.append(_row(benchmark, pairs))
     lines.append("")
     lines += [
@@ -242,4 +265,4 @@ def format_report(report: EvaluationReport) -> str:
 
 
 def _row(name: str, cells: object) -> str:
-    return f"{name[:20]:<20}" + "".join(f"{cell:>18}" for cell in cells)
+    return f"{name[:23]:<23}" + "".join(f"{cell:>{max(18, len(cell) + 2)}}" for cell in cells)

@@ -191,3 +191,31 @@ def test_vectors_of_another_number_of_questions_are_refused(model, baselines, sp
     """One vector too few is a mistake in what was encoded; the message has both numbers."""
     with pytest.raises(ValueError, match=r"`question_embeds` .*59.*60"):
         evaluate_model(model, split.responses, split.question_embeds[:-1], baselines=baselines)
+
+
+# --- a model with a blend ---
+
+
+def test_a_model_with_a_blend_has_rows_for_its_parts(model, baselines, split):
+    """`embedllm` is the blend from the text alone; beside it the network, and the blend with the category given."""
+    from embedllm_hf.blending import BlendedPredictor, fit_blend
+    from embedllm_hf.data.known_questions import KnownQuestions
+
+    train, blended = make_split(80), model._of_pool(list(LLMS), list(range(6)))
+    blended.known_questions = KnownQuestions.from_responses(train.responses, train.question_embeds)
+    blended.blend = fit_blend(blended, split.responses, split.question_embeds)
+    report = evaluate_model(blended, split.responses, split.question_embeds, baselines=baselines)
+    assert list(report.scores) == ["embedllm", "embedllm_network", "embedllm_with_category", *PREDICTORS[1:]]
+    predictor, truth = BlendedPredictor(blended), split.responses.responses()
+    expected = {
+        "embedllm": predictor.predict_proba(split.question_embeds),
+        "embedllm_network": model.predict_proba(split.question_embeds),
+        "embedllm_with_category": predictor.predict_proba(split.question_embeds, split.responses.categories),
+    }
+    for name, probs in expected.items():
+        assert report.scores[name] == {metric: f(probs, truth) for metric, f in METRICS.items()}
+    assert {gain["over"] for gain in report.gains.values()} <= set(PREDICTORS[1:])
+    assert len({len(line) for line in str(report).splitlines() if line.startswith(("embedllm", "knn", "oracle"))}) == 1
+    uncategorised = replace(split.responses, categories=np.full(60, "all", object))
+    report = evaluate_model(blended, uncategorised, split.question_embeds, baselines=baselines)
+    assert "embedllm_with_category" not in report.scores

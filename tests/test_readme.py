@@ -48,6 +48,9 @@ def test_examples_run(paper_hub, tmp_path, monkeypatch, capsys):
     lines = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("embedllm ")]
     assert len(python) >= 2
     assert len(lines) >= 4
+    names = load_responses("planted", split="train").llm_names
+    Path("llms.csv").write_text("llm,cost\n" + "".join(f"{name},{1 + len(name) % 3}\n" for name in names))
+    Path("own.txt").write_text("What is 64 multiplied by 33?\nIn Peru, who are its neighbours?\n")
     namespace: dict = {}
     for code in python:
         code = code.replace("your-name/", "user/")  # an account of the test Hub
@@ -56,9 +59,12 @@ def test_examples_run(paper_hub, tmp_path, monkeypatch, capsys):
     assert "planted/abacus-large" in shown
     assert "ScoreForecast(llm=" in shown
     assert EmbedLLM.from_pretrained("user/embedllm-base").config.llm_names[-1] == "lab/new-llm"
+    rows = "".join(f"{question},1\n" for question in namespace["asked"].question_ids)
+    Path("answers.csv").write_text(f"prompt_id,label\n{rows}")
     for line in lines:
         assert main(shlex.split(line)[1:]) == 0, line
-    assert (tmp_path / "report.json").is_file()
+    for file in ("report.json", "curve.png", "curve.json", "embeddings.safetensors", "runs/grown/config.json"):
+        assert (tmp_path / file).is_file(), file
 
 
 def test_every_public_name_and_verb_is_in_the_readme_or_its_help():
@@ -76,6 +82,6 @@ def test_the_map_of_the_code_is_complete():
     """Each module of the package stands in the README's map, and nothing else does."""
     package = Path(__file__).parent.parent / "embedllm_hf"
     modules = {path.name for path in package.glob("*.py")} - {"__init__.py"}
-    modules |= {f"{path.parent.name}/" for path in package.glob("*/*.*")}
+    modules |= {f"{path.name}/" for path in package.iterdir() if path.is_dir() and path.name != "__pycache__"}
     table = README.split("## Map of the code")[1].split("\n## ")[0]
     assert set(re.findall(r"`([a-z_]+(?:\.py|/))`", table)) == modules

@@ -1,5 +1,7 @@
 """Router and Forecaster: the planted specialists are found, one in is one out, and the encoder is checked."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,10 @@ def router(quickstart):
 
 @pytest.fixture(scope="module")
 def forecaster(quickstart):
-    return Forecaster.from_pretrained(quickstart)
+    """Of the network alone; with an item-response model see `test_item_response` and `test_onboarding`."""
+    forecaster = Forecaster.from_pretrained(quickstart)
+    forecaster.model.item_response = None
+    return forecaster
 
 
 def test_router_is_right_as_often_as_the_best_choice(router):
@@ -36,13 +41,14 @@ def test_one_in_one_out_list_in_list_out(router):
 
 
 def test_decision_is_the_models_probability(router):
-    """The probability is the model's highest over the pool, as Python numbers that JSON takes."""
+    """The probability is the highest over the pool, as Python numbers that JSON takes."""
     decision = router("Find the bug in this Rust code, which parses a date.")
-    probabilities = router.model.predict_proba(
+    probabilities = router.predictor.predict_proba(
         router.encoder.encode(["Find the bug in this Rust code, which parses a date."])
     )
     assert decision.probability == pytest.approx(float(probabilities.max()))
-    assert decision.to_dict() == {"llm": decision.llm, "probability": decision.probability}
+    expected = {"llm": decision.llm, "probability": decision.probability}
+    assert expected.items() <= json.loads(json.dumps(decision.to_dict())).items()
 
 
 def test_router_refuses_what_it_cannot_do(router):
@@ -73,8 +79,8 @@ def test_benchmark_forecast_counts_observed_answers_as_they_are(forecaster):
     assert forecast.accuracy == pytest.approx(np.where(np.isnan(responses), probabilities, responses).mean())
     assert forecast.n_observed == np.sum(~np.isnan(responses)) < forecast.n_questions == len(rows)
     missing = probabilities[np.isnan(responses)].astype(float)
-    reach = 1.6449 * np.sqrt((missing * (1 - missing)).sum()) / len(rows)
-    assert forecast.high - forecast.accuracy == pytest.approx(reach)
+    reach = 1.6448536 * np.sqrt((missing * (1 - missing)).sum()) / len(rows)
+    assert forecast.high - forecast.accuracy == pytest.approx(reach, rel=1e-4)
 
 
 def test_questions_forecast_is_their_mean_probability(forecaster):

@@ -19,7 +19,13 @@ VERBS = {
     "evaluate": "measure a model beside the baselines",
     "embed": "encode a data set's questions once, into a file",
     "route": "choose the LLM for a question",
+    "curve": "measure quality against cost",
+    "similar": "list the LLMs most like one",
+    "portfolio": "choose the LLMs that together answer most",
     "forecast": "predict an LLM's score",
+    "leaderboard": "rank the LLMs on questions of one's own",
+    "onboard": "place a new LLM from a few graded answers",
+    "probe": "choose the next questions for a new LLM",
 }
 USER_ERRORS = (ValueError, KeyError, OSError, ImportError)
 logger = logging.getLogger(__name__)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ._options import print_json
+from ._questions import read_questions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--llm", required=True, help="name of an LLM of the pool")
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--benchmark", help="a benchmark, or one of its categories, that the model knows")
-    target.add_argument("--questions", help="text file of one's own questions, one a line")
+    target.add_argument("--questions", help="one's own: .txt (one a line), .jsonl or .csv; - is standard input")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -35,26 +35,3 @@ def main(options: argparse.Namespace) -> int:
         f"({forecast.n_observed} of {forecast.n_questions} questions observed)"
     )
     return 0
-
-
-def read_questions(path: str) -> list[str]:
-    """Texts of a file, one a line, blank lines left out.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If a line is not UTF-8, or there is no text.
-    """
-    file = Path(path)
-    if not file.is_file():
-        raise FileNotFoundError(f"`--questions`: there is no file {path}.")
-    questions = []
-    for number, line in enumerate(file.read_bytes().splitlines(), start=1):
-        try:
-            text = line.decode("utf-8").strip()
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}, line {number}: not UTF-8 ({error.reason}). Save the file as UTF-8.") from error
-        if text:
-            questions.append(text)
-    if not questions:
-        raise ValueError(f"{path}: holds no text, expected one question a line.")
-    return questions

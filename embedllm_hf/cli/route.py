@@ -1,31 +1,97 @@
-"""`embedllm route`: the LLM that most probably answers each question correctly."""
+"""`embedllm route`: the LLM for each question, the most probable one or the best under a cost."""
 
 from __future__ import annotations
 
 import argparse
+import json
 
 from ._options import print_json
+from ._questions import read_questions
+
+_BATCH = 1024  # questions that are routed, and then printed, together
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
     parser.add_argument("--model", required=True, help="Hub id or folder of a trained model")
-    parser.add_argument("--llms", help="choose among these LLMs only, separated by commas")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("questions", nargs="+", metavar="question", help="text of a question")
+    parser.add_argument("--llms", help="choose among these LLMs only: names or patterns such as 'Qwen/*', with commas")
+    parser.add_argument("--exclude", help="never choose these LLMs: names or patterns, with commas")
+    parser.add_argument("--facts", help="CSV with `family`, `kind`, `params_billions` of the LLMs (default: --costs)")
+    parser.add_argument("--family", help="choose among LLMs of these families, with commas")
+    parser.add_argument("--kind", help="choose among LLMs of these kinds, with commas")
+    parser.add_argument("--max_params", type=float, help="choose among LLMs of at most so many billion parameters")
+    parser.add_argument("--costs", help="CSV with `llm` and `cost`, or `usd_per_million_output_tokens`")
+    parser.add_argument(
+        "--cost_weight", type=float, default=0.0, help="maximise probability - weight * cost (default: 0)"
+    )
+    parser.add_argument("--max_cost", type=float, help="choose among LLMs that cost at most so much")
+    parser.add_argument(
+        "--min_success", type=float, help="the cheapest LLM whose lower bound reaches this probability"
+    )
+    parser.add_argument("--top_k", type=int, default=1, help="list so many LLMs a question (default: 1)")
+    parser.add_argument("--explain", action="store_true", help="show the nearest known questions")
+    parser.add_argument("--json", action="store_true", help="print JSON; for --questions an object a line")
+    parser.add_argument(
+        "--questions", help="file of questions: .txt (one a line), .jsonl or .csv; - is standard input"
+    )
+    parser.add_argument("question", nargs="*", help="text of a question")
 
 
 def main(options: argparse.Namespace) -> int:
     """Print one line, or one JSON object, a question."""
+    if bool(options.question) == (options.questions is not None):
+        raise ValueError("expected questions as arguments or in a file (--questions), one of the two.")
+    questions = options.question or read_questions(options.questions)
+
     from ..routing import Router
 
-    llms = None if options.llms is None else [name.strip() for name in options.llms.split(",") if name.strip()]
-    decisions = Router.from_pretrained(options.model)(options.questions, llms=llms)
-    if options.json:
-        asked = zip(options.questions, decisions, strict=True)
-        print_json([{"question": question, **decision.to_dict()} for question, decision in asked])
-        return 0
-    width = max(len(decision.llm) for decision in decisions)
-    for question, decision in zip(options.questions, decisions, strict=True):
-        print(f"{decision.llm:<{width}}  {decision.probability:.3f}  {' '.join(question.split())[:80]}")
+    facts = options.facts
+    if facts is None and any((options.family, options.kind, options.max_params)):
+        facts = options.costs
+    router = Router.from_pretrained(options.model, costs=options.costs, facts=facts)
+    choice = {
+        "llms": _split(options.llms),
+        "exclude": _split(options.exclude) or (),
+        "family": _split(options.family),
+        "kind": _split(options.kind),
+        "max_params": options.max_params,
+        "cost_weight": options.cost_weight,
+        "max_cost": options.max_cost,
+        "min_success": options.min_success,
+        "top_k": options.top_k,
+        "explain": options.explain,
+    }
+    width = max(len(name) for name in router.model.config.llm_names)
+    printed = []
+    for start in range(0, len(questions), _BATCH):
+        block = questions[start : start + _BATCH]
+        for question, decision in zip(block, router(block, **choice), strict=True):
+            if not options.json:
+                print(_line(question, decision, width))
+            elif options.questions is not None:
+                print(json.dumps({"question": question, **decision.to_dict()}, ensure_ascii=False), flush=True)
+            else:
+                printed.append({"question": question, **decision.to_dict()})
+    if printed:
+        print_json(printed)
     return 0
+
+
+def _split(names: str | None) -> list[str] | None:
+    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
+
+
+def _line(question: str, decision, width: int) -> str:
+    """The decision as text; ranking and evidence on lines of their own."""
+    cost = "" if decision.cost is None else f"  cost {decision.cost:g}"
+    mark = "  insufficient evidence" if decision.insufficient_evidence else ""
+    lines = [f"{decision.llm:<{width}}  {decision.probability:.3f}{cost}{mark}  {' '.join(question.split())[:80]}"]
+    for place, other in enumerate(decision.ranking[1:], start=2):
+        price = "" if other.cost is None else f"  cost {other.cost:g}"
+        lines.append(f"  {place}. {other.llm:<{width}}  {other.probability:.3f}{price}")
+    lines += [
+        f"  near: question {known.question_id} ({known.category}), similarity {known.similarity:.2f}, "
+        f"{len(known.right)} of {len(known.right) + len(known.wrong)} LLMs right"
+        for known in decision.evidence
+    ]
+    return "\n".join(lines)

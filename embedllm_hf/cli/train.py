@@ -36,8 +36,10 @@ def main(options: argparse.Namespace) -> int:
     from transformers import set_seed
 
     from ..baselines import fit_baselines
+    from ..blending import fit_blend
     from ..data.hub import available_splits, dataset_revision, load_responses
     from ..evaluation import evaluate_model
+    from ..item_response import MIN_LLMS, fit_item_response
     from ..modeling_embedllm import EmbedLLM
     from ..question_encoder import encoder_of
     from ..training.trainer import EmbedLLMTrainer, check_output_dir, save_trained
@@ -61,6 +63,9 @@ def main(options: argparse.Namespace) -> int:
     history = EmbedLLMTrainer(model, args, train, train_embeds, validation, validation_embeds).train()
     if not PartialState().is_main_process:
         return 0
+    model.blend = fit_blend(model, validation, validation_embeds)  # None where the network alone is better
+    if model.config.n_llms >= MIN_LLMS:
+        model.item_response = fit_item_response(model)
 
     split = "test" if "test" in available_splits(options.dataset, revision=options.dataset_revision) else "validation"
     measured, measured_embeds = validation, validation_embeds

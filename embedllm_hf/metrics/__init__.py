@@ -10,18 +10,42 @@ from .correctness import (
     log_loss,
     reliability_bins,
 )
+from .cost_curves import (
+    CostQualityCurve,
+    aiq,
+    apgr,
+    cost_quality,
+    cost_quality_curve,
+    cpt,
+    deferral_area,
+    frontier,
+    quality_neutral_cost,
+    recovered_gap,
+)
+from .forecasts import benchmark_forecast
 from .routing import oracle_accuracy, routed_responses, routing_accuracy
 
 __all__ = [
+    "CostQualityCurve",
     "PairedDifference",
     "ReliabilityBin",
     "accuracy",
+    "aiq",
+    "apgr",
     "auc",
+    "benchmark_forecast",
     "brier_score",
+    "cost_quality",
+    "cost_quality_curve",
+    "cpt",
+    "deferral_area",
     "expected_calibration_error",
+    "frontier",
     "log_loss",
     "oracle_accuracy",
     "paired_difference",
+    "quality_neutral_cost",
+    "recovered_gap",
     "reliability_bins",
     "routed_responses",
     "routing_accuracy",

@@ -1,0 +1,47 @@
+"""`embedllm portfolio`: the few LLMs that answer most between them, under a number or a budget."""
+
+from __future__ import annotations
+
+import argparse
+
+from ._options import print_json
+from ._questions import read_questions
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's options."""
+    parser.add_argument("--model", required=True, help="Hub id or folder of a trained model")
+    parser.add_argument("--size", type=int, help="at most so many LLMs")
+    parser.add_argument("--budget", type=float, help="at most so much summed cost")
+    parser.add_argument("--costs", help="CSV with `llm` and `cost`, or `usd_per_million_output_tokens`")
+    parser.add_argument("--cost_column", help="another column of --costs, `params_billions` for instance")
+    parser.add_argument(
+        "--questions", help="file of questions that they will be asked; - is standard input (default: the known ones)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print the LLMs in the order in which they add most."""
+    from ..data.llm_table import read_costs
+    from ..modeling_embedllm import EmbedLLM
+    from ..question_encoder import encoder_of
+    from ..similarity import portfolio
+
+    questions = None if options.questions is None else read_questions(options.questions)
+    costs = None if options.costs is None else read_costs(options.costs, column=options.cost_column)
+    model = EmbedLLM.from_pretrained(options.model)
+    embeds = None if questions is None else encoder_of(model.config).encode(questions)
+    chosen = portfolio(model, size=options.size, budget=options.budget, costs=costs, question_embeds=embeds)
+    if options.json:
+        print_json(chosen.to_dict())
+        return 0
+    for name, accuracy in zip(chosen.llms, chosen.steps, strict=True):
+        print(f"{accuracy:.3f}  + {name}")
+    how = "best of all choices" if chosen.exact else "greedy choice"
+    cost = "" if chosen.cost is None else f", cost {chosen.cost:g}"
+    print(
+        f"expected accuracy of routing: {chosen.expected_accuracy:.3f} with {len(chosen.llms)} LLMs{cost} ({how}), "
+        f"{chosen.pool_accuracy:.3f} with all"
+    )
+    return 0

@@ -1,0 +1,32 @@
+"""`embedllm similar`: the LLMs that are right on the same questions as one, and so could stand in for it."""
+
+from __future__ import annotations
+
+import argparse
+
+from ._options import print_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's options."""
+    parser.add_argument("--model", required=True, help="Hub id or folder of a trained model")
+    parser.add_argument("--llm", required=True, help="name of an LLM of the pool")
+    parser.add_argument("-n", type=int, default=5, help="how many to list (default: 5)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print a line an LLM, the most alike first."""
+    from ..modeling_embedllm import EmbedLLM
+    from ..similarity import similar_llms
+
+    found = similar_llms(EmbedLLM.from_pretrained(options.model), options.llm, options.n)
+    if options.json:
+        print_json([other.to_dict() for other in found])
+        return 0
+    width = max(len("llm"), *(len(other.llm) for other in found)) if found else 3
+    print(f"{'llm':<{width}}  agreement  distance  shared questions: same")
+    for other in found:
+        same = "-" if other.shared_agreement is None else f"{other.shared_agreement:.3f}"
+        print(f"{other.llm:<{width}}  {other.agreement:9.3f}  {other.distance:8.3f}  {other.n_shared:16,}: {same}")
+    return 0

@@ -1,0 +1,46 @@
+"""How good forecasts of benchmark scores are.
+
+Loaded by `evaluate.load`, which copies this file; the figures are computed by `embedllm_hf.metrics`.
+"""
+
+import datasets
+import evaluate
+import numpy as np
+
+from embedllm_hf import metrics
+
+_CITATION = """\
+@inproceedings{zhuang2025embedllm,
+  title = {EmbedLLM: Learning Compact Representations of Large Language Models},
+  author = {Zhuang, Richard and Wu, Tianhao and Wen, Zhaojin and Li, Andrew and Jiao, Jiantao and Ramchandran, Kannan},
+  booktitle = {International Conference on Learning Representations},
+  year = {2025},
+}
+"""
+_INPUTS = """
+Args:
+    predictions (list of float): Forecast score of each (LLM, benchmark), in [0, 1].
+    references (list of float): Actual score; NaN where not known.
+    lows, highs (list of float): Bounds of the forecast's interval; NaN throughout where there are none.
+
+Returns:
+    dict: mean_absolute_error, kendall_tau and, with bounds, coverage and mean_width.
+"""
+
+
+class BenchmarkForecast(evaluate.Metric):
+    """How good forecasts of benchmark scores are."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        names = ("predictions", "references", "lows", "highs")
+        features = {name: datasets.Value("float64") for name in names}
+        return evaluate.MetricInfo(
+            description=__doc__.splitlines()[0],
+            citation=_CITATION,
+            inputs_description=_INPUTS,
+            features=datasets.Features(features),
+        )
+
+    def _compute(self, predictions: list, references: list, lows: list, highs: list) -> dict[str, float]:
+        bounds = (lows, highs) if not np.isnan(lows + highs).all() else ()
+        return metrics.benchmark_forecast(predictions, references, *bounds)

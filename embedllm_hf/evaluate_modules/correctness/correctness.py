@@ -1,0 +1,51 @@
+"""How well probabilities of a right answer fit observed responses.
+
+Loaded by `evaluate.load`, which copies this file; the figures are computed by `embedllm_hf.metrics`.
+"""
+
+import datasets
+import evaluate
+import numpy as np
+
+from embedllm_hf import metrics
+
+_CITATION = """\
+@inproceedings{zhuang2025embedllm,
+  title = {EmbedLLM: Learning Compact Representations of Large Language Models},
+  author = {Zhuang, Richard and Wu, Tianhao and Wen, Zhaojin and Li, Andrew and Jiao, Jiantao and Ramchandran, Kannan},
+  booktitle = {International Conference on Learning Representations},
+  year = {2025},
+}
+"""
+_INPUTS = """
+Args:
+    predictions (list of lists of float): For each question, the probability that each LLM answers it correctly.
+    references (list of lists of float): For each question, each LLM's response in [0, 1]; NaN where not observed.
+
+Returns:
+    dict: accuracy, auc, log_loss, brier, ece.
+"""
+
+
+class Correctness(evaluate.Metric):
+    """How well probabilities of a right answer fit observed responses."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        scores = datasets.Sequence(datasets.Value("float64"))
+        features = {"predictions": scores, "references": scores}
+        return evaluate.MetricInfo(
+            description=__doc__.splitlines()[0],
+            citation=_CITATION,
+            inputs_description=_INPUTS,
+            features=datasets.Features(features),
+        )
+
+    def _compute(self, predictions: list, references: list) -> dict[str, float]:
+        probs, responses = np.array(predictions, float), np.array(references, float)
+        return {
+            "accuracy": metrics.accuracy(probs, responses),
+            "auc": metrics.auc(probs, responses),
+            "log_loss": metrics.log_loss(probs, responses),
+            "brier": metrics.brier_score(probs, responses),
+            "ece": metrics.expected_calibration_error(probs, responses),
+        }

@@ -1,0 +1,6 @@
+"""The Space of this metric."""
+
+import evaluate
+from evaluate.utils import launch_gradio_widget
+
+launch_gradio_widget(evaluate.load("cost_quality"))

@@ -1,0 +1,173 @@
+"""Leaderboards: the pool ranked on a set of questions, with the probability that one LLM beats another there.
+
+The share of right answers of an LLM is taken to be normal. The answers to a question are independent of each other
+only given the question's own log odds, which lie around the predicted ones as a normal with the standard deviation
+that was fitted on validation (`routing` has the formula); the expectations over it are by Gauss-Hermite quadrature.
+What is common to two LLMs, a question being harder than it looks, so cancels in their difference. That the network may
+be wrong about an LLM as a whole is not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.special import expit, logit, ndtr
+
+from .blending import BlendedPredictor
+from .modeling_embedllm import EmbedLLM
+from .question_encoder import QuestionEncoder, encoder_of
+
+_NORMAL_90 = 1.6449  # half width of a central 90% interval of the normal distribution, in standard deviations
+_NODES = 15  # of the quadrature
+
+
+@dataclass(frozen=True)
+class LeaderboardRow:
+    """One LLM's place.
+
+    Attributes:
+        rank (`int`): From 1; ties are in the order of the pool.
+        llm (`str`): Its name.
+        accuracy (`float`): Expected share of right answers.
+        low, high (`float`): 90% interval of that share.
+        beats_next (`float | None`): Probability that its share is higher than that of the next one; None for the last.
+        only_one (`float`): Expected share of questions that it alone of those ranked answers correctly.
+    """
+
+    rank: int
+    llm: str
+    accuracy: float
+    low: float
+    high: float
+    beats_next: float | None
+    only_one: float
+
+    def to_dict(self) -> dict[str, object]:
+        """The fields by name."""
+        return asdict(self)
+
+
+class Leaderboard:
+    """Ranks a pool.
+
+    Args:
+        model (`EmbedLLM`): A trained model.
+        encoder (`QuestionEncoder`, *optional*): Default: the one that the model was trained with.
+
+    Raises:
+        ValueError: If the encoder is not the one that the model was trained with.
+    """
+
+    def __init__(self, model: EmbedLLM, encoder: QuestionEncoder | None = None) -> None:
+        self.model = model
+        self.encoder = encoder_of(model.config, encoder)
+        self.predictor = BlendedPredictor(model)
+
+    @classmethod
+    def from_pretrained(
+        cls, path: str | Path, *, encoder: QuestionEncoder | None = None, **kwargs: object
+    ) -> Leaderboard:
+        """Load from a Hub id or a folder; takes the arguments of `EmbedLLM.from_pretrained`."""
+        return cls(EmbedLLM.from_pretrained(path, **kwargs), encoder)
+
+    def __call__(self, questions: Sequence[str], *, llms: Sequence[str] | None = None) -> list[LeaderboardRow]:
+        """Rank LLMs on one's own questions, none of them answered yet.
+
+        Args:
+            questions (`Sequence[str]`): Texts.
+            llms (`Sequence[str]`, *optional*): Rank these only. Default: the whole pool.
+
+        Raises:
+            KeyError: If an LLM is unknown.
+            ValueError: If there are no questions or no LLMs, or a text is empty.
+        """
+        names, probs = self._probabilities(questions, llms)
+        means, covariance = score_distribution(probs, self.predictor.question_sd)
+        spread = np.sqrt(np.diag(covariance))
+        wins = win_probabilities(means, covariance)
+        alone = only_one_right(probs, self.predictor.question_sd)
+        order = np.argsort(-means, kind="stable").tolist()
+        return [
+            LeaderboardRow(
+                rank=place + 1,
+                llm=names[column],
+                accuracy=float(means[column]),
+                low=float(max(0.0, means[column] - _NORMAL_90 * spread[column])),
+                high=float(min(1.0, means[column] + _NORMAL_90 * spread[column])),
+                beats_next=float(wins[column, order[place + 1]]) if place + 1 < len(order) else None,
+                only_one=float(alone[column]),
+            )
+            for place, column in enumerate(order)
+        ]
+
+    def beats(self, llm: str, other: str, questions: Sequence[str]) -> float:
+        """Probability that one LLM has a higher share of right answers than another one; equal shares count half.
+
+        Raises:
+            KeyError: If an LLM is unknown.
+            ValueError: If there are no questions, or a text is empty.
+        """
+        _, probs = self._probabilities(questions, [llm, other])
+        return float(win_probabilities(*score_distribution(probs, self.predictor.question_sd))[0, 1])
+
+    def _probabilities(self, questions: Sequence[str], llms: Sequence[str] | None) -> tuple[list[str], np.ndarray]:
+        """Names and probabilities `(n_questions, n_llms)` of some LLMs."""
+        if not len(questions):
+            raise ValueError("`questions` is empty, expected at least one text.")
+        names = list(self.model.config.llm_names if llms is None else llms)
+        if not names:
+            raise ValueError("`llms` is empty, expected at least one LLM to rank.")
+        columns = [self.model.llm_index(name) for name in names]
+        probs = self.predictor.predict_proba(self.encoder.encode(questions))
+        return names, probs[:, columns].astype(np.float64)
+
+
+def _drawn(probs: np.ndarray, question_sd: float) -> Iterator[tuple[float, np.ndarray]]:
+    """Quadrature over the questions' own log odds: weights that sum to 1, probabilities `(n_questions, n_llms)`."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+    centre = logit(np.clip(probs, 1e-6, 1 - 1e-6)) * np.sqrt(1 + np.pi * question_sd**2 / 8)
+    for node, weight in zip(nodes, weights / weights.sum(), strict=True):
+        yield float(weight), expit(centre + question_sd * node)
+
+
+def score_distribution(probs: np.ndarray, question_sd: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of the LLMs' shares of right answers; see the module.
+
+    Args:
+        probs (`np.ndarray` of shape `(n_questions, n_llms)`): Probabilities of a right answer, which are means over
+            the questions' own spread.
+        question_sd (`float`): That spread, in log odds.
+
+    Returns:
+        `tuple[np.ndarray, np.ndarray]`: Means `(n_llms,)` and covariance `(n_llms, n_llms)`. An LLM's variance on a
+        question is `p(1-p)`, spread and chance together.
+    """
+    n_questions, n_llms = probs.shape
+    together, mean = np.zeros((n_llms, n_llms)), np.zeros_like(probs)
+    for weight, drawn in _drawn(probs, question_sd):
+        together += weight * (drawn.T @ drawn)
+        mean += weight * drawn
+    covariance = (together - mean.T @ mean) / n_questions**2
+    np.fill_diagonal(covariance, (probs * (1 - probs)).sum(axis=0) / n_questions**2)
+    return probs.mean(axis=0), covariance
+
+
+def win_probabilities(means: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Probability that the row's LLM has a higher share than the column's, `(n_llms, n_llms)`."""
+    variances = np.diag(covariance)
+    spread = np.sqrt(np.maximum(variances[:, None] + variances[None] - 2 * covariance, 1e-18))
+    wins = ndtr((means[:, None] - means[None]) / spread)
+    np.fill_diagonal(wins, 0.5)
+    return wins
+
+
+def only_one_right(probs: np.ndarray, question_sd: float) -> np.ndarray:
+    """Expected share of questions that each LLM alone answers correctly, `(n_llms,)`; see `score_distribution`."""
+    share = np.zeros(probs.shape[1])
+    for weight, drawn in _drawn(probs, question_sd):
+        nobody = np.log1p(-drawn).sum(axis=1, keepdims=True)
+        share += weight * (drawn * np.exp(nobody - np.log1p(-drawn))).mean(axis=0)
+    return share
