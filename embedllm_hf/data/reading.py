@@ -27,7 +27,7 @@ _REPEATING = ("prompt", "model_name", "category", "label", "count", "contradicto
 _TEXT_OF = {"prompt": "the question's text", "model_name": "the LLM's name"}
 _REPEATED_TEXT = pa.dictionary(pa.int32(), pa.string())
 # A record may not be longer than a block; the longest prompts of evaluation data are below 1 MB.
-_CSV_BLOCK_BYTES = 16 << 20
+_CSV_BLOCK_BYTES = 8 << 20
 
 
 def check_columns(found: Sequence[str], where: str) -> None:
@@ -53,6 +53,8 @@ def iterate_file(path: Path) -> Iterator[pa.RecordBatch]:
         raise
     except (pa.ArrowException, OSError) as error:
         cause = " ".join(str(error).split())[:200]
+        if "straddl" in cause:
+            cause = f"a row is longer than {_CSV_BLOCK_BYTES:,} bytes; write the table as Parquet"
         raise ValueError(
             f"{path.name}: cannot be read as {path.suffix[1:] or 'csv'} ({cause}). "
             "Is the file cut off, or a row malformed? Fetch or write it again."

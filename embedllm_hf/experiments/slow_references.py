@@ -25,9 +25,9 @@ class PairDataset(Dataset):
     """One observed pair at a time: LLM, question, label."""
 
     def __init__(self, responses: ResponseMatrix) -> None:
-        self.llms = torch.as_tensor(responses.llm_indices).long()
-        self.questions = torch.as_tensor(responses.question_indices)
-        self.labels = torch.as_tensor(responses.values > 0.5).long()
+        self.llms = torch.tensor(responses.llm_indices, dtype=torch.long)
+        self.questions = torch.tensor(responses.question_indices)
+        self.labels = torch.tensor(responses.values > 0.5, dtype=torch.long)
 
     def __len__(self) -> int:
         return len(self.labels)

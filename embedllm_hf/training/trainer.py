@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
 from accelerate.optimizer import AcceleratedOptimizer
 from accelerate.scheduler import AcceleratedScheduler
 from safetensors import SafetensorError
@@ -180,6 +180,9 @@ class EmbedLLMTrainer:
         began = time.perf_counter() - history.seconds
         # Each process sums the losses of its share of a block; DDP averages their gradients, so each is scaled up.
         loss_normalizer = blocks.mean_block_weight / accelerator.num_processes
+        if accelerator.scaler is None and accelerator.distributed_type != DistributedType.XLA:
+            # The wrapper looks for an optional package at every step, which takes a tenth of a small step's time.
+            optimizer = optimizer.optimizer
         for epoch in range(len(history.epochs), args.num_train_epochs):
             if history.epochs_since_best() >= args.early_stopping_patience:
                 break
