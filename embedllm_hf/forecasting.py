@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 from scipy.special import logit
 
 from .data.item_response import STRATEGIES
 from .data.known_questions import question_keys
+from .encoded_model import EncodedModel
 from .item_response.posterior import interval, score_moments
-from .modeling_embedllm import EmbedLLM
-from .question_encoder import QuestionEncoder, encoder_of
 
 
 @dataclass(frozen=True)
@@ -46,27 +44,8 @@ class ScoreForecast:
         return asdict(self)
 
 
-class Forecaster:
-    """Forecasts correctness and scores.
-
-    Args:
-        model (`EmbedLLM`): A trained model.
-        encoder (`QuestionEncoder`, *optional*): Default: the one that the model was trained with.
-
-    Raises:
-        ValueError: If the encoder is not the one that the model was trained with.
-    """
-
-    def __init__(self, model: EmbedLLM, encoder: QuestionEncoder | None = None) -> None:
-        self.model = model
-        self.encoder = encoder_of(model.config, encoder)
-
-    @classmethod
-    def from_pretrained(
-        cls, path: str | Path, *, encoder: QuestionEncoder | None = None, **kwargs: object
-    ) -> Forecaster:
-        """Load from a Hub id or a folder; takes the arguments of `EmbedLLM.from_pretrained`."""
-        return cls(EmbedLLM.from_pretrained(path, **kwargs), encoder)
+class Forecaster(EncodedModel):
+    """Forecasts correctness and scores; made as any `EncodedModel`."""
 
     def probabilities(self, llm: str, questions: Sequence[str]) -> np.ndarray:
         """Probability that an LLM answers each question correctly.
@@ -83,7 +62,7 @@ class Forecaster:
             ValueError: If a text is empty.
         """
         column = self.model.llm_index(llm)
-        return self.model.predict_proba(self.encoder.encode(questions))[:, column]
+        return self.predictor.predict_proba(self.encoder.encode(questions))[:, column]
 
     def questions(self, llm: str, questions: Sequence[str]) -> ScoreForecast:
         """Forecast an LLM's mean on one's own questions.

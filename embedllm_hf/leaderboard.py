@@ -11,16 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 from scipy.special import expit, logit, ndtr
 
-from .blending import BlendedPredictor
-from .modeling_embedllm import EmbedLLM
-from .question_encoder import QuestionEncoder, encoder_of
+from .encoded_model import EncodedModel
+from .item_response.posterior import Z90
 
-_NORMAL_90 = 1.6449  # half width of a central 90% interval of the normal distribution, in standard deviations
 _NODES = 15  # of the quadrature
 
 
@@ -50,28 +47,8 @@ class LeaderboardRow:
         return asdict(self)
 
 
-class Leaderboard:
-    """Ranks a pool.
-
-    Args:
-        model (`EmbedLLM`): A trained model.
-        encoder (`QuestionEncoder`, *optional*): Default: the one that the model was trained with.
-
-    Raises:
-        ValueError: If the encoder is not the one that the model was trained with.
-    """
-
-    def __init__(self, model: EmbedLLM, encoder: QuestionEncoder | None = None) -> None:
-        self.model = model
-        self.encoder = encoder_of(model.config, encoder)
-        self.predictor = BlendedPredictor(model)
-
-    @classmethod
-    def from_pretrained(
-        cls, path: str | Path, *, encoder: QuestionEncoder | None = None, **kwargs: object
-    ) -> Leaderboard:
-        """Load from a Hub id or a folder; takes the arguments of `EmbedLLM.from_pretrained`."""
-        return cls(EmbedLLM.from_pretrained(path, **kwargs), encoder)
+class Leaderboard(EncodedModel):
+    """Ranks a pool; made as any `EncodedModel`."""
 
     def __call__(self, questions: Sequence[str], *, llms: Sequence[str] | None = None) -> list[LeaderboardRow]:
         """Rank LLMs on one's own questions, none of them answered yet.
@@ -95,8 +72,8 @@ class Leaderboard:
                 rank=place + 1,
                 llm=names[column],
                 accuracy=float(means[column]),
-                low=float(max(0.0, means[column] - _NORMAL_90 * spread[column])),
-                high=float(min(1.0, means[column] + _NORMAL_90 * spread[column])),
+                low=float(max(0.0, means[column] - Z90 * spread[column])),
+                high=float(min(1.0, means[column] + Z90 * spread[column])),
                 beats_next=float(wins[column, order[place + 1]]) if place + 1 < len(order) else None,
                 only_one=float(alone[column]),
             )

@@ -18,12 +18,12 @@ import numpy as np
 from scipy.special import expit, logit
 
 from ._checks import closest_names, shorten
-from .blending import BlendedPredictor
 from .data.llm_table import Costs, Facts, costs_of, params_of, read_costs, read_llm_table
+from .encoded_model import EncodedModel
+from .item_response.posterior import Z90
 from .modeling_embedllm import EmbedLLM
-from .question_encoder import QuestionEncoder, encoder_of
+from .question_encoder import QuestionEncoder
 
-_NORMAL_95 = 1.6449  # the normal distribution's 95% quantile
 _ROUTING_ROWS = 8192  # questions that are encoded and scored at once; bounds memory
 N_EVIDENCE = 5  # known questions that explain a decision
 
@@ -93,7 +93,7 @@ class RoutingDecision:
         return fields
 
 
-class Router:
+class Router(EncodedModel):
     """Chooses an LLM for a question: the one that is most probably right, or the best under a cost.
 
     Args:
@@ -111,6 +111,8 @@ class Router:
         'planted/abacus-large'
     """
 
+    _OPTIONS = ("costs", "facts")
+
     def __init__(
         self,
         model: EmbedLLM,
@@ -119,24 +121,9 @@ class Router:
         costs: Costs | None = None,
         facts: Facts | None = None,
     ) -> None:
-        self.model = model
-        self.encoder = encoder_of(model.config, encoder)
-        self.predictor = BlendedPredictor(model)
+        super().__init__(model, encoder)
         self.costs = None if costs is None else read_costs(costs)
         self.facts = read_llm_table(facts) if isinstance(facts, str | Path) else facts
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        path: str | Path,
-        *,
-        encoder: QuestionEncoder | None = None,
-        costs: Costs | None = None,
-        facts: Facts | None = None,
-        **kwargs: object,
-    ) -> Router:
-        """Load from a Hub id or a folder; takes the arguments of `EmbedLLM.from_pretrained`."""
-        return cls(EmbedLLM.from_pretrained(path, **kwargs), encoder, costs=costs, facts=facts)
 
     @overload
     def __call__(self, questions: str, **options: object) -> RoutingDecision: ...
@@ -296,7 +283,7 @@ def probability_interval(probs: np.ndarray, question_sd: float) -> tuple[np.ndar
         `tuple[np.ndarray, np.ndarray]`: Low and high, of that shape.
     """
     centre = logit(np.clip(np.asarray(probs, np.float64), 1e-6, 1 - 1e-6)) * np.sqrt(1 + np.pi * question_sd**2 / 8)
-    return expit(centre - _NORMAL_95 * question_sd), expit(centre + _NORMAL_95 * question_sd)
+    return expit(centre - Z90 * question_sd), expit(centre + Z90 * question_sd)
 
 
 def rank_llms(

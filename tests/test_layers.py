@@ -35,6 +35,7 @@ LAYERS = (
     "item_response",
     "onboarding",
     "probing",
+    "encoded_model",
     "routing",
     "forecasting",
     "similarity",
