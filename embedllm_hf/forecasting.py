@@ -17,6 +17,7 @@ from .data.item_response import STRATEGIES
 from .data.known_questions import question_keys
 from .encoded_model import EncodedModel
 from .item_response.posterior import interval, score_moments
+from .item_response.transfer import transfer_variance
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,9 @@ class Forecaster(EncodedModel):
     def benchmark(self, llm: str, benchmark: str) -> ScoreForecast:
         """Forecast an LLM's score on a benchmark whose questions the model knows.
 
-        Responses that were observed count as they are; the others by their probability.
+        Responses that were observed count as they are; the others by their probability. The interval of an LLM that
+        has answered none of the benchmark is wider, by how far the pool's scores on it lie from what their answers
+        elsewhere say.
 
         Args:
             llm (`str`): Name of an LLM of the pool.
@@ -116,22 +119,29 @@ class Forecaster(EncodedModel):
         item_response = self.model.item_response
         if item_response is not None and item_response.has_ability(column):
             intercepts, loadings = item_response.intercepts[rows], item_response.discriminations[rows]
-            return self._with_ability(llm, intercepts, loadings, known.responses_of(column)[rows])
+            responses = known.responses_of(column)
+            shift = 0.0
+            if np.isnan(responses[rows]).all() and not np.isnan(responses).all():
+                shift = transfer_variance(item_response, known, rows, self.model.config.n_llms)
+            return self._with_ability(llm, intercepts, loadings, responses[rows], shift)
         probabilities = self.model.predict_proba(known.question_embeds[rows].astype(np.float32))[:, column]
         return _score(llm, probabilities, known.responses_of(column)[rows])
 
     def _with_ability(
-        self, llm: str, intercepts: np.ndarray, loadings: np.ndarray, responses: np.ndarray
+        self, llm: str, intercepts: np.ndarray, loadings: np.ndarray, responses: np.ndarray, shift: float = 0.0
     ) -> ScoreForecast:
-        """Forecast the mean over questions `(n,)`, `(n, n_traits)` from an LLM's ability and its responses `(n,)`."""
+        """Forecast the mean over questions `(n,)`, `(n, n_traits)` from an LLM's ability and its responses `(n,)`.
+
+        `shift` is the variance of what its ability elsewhere does not tell of these questions.
+        """
         item_response, column = self.model.item_response, self.model.llm_index(llm)
         ability, covariance = item_response.abilities[column], item_response.ability_covariances[column]
         weights = np.full(len(responses), 1 / len(responses))
         questions = (values.astype(np.float64) for values in (intercepts, loadings, weights, responses))
-        moments = score_moments(*questions, ability.astype(np.float64), covariance.astype(np.float64))
+        mean, variance = score_moments(*questions, ability.astype(np.float64), covariance.astype(np.float64))
         n_answers = int((self.model.known_questions.llm_indices == column).sum())
         factor = item_response.interval_factor(STRATEGIES[item_response.strategies[column]], n_answers)
-        return _forecast(llm, *moments, factor, responses)
+        return _forecast(llm, mean, variance * factor**2 + shift, 1.0, responses)
 
 
 def _score(llm: str, probabilities: np.ndarray, responses: np.ndarray) -> ScoreForecast:
