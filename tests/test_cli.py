@@ -298,6 +298,8 @@ def test_another_models_folder_is_refused(capsys, dataset, tmp_path):
         (["forecast", "--llm", "planted/healer-large", "--questions", "no.txt"], ["no file no.txt"]),
         (["evaluate", "--dataset", "planted", "--split", "tset"], ["`tset`"]),
         (["evaluate", "--dataset", "/nowhere/at/all"], ["/nowhere/at/all", "no such folder"]),
+        (["evaluate", "--dataset", str(ROOT / "setup.py")], ["setup.py` is a file", "the folder that it is in"]),
+        (["evaluate", "--dataset", "planted", "--duplicates", "first"], ["`duplicates` is 'first'", "'majority'"]),
     ],
 )
 def test_bad_requests_are_refused(capsys, quickstart, argv, parts):

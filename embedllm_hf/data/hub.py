@@ -14,10 +14,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from .._checks import check_distinct, shorten
+from .._checks import check_choice, check_distinct, shorten
 from .._hub import explain_hub_errors, fetch_snapshot
 from .reading import collect_tables, iterate_file
-from .responses import ResponseMatrix
+from .responses import DUPLICATE_RULES, ResponseMatrix
 from .synthetic import PLANTED, planted_pool
 
 ORDER_FILE = "model_order.csv"
@@ -109,6 +109,7 @@ def load_responses(
         FileNotFoundError: If the folder, the data set or the split is not there.
         ValueError: If a file is damaged or a row is not usable; the message names file and row.
     """
+    check_choice("duplicates", duplicates, DUPLICATE_RULES)
     if str(source) == PLANTED:
         planted = planted_pool(split_name(split))
         return planted if llm_names is None else planted.select(llms=llm_names)
@@ -152,6 +153,8 @@ def _locate(source: str, revision: str | None, *, splits: Sequence[str]) -> Resp
     if folder.is_dir():
         files = tuple(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         return ResponseSource(id=folder.resolve().name, revision=None, folder=folder, files=files)
+    if folder.is_file():
+        raise FileNotFoundError(f"`{source}` is a file, expected the folder that it is in, or a Hub id.")
     if folder.is_absolute() or source.startswith((".", "~")) or source.count("/") != 1:
         raise FileNotFoundError(
             f"`{source}`: no such folder. Give a folder with train.parquet or train.csv, or a Hub id (user/name)."
