@@ -184,11 +184,17 @@ def test_a_split_that_is_not_there_is_named_with_those_that_are(tmp_path):
         load_responses(tmp_path / "empty", split="test")
 
 
-@pytest.mark.parametrize("name", ["nowhere", "train.csv"])
-def test_a_folder_that_is_not_there_is_named(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nowhere", "nowhere`: no such folder. Give a folder with train.parquet"),
+        ("train.csv", "train.csv` is a file, expected the folder that it is in"),
+    ],
+)
+def test_a_folder_that_is_not_there_is_named(tmp_path, name, message):
     """A path without a folder, also that of a file in one, is no Hub id: nothing is asked of the network."""
     write_folder(tmp_path, train=make_frame(4))
-    with pytest.raises(FileNotFoundError, match=rf"{name}`: no such folder. Give a folder with train.parquet"):
+    with pytest.raises(FileNotFoundError, match=message):
         load_responses(tmp_path / name, split="train")
 
 
