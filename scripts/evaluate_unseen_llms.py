@@ -21,7 +21,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--encoder", default="offline", help="text encoder (default: offline)")
     parser.add_argument("--question_embeddings", help="safetensors file of text vectors, instead of encoding")
     parser.add_argument("--output_dir", required=True, type=Path, help="folder of the report")
-    parser.add_argument("--n_seeds", type=int, help="seeds to run (default: 5)")
+    parser.add_argument("--seeds", type=int, nargs="+", help="seeds to run (default: 0 to 4)")
     parser.add_argument("--n_folds", type=int, help="folds of LLMs (default: 24)")
     parser.add_argument("--quick", action="store_true", help="two folds, one seed, few answers: to try it")
     return parser
@@ -43,8 +43,8 @@ def main(argv: list[str] | None = None) -> int:
     if options.quick:
         small = {"n_answers": (0, 8, 16), "n_answers_new": (16,), "n_answers_retrained": 16}
         settings = UnseenSettings(n_folds=2, seeds=(0,), n_draws=1, **small)
-    if options.n_seeds:
-        settings = replace(settings, seeds=tuple(range(options.n_seeds)))
+    if options.seeds:
+        settings = replace(settings, seeds=tuple(options.seeds))
     if options.n_folds:
         settings = replace(settings, n_folds=options.n_folds)
 
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     began, scores, new_questions, done = time.perf_counter(), [], [], []
     about = {"dataset": Path(options.dataset).name, "n_llms": train.n_llms, "encoder": options.encoder}
     command = f"python scripts/evaluate_unseen_llms.py --dataset {about['dataset']}"
-    about["command"] = command + (" --quick" if options.quick else f" --n_seeds {len(settings.seeds)}")
+    about["command"] = command + (" --quick" if options.quick else f" --seeds {' '.join(map(str, settings.seeds))}")
     for seed in settings.seeds:
         more_scores, more_new = measure_seed(splits, embeds, settings, seed)
         scores, new_questions, done = scores + more_scores, new_questions + more_new, [*done, seed]

@@ -126,6 +126,15 @@ def test_extreme_answers_converge():
     assert 500 * expit(-3 - theta) - theta / 100 == pytest.approx(0, abs=1e-8)
 
 
+def test_newton_does_not_circle_around_the_maximum():
+    """One right and three wrong answers to easy, steep questions: full steps never settle."""
+    intercepts, slopes, answers = np.full(4, 3.0), np.full(4, 2.0), np.array([1.0, 0, 0, 0])
+    everything = (intercepts, slopes[:, None], [np.arange(4)], [answers], np.zeros(1), np.full((1, 1), 4.0))
+    theta = place_llms(*everything).mean[0, 0]
+    assert slopes @ (answers - expit(intercepts + slopes * theta)) - theta / 4 == pytest.approx(0, abs=1e-8)
+    assert expit(3 + 2 * theta) == pytest.approx(0.25, abs=0.1)
+
+
 # --- scores and probes ---
 
 

@@ -19,8 +19,8 @@ from ..data.known_questions import KnownQuestions
 from ..modeling_embedllm import EmbedLLM
 
 N_FREE_TRAITS = 2  # more did not help: 3 and 4 were within the noise
-# Rounds of questions and abilities in turn, and those before the difficulties are fixed. More rounds widen the
-# abilities of the pool further, and with them a newcomer's prior: 8 gave a greater error at 16 adaptive answers.
+# Rounds of questions and abilities in turn, and those before the difficulties are fixed; 8 give the same error,
+# within the noise.
 _ROUNDS, _PILOT_ROUNDS = 5, 2
 _RIDGE = 30.0  # of the regression on text vectors of unit length; 10 does as well, 100 is 5% worse
 _SHRINKAGE, _INFLATION = 0.1, 1.1  # of a newcomer's prior covariance: towards its diagonal, and for its own error
