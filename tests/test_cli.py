@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from embedllm_hf import EmbedLLM, ResponseMatrix, __version__
-from embedllm_hf.cli import VERBS, main
+from embedllm_hf.cli import VERBS
 
+from .command_line import refused, run
 from .pool import LLMS, make_frame, make_split
 
 ROOT = Path(__file__).parent.parent
@@ -39,32 +40,10 @@ def dataset(tmp_path) -> Path:
     return folder
 
 
-def run(capsys, *argv: object) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of the command line."""
-    capsys.readouterr()
-    try:
-        code = main([str(argument) for argument in argv])
-    except SystemExit as exit_:
-        code = exit_.code
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
 def train(capsys, dataset: Path, output_dir: Path, *more: object) -> tuple[int, str, str]:
     vectors = dataset / "vectors.safetensors"
     options = ("--dataset", dataset, "--encoder", "offline", "--question_embeddings", vectors, "--disable_tqdm")
     return run(capsys, "train", *options, "--output_dir", output_dir, *more)
-
-
-def refused(result: tuple[int, str, str], *parts: str) -> None:
-    """Assert exit code 2, no output, and one line that holds all of `parts`."""
-    code, out, err = result
-    assert code == 2
-    assert out == ""
-    assert err.count("\n") == 1, err
-    assert "Traceback" not in err
-    for part in parts:
-        assert part in err
 
 
 # --- what the verbs do ---

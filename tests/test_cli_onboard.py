@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from embedllm_hf import EmbedLLM, load_responses
-from embedllm_hf.cli import main
 from embedllm_hf.data.answers import append_answer, read_answers
 from embedllm_hf.item_response import fit_item_response
+
+from .command_line import refused, run
 
 NEW = "new/llm"
 
@@ -36,26 +37,6 @@ def strong_in_law() -> dict[int, float]:
 def write(path: Path, answers: dict[int, float]) -> Path:
     path.write_text("prompt_id,label\n" + "".join(f"{id_},{label:g}\n" for id_, label in answers.items()))
     return path
-
-
-def run(capsys, *argv: object) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of the command line."""
-    capsys.readouterr()
-    try:
-        code = main([str(argument) for argument in argv])
-    except SystemExit as exit_:
-        code = exit_.code
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-def refused(result: tuple[int, str, str], *parts: str) -> None:
-    """Assert exit code 2, no output, and one line that holds all of `parts`."""
-    code, out, err = result
-    assert (code, out) == (2, "")
-    assert err.count("\n") == 1, err
-    for part in parts:
-        assert part in err
 
 
 # --- onboard ---
