@@ -52,7 +52,7 @@ LAYERS = (
 HOMES = {
     "datasets": ("data/hub.py",),
     "sentence_transformers": ("question_encoder.py",),
-    "matplotlib": ("plots.py",),
+    "matplotlib": ("plots/",),
     "fastapi": ("serving/",),
     "uvicorn": ("serving/",),
 }

@@ -1,42 +1,23 @@
-"""Pictures: how reliable a model's probabilities are, a map of its LLMs, how soon a new LLM is placed.
+"""Pictures: calibration, a map of the LLMs, how soon a new LLM is placed, what routing costs.
 
 Each function takes plain values and gives a matplotlib `Figure`; nothing is shown or saved, and no global style is
-touched. This is the only module that imports matplotlib, which the extra `plot` brings.
+touched.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._checks import require_extra
+from .canvas import COLOURS, GREY, INK, SHAPES, label_points, new_figure, plain_axes, short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito (2008), safe for the colour-blind, without black and the yellow that is faint on white. The shapes tell
-# the same, for those who print in grey.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D")
-_SHAPES = ("o", "s", "^", "D", "v", "P", "X")
-_GREY, _INK = "#8C8C8C", "#333333"
-_LONGEST_LABEL = 32
-_PALETTE = 256  # colours of a saved picture: enough to keep each organisation its own, and the file is a third
-# Where a label may stand, tried in this order: offset in points from its LLM, and which of its sides faces the LLM.
-_PLACES = (
-    (5, 0, "left", "center"),
-    (-5, 0, "right", "center"),
-    (0, 5, "center", "bottom"),
-    (0, -5, "center", "top"),
-    (4, 4, "left", "bottom"),
-    (4, -4, "left", "top"),
-    (-4, 4, "right", "bottom"),
-    (-4, -4, "right", "top"),
-)
 MIN_LLMS_ON_MAP = 3
 
 
@@ -52,26 +33,26 @@ def reliability_figure(bins: Sequence[Mapping[str, float]]) -> Figure:
     """
     if not len(bins):
         raise ValueError("`bins` is empty, expected the `reliability` of a report.")
-    figure = _new_figure(5.2, 5.4)
+    figure = new_figure(5.2, 5.4)
     curve, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     figure.subplots_adjust(left=0.13, right=0.97, top=0.92, bottom=0.1, hspace=0.08)
     curve.set_title("Predicted and actual share of right answers", fontsize=11)
-    curve.plot([0, 1], [0, 1], color=_GREY, linestyle="--", linewidth=1, label="perfectly calibrated")
+    curve.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfectly calibrated")
     predicted = [item["mean_probability"] for item in bins]
     actual = [item["share_right"] for item in bins]
-    curve.plot(predicted, actual, color=_COLOURS[0], marker="o", markersize=5, linewidth=1.5, label="EmbedLLM")
+    curve.plot(predicted, actual, color=COLOURS[0], marker="o", markersize=5, linewidth=1.5, label="EmbedLLM")
     curve.set(ylabel="Actual share of right answers", xlim=(0, 1), ylim=(0, 1), yticks=np.linspace(0, 1, 6))
     curve.legend(frameon=False, loc="upper left")
     pairs = [item["n_pairs"] for item in bins]
     widths = [item["high"] - item["low"] for item in bins]
-    counts.bar([item["low"] for item in bins], pairs, width=widths, align="edge", color=_COLOURS[0], edgecolor="white")
+    counts.bar([item["low"] for item in bins], pairs, width=widths, align="edge", color=COLOURS[0], edgecolor="white")
     counts.set(xlabel="Predicted probability of a right answer", ylabel="Pairs", xticks=np.linspace(0, 1, 6))
     counts.yaxis.set_major_formatter("{x:,.0f}")
     counts.locator_params(axis="y", nbins=3)
     counts.yaxis.get_major_locator().set_params(integer=True)
     figure.align_ylabels()
     for axes in (curve, counts):
-        _plain(axes)
+        plain_axes(axes)
     return figure
 
 
@@ -93,7 +74,7 @@ def llm_map_figure(llm_embeds: np.ndarray, llm_names: Sequence[str]) -> Figure:
     if len(llm_names) < MIN_LLMS_ON_MAP:
         raise ValueError(f"`llm_names` has {len(llm_names)} names, expected at least {MIN_LLMS_ON_MAP} for a map.")
     points, explained = principal_plane(llm_embeds)
-    figure = _new_figure(10, 7.2)
+    figure = new_figure(10, 7.2)
     axes = figure.subplots()
     figure.subplots_adjust(left=0.075, right=0.82, top=0.94, bottom=0.09)
     axes.set_title(f"{len(llm_names)} LLMs by what they answer correctly: near each other means alike", fontsize=11)
@@ -101,11 +82,11 @@ def llm_map_figure(llm_embeds: np.ndarray, llm_names: Sequence[str]) -> Figure:
         axis.set_label_text(f"Principal component {position} ({share:.0%} of the variance)")
     colours = _draw_organisations(axes, points, llm_names)
     axes.margins(0.08)
-    _plain(axes)
-    n_left_out = _label(axes, points, [_short_name(name) for name in llm_names], colours)
+    plain_axes(axes)
+    n_left_out = label_points(axes, points, [short_name(name) for name in llm_names], colours)
     if n_left_out:
         note = f"{n_left_out} of {len(llm_names)} LLMs\nhave no label,\nfor want of room."
-        figure.text(0.835, 0.09, note, fontsize=8, color=_INK)
+        figure.text(0.835, 0.09, note, fontsize=8, color=INK)
     return figure
 
 
@@ -122,13 +103,13 @@ def placement_figure(rows: Sequence[Mapping[str, object]]) -> Figure:
     """
     if not len(rows):
         raise ValueError("`rows` is empty, expected the scores of a report.")
-    figure = _new_figure(9.6, 4.6)
+    figure = new_figure(9.6, 4.6)
     error, coverage = figure.subplots(1, 2, width_ratios=(3, 2))
     figure.subplots_adjust(left=0.075, right=0.98, top=0.9, bottom=0.12, wspace=0.22)
     answers = sorted({row["n_answers"] for row in rows})
     place = {count: position for position, count in enumerate(answers)}
     methods = list(dict.fromkeys(row["method"] for row in rows))
-    for method, colour, shape in zip(methods, _COLOURS, _SHAPES, strict=False):
+    for method, colour, shape in zip(methods, COLOURS, SHAPES, strict=False):
         mine = [row for row in rows if row["method"] == method]
         at = [place[row["n_answers"]] for row in mine]
         style = {"color": colour, "marker": shape, "markersize": 4, "linewidth": 1.4, "label": method}
@@ -144,13 +125,13 @@ def placement_figure(rows: Sequence[Mapping[str, object]]) -> Figure:
     error.yaxis.set_minor_formatter("{x:g}")
     error.legend(frameon=False, fontsize=8)
     coverage.axhspan(0.87, 0.93, color="#E6E6E6", linewidth=0)
-    coverage.axhline(0.9, color=_GREY, linestyle="--", linewidth=1)
+    coverage.axhline(0.9, color=GREY, linestyle="--", linewidth=1)
     coverage.set(ylim=(0.7, 1.0), xlabel="Answers of the new LLM", ylabel="Share of intervals that hold the score")
     coverage.set_title("Coverage of the 90% interval", fontsize=11)
     for axes in (error, coverage):
         axes.set_xticks(range(len(answers)), [str(count) for count in answers])
-        _plain(axes)
-    error.tick_params(which="minor", labelsize=7, color=_GREY)
+        plain_axes(axes)
+    error.tick_params(which="minor", labelsize=7, color=GREY)
     return figure
 
 
@@ -191,7 +172,7 @@ def cost_quality_figure(benchmarks: Mapping[str, Mapping]) -> Figure:
         raise ValueError("`benchmarks` is empty, expected those of a cost report.")
     n_columns = min(3, len(benchmarks))
     n_rows = -(-len(benchmarks) // n_columns)
-    figure = _new_figure(4.4 * n_columns, 3.6 * n_rows + 0.5)
+    figure = new_figure(4.4 * n_columns, 3.6 * n_rows + 0.5)
     panels = figure.subplots(n_rows, n_columns, squeeze=False)
     for axes in panels.ravel()[len(benchmarks) :]:
         axes.set_visible(False)
@@ -215,9 +196,9 @@ def _draw_cost_quality(axes: Axes, part: Mapping) -> None:
     if singles:
         points = [[llm[key] for llm in singles] for key in ("cost", "quality")]
         axes.scatter(*points, s=14, c="#B5B5B5", label="single LLMs", zorder=1)
-    lines = {name: style for name, style in zip(_ROUTERS, zip(_COLOURS, _SHAPES, strict=False), strict=False)}
+    lines = {name: style for name, style in zip(_ROUTERS, zip(COLOURS, SHAPES, strict=False), strict=False)}
     for name, curve in part["curves"].items():
-        colour, _ = lines.get(name, (_INK, "o"))
+        colour, _ = lines.get(name, (INK, "o"))
         width = 2.0 if name == "embedllm" else 1.2
         style = "--" if name == "oracle" else "-"
         label = _ROUTERS.get(name, name)
@@ -227,7 +208,7 @@ def _draw_cost_quality(axes: Axes, part: Mapping) -> None:
     if min(llm["cost"] for llm in part["llms"].values()) > 0:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
-    _plain(axes)
+    plain_axes(axes)
 
 
 def _mixed(cost: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -240,94 +221,18 @@ def _mixed(cost: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return at, np.interp(at, cost, quality)
 
 
-def save_png(figure: Figure, path: str | Path) -> None:
-    """Write a figure as a small PNG, which names the matplotlib that drew it."""
-    matplotlib = require_extra("matplotlib", "plot", "drawing")
-    image_module = require_extra("PIL.Image", "plot", "drawing")
-    png_module = require_extra("PIL.PngImagePlugin", "plot", "drawing")
-    figure.canvas.draw()
-    pixels = np.asarray(figure.canvas.buffer_rgba())[:, :, :3]
-    about = png_module.PngInfo()
-    about.add_text("Software", f"matplotlib {matplotlib.__version__}")
-    image = image_module.fromarray(pixels).quantize(_PALETTE, image_module.Quantize.MAXCOVERAGE)
-    image.save(path, optimize=True, pnginfo=about)
-
-
-def _new_figure(width: float, height: float) -> Figure:
-    """An empty figure of a size in inches, with a canvas of its own, so that no display is asked for."""
-    figure_module = require_extra("matplotlib.figure", "plot", "drawing")
-    canvas_module = require_extra("matplotlib.backends.backend_agg", "plot", "drawing")
-    figure = figure_module.Figure(figsize=(width, height), dpi=100, facecolor="white")
-    canvas_module.FigureCanvasAgg(figure)
-    return figure
-
-
-def _plain(axes: Axes) -> None:
-    """No box, small ticks, a faint grid."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8, color=_GREY)
-    axes.grid(color="#E6E6E6", linewidth=0.6)
-    axes.set_axisbelow(True)
-
-
 def _draw_organisations(axes: Axes, points: np.ndarray, llm_names: Sequence[str]) -> list[str]:
     """Draw a point an LLM, and return their colours: the largest organisations have their own, the rest is grey."""
     organisations = [name.split("/")[0] if "/" in name else "" for name in llm_names]
     sizes = Counter(organisation for organisation in organisations if organisation)
-    largest = sorted(sizes, key=lambda organisation: (-sizes[organisation], organisation))[: len(_COLOURS)]
-    styles = dict(zip(largest, zip(_COLOURS, _SHAPES, strict=False), strict=False))
+    largest = sorted(sizes, key=lambda organisation: (-sizes[organisation], organisation))[: len(COLOURS)]
+    styles = dict(zip(largest, zip(COLOURS, SHAPES, strict=False), strict=False))
     drawn = [organisation if organisation in styles else "others" for organisation in organisations]
     for group in [*largest, "others"]:
         rows = np.flatnonzero([organisation == group for organisation in drawn])
         if len(rows):
-            colour, shape = styles.get(group, (_GREY, "o"))
+            colour, shape = styles.get(group, (GREY, "o"))
             style = {"c": colour, "marker": shape, "s": 44, "edgecolors": "white", "linewidths": 0.5}
             axes.scatter(*points[rows].T, **style, label=f"{group} ({len(rows)})")
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8, title="Organisation")
-    return [styles.get(group, (_GREY,))[0] for group in drawn]
-
-
-def _short_name(name: str) -> str:
-    """What stands after the organisation; of a very long name the middle is cut, since its end tells more."""
-    short = name.split("/")[-1]
-    half = _LONGEST_LABEL // 2
-    return short if len(short) <= _LONGEST_LABEL else f"{short[:half]}…{short[1 - half :]}"
-
-
-def _label(axes: Axes, points: np.ndarray, labels: Sequence[str], colours: Sequence[str]) -> int:
-    """Write labels where they cover neither a point nor another label; return how many found no room.
-
-    Greedy: those with the nearest neighbour farthest away come first, and each takes its first free place.
-    """
-    from matplotlib.colors import to_rgb
-    from matplotlib.transforms import Bbox
-
-    renderer = axes.figure.canvas.get_renderer()
-    axes.figure.draw_without_rendering()
-    at = axes.transData.transform(points)  # pixels
-    frame = axes.get_window_extent(renderer)
-    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in at]
-    gaps = np.linalg.norm(at[:, None] - at[None], axis=2) + np.diag(np.full(len(at), np.inf))
-    n_left_out = 0
-    for row in np.argsort(-gaps.min(axis=1), kind="stable"):
-        for right, up, horizontal, vertical in _PLACES:
-            text = axes.annotate(
-                labels[row],
-                points[row],
-                xytext=(right, up),
-                textcoords="offset points",
-                ha=horizontal,
-                va=vertical,
-                fontsize=7,
-                color=[0.7 * channel for channel in to_rgb(colours[row])],  # darker: small text needs contrast
-                parse_math=False,  # a `$` in a name is a `$`
-            )
-            box = text.get_window_extent(renderer)
-            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
-            if inside and not any(box.overlaps(other) for other in taken):
-                taken.append(box)
-                break
-            text.remove()
-        else:
-            n_left_out += 1
-    return n_left_out
+    return [styles.get(group, (GREY,))[0] for group in drawn]
