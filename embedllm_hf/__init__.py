@@ -16,6 +16,8 @@ _MODULE_OF = {
     "QuestionEncoder": "question_encoder",
     "ResponseMatrix": "data.responses",
     "Router": "routing",
+    "TextEncoderArguments": "training.arguments",
+    "TextEncoderTrainer": "training.text_encoder",
     "evaluate_model": "evaluation",
     "fit_baselines": "baselines",
     "load_responses": "data.hub",

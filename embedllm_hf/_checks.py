@@ -124,6 +124,8 @@ def whole_directory(directory: str | Path) -> Iterator[Path]:
             partial.rename(target)
             return
         for item in partial.iterdir():
+            if item.is_dir():
+                shutil.rmtree(target / item.name, ignore_errors=True)
             item.replace(target / item.name)
     except (OSError, SafetensorError) as error:
         raise disk_error(target, error) from error

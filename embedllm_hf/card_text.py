@@ -21,6 +21,7 @@ METRICS = (
     ("log_loss", "Log loss", "log_loss", False),
     ("brier", "Brier score", "brier_score", False),
     ("ece", "ECE", "expected_calibration_error", False),
+    ("ece_llm_median", "ECE, median LLM", "expected_calibration_error_llm_median", False),
     ("routing_accuracy", "Routing accuracy", "routing_accuracy", True),
 )
 DUPLICATES = {
@@ -38,6 +39,7 @@ SPLITS = {
 PREDICTORS = {
     "embedllm_network": "the network alone, without what the nearest known questions show",
     "embedllm_with_category": "EmbedLLM with the question's category given, not read from its text",
+    "embedllm_with_known": "EmbedLLM with the item-response model where the pool has answered the question",
     "llm_mean": "an LLM's mean on the training questions, so its routing always takes the best LLM on average",
     "llm_category_mean": "an LLM's mean on the training questions of the same category",
     "knn": "an LLM's mean on the most similar training questions",
@@ -65,7 +67,8 @@ def describe_encoder(config: EmbedLLMConfig) -> str:
     hub_id = base_model_of(config)
     link = f"[{hub_id}](https://huggingface.co/{hub_id})" if hub_id else code(config.encoder_name)
     origin = ", from the extra `offline`" if config.encoder_name == OFFLINE_ENCODER else ""
-    return f"{link}{origin}, {config.text_dim} numbers a text"
+    trained = ", its weights trained with the vectors and saved in `text_encoder/`" if config.trained_encoder else ""
+    return f"{link}{origin}{trained}, {config.text_dim} numbers a text"
 
 
 def describe_form(config: EmbedLLMConfig) -> str:
@@ -150,6 +153,19 @@ def gain_lines(gains: Mapping[str, Mapping]) -> list[str]:
         f"**{headings.get(metric, metric)}**: {gain['difference']:+.4f} over {code(gain['over'])}, "
         f"between {gain['low']:+.4f} and {gain['high']:+.4f}: {_verdict(gain['low'], gain['high'])}"
         for metric, gain in gains.items()
+    ]
+
+
+def promise_lines(promise: Mapping) -> list[str]:
+    """What `min_success` promised, and what came of it."""
+    if not promise:
+        return []
+    if promise.get("share_right") is None:
+        return [f"**`min_success` {promise['min_success']:g}**: no question was answered without the mark"]
+    who = "the cheapest LLM that reaches it" if promise.get("cheapest") else "the most probable LLM"
+    return [
+        f"**`min_success` {promise['min_success']:g}**, {who}: {promise['share_answered']:.1%} of questions answered "
+        f"without the mark, {promise['share_right']:.1%} of them right ({promise['low']:.1%} to {promise['high']:.1%})"
     ]
 
 

@@ -25,6 +25,8 @@ class EmbedLLMConfig(PreTrainedConfig):
         initializer_range (`float`): Standard deviation of the initial LLM vectors. The paper's code has 1.
         encoder_name (`str`): The text encoder: Hub id, folder, or `"offline"`.
         encoder_revision (`str`, *optional*): Commit of the text encoder.
+        trained_encoder (`str`, *optional*): SHA-256 of the text encoder's weights, if they were trained with the
+            vectors. They stand in the model's folder then, and `encoder_name` is where they started.
 
     Raises:
         ValueError: If a size is not positive or an LLM name is repeated.
@@ -43,6 +45,7 @@ class EmbedLLMConfig(PreTrainedConfig):
         initializer_range: float = 0.1,
         encoder_name: str = DEFAULT_ENCODER,
         encoder_revision: str | None = None,
+        trained_encoder: str | None = None,
         **kwargs: object,
     ) -> None:
         for name, value in (("text_dim", text_dim), ("embed_dim", embed_dim)):
@@ -63,6 +66,7 @@ class EmbedLLMConfig(PreTrainedConfig):
         if encoder_revision is None and encoder_name == DEFAULT_ENCODER:
             encoder_revision = DEFAULT_ENCODER_REVISION
         self.encoder_revision = encoder_revision
+        self.trained_encoder = trained_encoder
         super().__init__(**kwargs)
 
     @classmethod

@@ -32,6 +32,7 @@ from .card_text import (
     measured_on,
     predictor_notes,
     predictor_scores,
+    promise_lines,
     results_table,
     training_lines,
 )
@@ -138,13 +139,22 @@ def model_card(
         measured_on=measured_on(dataset),
         results=results_table(scores, oracle),
         predictor_notes=predictor_notes([*scores, *(["oracle"] if oracle else [])]),
-        gains=gain_lines(metrics.get("gains") or {}),
+        gains=_gain_lines(metrics),
         by_benchmark=benchmark_table(metrics.get("benchmarks") or {}),
         dataset=dataset_lines(dataset),
         training=training_lines(metrics),
     )
     data = card_data(config, metrics, model_name=title)
     return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text.strip()}\n")
+
+
+def _gain_lines(metrics: Mapping) -> list[str]:
+    """Gains over the best baselines, routing over the best LLM where that is another one, and the promise."""
+    gains, over_llm = metrics.get("gains") or {}, metrics.get("routing_over_best_llm")
+    lines = gain_lines(gains)
+    if over_llm and over_llm["over"] != (gains.get("routing_accuracy") or {}).get("over"):
+        lines += gain_lines({"routing_accuracy": over_llm})
+    return lines + promise_lines(metrics.get("promise") or {})
 
 
 def _template() -> jinja2.Template:
@@ -172,14 +182,15 @@ def card_data(config: EmbedLLMConfig, metrics: Mapping, *, model_name: str) -> M
     base_model = base_model_of(config)
     dataset = metrics.get("dataset") or {}
     results = _eval_results(metrics.get(MODEL) or {}, dataset)
+    # Of the Hub's relations: a small trained part over a base that stays as it is, or the base trained further.
+    relation = "finetune" if config.trained_encoder else "adapter"
     return ModelCardData(
         library_name=LIBRARY,
         pipeline_tag=TASK,
         tags=list(TAGS),
         license="apache-2.0",
         base_model=base_model,
-        # Of the relations that the Hub knows this fits: a small trained part over a base that stays as it is.
-        base_model_relation="adapter" if base_model else None,
+        base_model_relation=relation if base_model else None,
         datasets=[dataset["id"]] if is_on_hub(dataset) else None,  # a folder's name could be somebody else's id
         model_name=model_name if results else None,
         eval_results=results or None,

@@ -10,6 +10,7 @@ import copy
 import json
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,11 +27,13 @@ from .data.item_response import STRATEGIES, ItemResponse
 from .data.known_questions import KnownQuestions
 from .model_card import write_model_card
 from .network import EmbedLLMNetwork
+from .question_encoder import QuestionEncoder
 from .remote_code import export_remote_code
 
 logger = logging.getLogger(__name__)
 
 METRICS_FILE = "metrics.json"
+TEXT_ENCODER = "text_encoder"  # folder of an encoder that was trained with the model
 # What stands beside the weights, by attribute: each is a class with FILE, `save(folder)`, `load(path)` and
 # `of_pool(columns)`, the same for another pool, whose first LLMs are this one's columns.
 _COMPANIONS = {"known_questions": KnownQuestions, "blend": Blend, "item_response": ItemResponse}
@@ -54,6 +57,8 @@ class EmbedLLM(EmbedLLMNetwork):
             and loaded with the weights.
         item_response (`ItemResponse | None`): What each known question tells about an LLM, if it was fitted
             (`fit_item_response`); saved and loaded with the weights.
+        text_encoder (`QuestionEncoder | None`): The text encoder, if it was trained with the vectors; saved and loaded
+            with them. None: the one that the configuration names, as it was published.
         metrics (`dict | None`): How it was measured, as `EvaluationReport.to_dict` gives it; saved as `metrics.json`,
             and the source of the card's numbers.
     """
@@ -63,6 +68,7 @@ class EmbedLLM(EmbedLLMNetwork):
         self.known_questions: KnownQuestions | None = None
         self.blend: Blend | None = None
         self.item_response: ItemResponse | None = None
+        self.text_encoder: QuestionEncoder | None = None
         self.metrics: dict | None = None
 
     def save_pretrained(
@@ -106,6 +112,10 @@ class EmbedLLM(EmbedLLMNetwork):
         for attribute in _COMPANIONS:
             if getattr(self, attribute) is not None:
                 getattr(self, attribute).save(folder)
+        if self.text_encoder is None:
+            shutil.rmtree(folder / TEXT_ENCODER, ignore_errors=True)
+        else:
+            self.text_encoder.save(folder / TEXT_ENCODER)
         benchmarks = [] if self.known_questions is None else list(self.known_questions.benchmarks)
         write_model_card(folder, self.config, self.metrics, self.llm_embeds, repo_id=repo_id, benchmarks=benchmarks)
 
@@ -152,8 +162,9 @@ class EmbedLLM(EmbedLLMNetwork):
         """Put everything that `save_pretrained` writes into one commit; files that did not change are not sent."""
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder, remote_code=remote_code, repo_id=repo_id)
-            files = sorted(path for path in Path(folder).iterdir() if path.is_file())
-            return commit(repo_id, [CommitOperationAdd(path.name, path) for path in files], **options)
+            files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+            additions = [CommitOperationAdd(path.relative_to(folder).as_posix(), path) for path in files]
+            return commit(repo_id, additions, **options)
 
     # --- one LLM more or less ---
 
@@ -227,6 +238,7 @@ class EmbedLLM(EmbedLLMNetwork):
             weights[name] = table
         other.load_state_dict(weights)
         other.metrics = copy.deepcopy(self.metrics)
+        other.text_encoder = self.text_encoder
         for attribute in _COMPANIONS:
             if getattr(self, attribute) is not None:
                 setattr(other, attribute, getattr(self, attribute).of_pool(columns))
@@ -294,7 +306,8 @@ class EmbedLLM(EmbedLLMNetwork):
             `EmbedLLM`: In evaluation mode, with its known questions and metrics.
 
         Raises:
-            ValueError: If a weight is missing, unexpected, of the wrong shape, or a file is damaged.
+            ValueError: If a weight is missing, unexpected, of the wrong shape, a file is damaged, or the text encoder
+                that was trained with the model is not in its folder.
             OSError: If there is no such model, or the Hub refuses or cannot be reached; one line with the remedy.
         """
         with_info = kwargs.pop("output_loading_info", False)
@@ -310,12 +323,25 @@ class EmbedLLM(EmbedLLMNetwork):
                 setattr(model, attribute, kind.load(folder / kind.FILE))
         if (folder / METRICS_FILE).is_file():
             model.metrics = _load_metrics(folder / METRICS_FILE)
+        if model.config.trained_encoder is not None:
+            model.text_encoder = _trained_encoder(folder / TEXT_ENCODER, model.config)
         return (model, info) if with_info else model
 
 
 def _needed(files: Sequence[str]) -> list[str]:
     """Of a model repository's files, those that loading reads."""
-    return [name for name in files if "/" not in name and name.endswith((".json", ".safetensors"))]
+    beside = [name for name in files if "/" not in name and name.endswith((".json", ".safetensors"))]
+    return [*beside, *(name for name in files if name.startswith(f"{TEXT_ENCODER}/"))]
+
+
+def _trained_encoder(folder: Path, config: EmbedLLMConfig) -> QuestionEncoder:
+    """The text encoder in a model's folder; it is read when the first text is encoded."""
+    if not (folder / "modules.json").is_file():
+        raise ValueError(
+            f"{folder}: the text encoder that the model was trained with is not there. Fetch or copy the model's "
+            f"folder with its `{TEXT_ENCODER}`."
+        )
+    return QuestionEncoder.trained(folder, name=config.encoder_name, digest=config.trained_encoder)
 
 
 def _carry_answers(source: EmbedLLM, target: EmbedLLM, name: str) -> EmbedLLM:

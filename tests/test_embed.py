@@ -36,7 +36,7 @@ def test_an_interrupted_run_goes_on(tmp_path, monkeypatch):
     texts = [f"Question number {number}?" for number in range(50)]
     monkeypatch.setattr("embedllm_hf.question_encoder._ENCODED_AT_ONCE", 10)
     encoder = QuestionEncoder("offline", cache_dir=tmp_path)
-    encode, calls = encoder._load().encode, []
+    encode, calls = encoder.load().encode, []
 
     def encode_and_die(batch, **options):
         if len(calls) == 3:
@@ -48,7 +48,7 @@ def test_an_interrupted_run_goes_on(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         encoder.encode(texts)
     resumed = QuestionEncoder("offline", cache_dir=tmp_path)
-    encode, done = resumed._load().encode, []
+    encode, done = resumed.load().encode, []
     monkeypatch.setattr(
         resumed._model, "encode", lambda batch, **options: done.extend(batch) or encode(batch, **options)
     )

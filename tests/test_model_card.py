@@ -84,14 +84,15 @@ def test_metadata_survives_the_round_trip(report):
 
 
 def test_results_come_back_as_eval_results(report):
-    """Six results, on the split and revision that was measured, with the values of metrics.json."""
+    """A result a metric, on the split and revision that was measured, with the values of metrics.json."""
     content = model_card(make_model().config, report, repo_id="user/pool").content
     name, results = model_index_to_eval_results(ModelCard(content).data.to_dict()["model-index"])
     assert name == "pool"
     found = {result.metric_type: result for result in results}
     expected = {
         "accuracy": "accuracy", "roc_auc": "auc", "log_loss": "log_loss", "brier_score": "brier",
-        "expected_calibration_error": "ece", "routing_accuracy": "routing_accuracy",
+        "expected_calibration_error": "ece", "expected_calibration_error_llm_median": "ece_llm_median",
+        "routing_accuracy": "routing_accuracy",
     }  # fmt: skip
     assert found.keys() == expected.keys()
     for metric_type, key in expected.items():
@@ -100,6 +101,18 @@ def test_results_come_back_as_eval_results(report):
         assert result.metric_value == pytest.approx(report["embedllm"][key], abs=5e-5)
         assert (result.dataset_type, result.dataset_split) == ("user/responses", "test")
         assert result.dataset_revision == "c" * 40
+
+
+def test_the_card_says_whether_the_encoder_was_trained(report):
+    """A frozen encoder is said to be frozen, a trained one to be in the folder."""
+    config = make_model().config
+    frozen = model_card(config, report, repo_id="user/pool").content
+    config.trained_encoder = "0" * 64
+    trained = model_card(config, report, repo_id="user/pool").content
+    assert "its weights were not trained" in frozen
+    assert "its weights trained with the vectors and saved in `text_encoder/`" in trained
+    assert "were not trained" not in trained
+    assert model_card(config, report).data.to_dict()["base_model_relation"] == "finetune"
 
 
 @pytest.mark.parametrize(
@@ -140,7 +153,7 @@ def test_a_folder_is_no_data_set_of_the_hub(report):
 
 
 def test_the_table_holds_the_numbers_of_the_report(report):
-    """Each predictor's row has its six metrics, the oracle its one; the columns are those of the report."""
+    """Each predictor's row has all metrics, the oracle its one; the columns are those of the report."""
     table = table_after(model_card(make_model().config, report), "## Results")
     keys = [key for key, *_ in card_text.METRICS]
     assert list(table) == ["", "embedllm", "llm_mean", "llm_category_mean", "knn", "oracle"]
@@ -148,7 +161,7 @@ def test_the_table_holds_the_numbers_of_the_report(report):
         assert [float(cell.strip("*")) for cell in table[name]] == pytest.approx(
             [report[name][key] for key in keys], abs=5e-5
         )
-    assert table["oracle"][:-1] == ["-"] * 5
+    assert table["oracle"][:-1] == ["-"] * (len(keys) - 1)
     assert float(table["oracle"][-1]) == pytest.approx(report["oracle"]["routing_accuracy"], abs=5e-5)
 
 
@@ -166,7 +179,7 @@ def test_the_metrics_and_rules_are_all_of_them(report):
     """What the card knows of metrics, predictors, duplicate rules and splits is what the library has."""
     assert [key for key, *_ in card_text.METRICS] == list(evaluation.METRICS)
     assert set(card_text.DUPLICATES) == set(DUPLICATE_RULES)
-    blended = {evaluation.NETWORK, evaluation.WITH_CATEGORY}
+    blended = {evaluation.NETWORK, evaluation.WITH_CATEGORY, evaluation.WITH_KNOWN}
     assert set(card_text.PREDICTORS) == {*card_text.predictor_scores(report), *blended, "oracle"} - {"embedllm"}
     assert evaluation.MODEL == card_text.MODEL
 

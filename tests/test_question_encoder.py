@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from embedllm_hf import EmbedLLMConfig, QuestionEncoder
+from embedllm_hf import EmbedLLM, EmbedLLMConfig, QuestionEncoder
 from embedllm_hf.question_encoder import (
     DEFAULT_ENCODER,
     DEFAULT_ENCODER_REVISION,
@@ -251,27 +251,27 @@ def test_the_default_encoder_is_pinned():
 
 def test_a_model_brings_its_encoder():
     """Without an encoder of the caller's, the config's name and revision are used; the caller's own is kept."""
-    config = EmbedLLMConfig(encoder_name="user/encoder", encoder_revision="r1")
-    made = encoder_of(config)
+    model = EmbedLLM(EmbedLLMConfig(encoder_name="user/encoder", encoder_revision="r1"))
+    made = encoder_of(model)
     assert (made.name, made.revision) == ("user/encoder", "r1")
     mine = QuestionEncoder("user/encoder", revision="r1")
-    assert encoder_of(config, mine) is mine
+    assert encoder_of(model, mine) is mine
 
 
 def test_another_encoder_than_the_models_is_refused():
     """The message names both encoders and both revisions."""
     config = EmbedLLMConfig(encoder_name="user/encoder", encoder_revision="r1")
     with pytest.raises(ValueError, match=r"`encoder` is `user/other` .*trained with `user/encoder` \(revision r1\)"):
-        encoder_of(config, QuestionEncoder("user/other", revision="r1"))
+        check_encoder(QuestionEncoder("user/other", revision="r1"), config)
     with pytest.raises(ValueError, match=r"`user/encoder` \(revision r2\), but .*\(revision r1\)"):
-        check_encoder("user/encoder", "r2", config)
-    check_encoder("user/encoder", None, config)  # a revision that is not known is not compared
+        check_encoder(QuestionEncoder("user/encoder", revision="r2"), config)
+    check_encoder(QuestionEncoder("user/encoder"), config)  # a revision that is not known is not compared
 
 
 def test_offline_is_minilm_in_another_wrapping():
     """Vectors of `offline` and of the Hub's MiniLM are of one encoder."""
-    check_encoder(MINILM, None, EmbedLLMConfig(encoder_name="offline"))
-    check_encoder("offline", None, EmbedLLMConfig(encoder_name=MINILM))
+    check_encoder(QuestionEncoder(MINILM), EmbedLLMConfig(encoder_name="offline"))
+    check_encoder(QuestionEncoder("offline"), EmbedLLMConfig(encoder_name=MINILM))
 
 
 # --- vectors from a file ---

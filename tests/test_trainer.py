@@ -15,7 +15,7 @@ from transformers import set_seed
 from embedllm_hf import EmbedLLM, EmbedLLMConfig, EmbedLLMTrainer, EmbedLLMTrainingArguments, ResponseMatrix
 from embedllm_hf.metrics import accuracy, log_loss
 from embedllm_hf.training.batches import QuestionBlocks
-from embedllm_hf.training.trainer import CHECKPOINTS
+from embedllm_hf.training.trainer import CHECKPOINTS, save_checkpoint
 
 from .pool import LLMS, TEXT_DIM, make_frame, make_split
 
@@ -97,16 +97,16 @@ def test_resume_equals_no_interruption(tmp_path, monkeypatch, stop_after):
     whole.train()
 
     interrupted = make_trainer(tmp_path / "cut", config=config, save_checkpoints=True)
-    save = interrupted._save_checkpoint
 
-    def save_and_die():
-        save()
+    def save_and_die(*where):
+        save_checkpoint(*where)
         if len(interrupted.history.epochs) == stop_after:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(interrupted, "_save_checkpoint", save_and_die)
+    monkeypatch.setattr("embedllm_hf.training.trainer.save_checkpoint", save_and_die)
     with pytest.raises(KeyboardInterrupt):
         interrupted.train()
+    monkeypatch.undo()
     assert (tmp_path / "cut" / CHECKPOINTS / "last").is_dir()
 
     AcceleratorState._reset_state(reset_partial_state=True)

@@ -13,7 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
     parser.add_argument("--dataset", required=True, help="Hub data set id, a folder in the same layout, or `planted`")
     parser.add_argument("--dataset_revision", help="branch, tag or commit of a Hub data set")
-    parser.add_argument("--encoder", help="text encoder: Hub id, folder, or `offline` (default: the paper's)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--encoder", help="text encoder: Hub id, folder, or `offline` (default: the paper's)")
+    which.add_argument("--model", help="Hub id or folder of a trained model, for the encoder that it was trained with")
     parser.add_argument("--encoder_revision", help="commit of the text encoder")
     parser.add_argument("--output", required=True, help="file for `question_embeddings` and `prompt_id`")
 
@@ -27,7 +29,8 @@ def main(options: argparse.Namespace) -> int:
 
     from .._checks import whole_file
     from ..data.hub import available_splits, load_responses
-    from ..question_encoder import DEFAULT_ENCODER, QuestionEncoder, save_question_embeddings
+    from ..modeling_embedllm import EmbedLLM
+    from ..question_encoder import DEFAULT_ENCODER, QuestionEncoder, encoder_of, save_question_embeddings
 
     state = PartialState()
     texts: dict[int, str] = {}
@@ -37,13 +40,16 @@ def main(options: argparse.Namespace) -> int:
     if not texts:
         raise FileNotFoundError(f"{options.dataset}: no split was found. Give a data set in the EmbedLLM layout.")
     ids = sorted(texts)
-    encoder = QuestionEncoder(options.encoder or DEFAULT_ENCODER, revision=options.encoder_revision)
+    if options.model is not None:
+        encoder = encoder_of(EmbedLLM.from_pretrained(options.model))
+    else:
+        encoder = QuestionEncoder(options.encoder or DEFAULT_ENCODER, revision=options.encoder_revision)
     share = [texts[question] for question in ids[state.process_index :: state.num_processes]]
     encoder.encode(share, show_progress=state.is_main_process)
     state.wait_for_everyone()
     if state.is_main_process:
         vectors = encoder.encode([texts[question] for question in ids])
         with whole_file(Path(options.output)) as partial:
-            save_question_embeddings(partial, vectors, np.array(ids), encoder_name=encoder.name)
-        print(f"{len(ids):,} questions, {vectors.shape[1]} wide, by {encoder.name}; saved to {options.output}")
+            save_question_embeddings(partial, vectors, np.array(ids), encoder_name=encoder.label)
+        print(f"{len(ids):,} questions, {vectors.shape[1]} wide, by {encoder.label}; saved to {options.output}")
     return 0

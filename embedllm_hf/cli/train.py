@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..training.arguments import EmbedLLMTrainingArguments
+from ..training.arguments import EmbedLLMTrainingArguments, TextEncoderArguments
 from ._options import add_data_options, add_dataclass_options, embed_questions, read_dataclass_options
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ..configuration_embedllm import EmbedLLMConfig
     from ..data.responses import ResponseMatrix
+    from ..evaluation import EvaluationReport
     from ..modeling_embedllm import EmbedLLM
+    from ..question_encoder import QuestionEncoder
 
 # Where a data set has no validation split, this share of its training questions serves as one.
 VALIDATION_SHARE = 0.1
@@ -28,28 +32,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--remote_code", action="store_true", help="save code too, for use without this package")
     parser.add_argument("--paper", action="store_true", help="the paper's form: 232 dimensions, no biases, noise 0.05")
     add_dataclass_options(parser, EmbedLLMTrainingArguments, skip=("output_dir",))
+    add_dataclass_options(parser, TextEncoderArguments)
 
 
 def main(options: argparse.Namespace) -> int:
-    """Train; then, on the main process, measure the test split once and save."""
+    """Train and save; then, on the main process, measure the test split once and save that with the model."""
     from accelerate import PartialState
     from transformers import set_seed
 
-    from ..baselines import fit_baselines
     from ..blending import fit_blend
-    from ..data.hub import available_splits, dataset_revision, load_responses
-    from ..evaluation import evaluate_model
     from ..item_response import MIN_LLMS, fit_item_response
     from ..modeling_embedllm import EmbedLLM
-    from ..question_encoder import encoder_of
+    from ..question_encoder import QuestionEncoder
+    from ..training.text_encoder import TextEncoderTrainer
     from ..training.trainer import EmbedLLMTrainer, check_output_dir, save_trained
 
     args = read_dataclass_options(options, EmbedLLMTrainingArguments)
+    encoder_args = read_dataclass_options(options, TextEncoderArguments)
     check_output_dir(args)
     source = {"revision": options.dataset_revision, "duplicates": options.duplicates}
     train, validation = _training_splits(options, source)
     config = _configure(options, train)
-    encoder = encoder_of(config)
+    encoder = QuestionEncoder(config.encoder_name, revision=config.encoder_revision)
 
     def embed(responses: ResponseMatrix):
         with PartialState().main_process_first():  # the others find its work in the cache
@@ -61,35 +65,60 @@ def main(options: argparse.Namespace) -> int:
     set_seed(args.seed)  # before the model is built: its initial weights are random
     model = EmbedLLM(config)
     history = EmbedLLMTrainer(model, args, train, train_embeds, validation, validation_embeds).train()
+    seconds = history.seconds
+    if encoder_args.train_encoder:
+        seconds += TextEncoderTrainer(model, encoder, args, encoder_args, train, validation).train().seconds
     if not PartialState().is_main_process:
         return 0
+    if model.text_encoder is not None:
+        encoder, options.question_embeddings = model.text_encoder, None  # the file is of the frozen encoder
+        train_embeds, validation_embeds = (embed_questions(part, encoder, None) for part in (train, validation))
     model.blend = fit_blend(model, validation, validation_embeds)  # None where the network alone is better
     if model.config.n_llms >= MIN_LLMS:
         model.item_response = fit_item_response(model)
+    save_trained(model, args.output_dir, remote_code=options.remote_code)  # before anything else can fail
 
-    split = "test" if "test" in available_splits(options.dataset, revision=options.dataset_revision) else "validation"
-    measured, measured_embeds = validation, validation_embeds
-    if split == "test":
-        measured = load_responses(options.dataset, split=split, llm_names=config.llm_names, **source)
-        measured_embeds = embed_questions(measured, encoder, options.question_embeddings)
-    report = evaluate_model(
-        model,
-        measured,
-        measured_embeds,
-        baselines=fit_baselines(train, train_embeds, validation, validation_embeds),
-        dataset_id=options.dataset,
-        revision=dataset_revision(options.dataset, options.dataset_revision),
-        split=split,
-        train_seconds=round(history.seconds, 2),
-        seed=args.seed,
-    )
+    splits = {"train": (train, train_embeds), "validation": (validation, validation_embeds)}
+    report = _measure(model, encoder, splits, options, train_seconds=round(seconds, 2))
     model.metrics = report.to_dict()
     save_trained(model, args.output_dir, remote_code=options.remote_code)
     print(report)
-    print(f"\ntrained in {history.seconds:.1f} s (epoch {history.best_epoch + 1} kept); saved to {args.output_dir}")
+    print(f"\ntrained in {seconds:.1f} s (epoch {history.best_epoch + 1} kept); saved to {args.output_dir}")
     if options.push_to_hub:
         _push(model, args.output_dir, options)
     return 0
+
+
+def _measure(
+    model: EmbedLLM,
+    encoder: QuestionEncoder,
+    splits: dict[str, tuple[ResponseMatrix, np.ndarray]],
+    options: argparse.Namespace,
+    *,
+    train_seconds: float,
+) -> EvaluationReport:
+    """The report on the test split, or where there is none on the validation split."""
+    from ..baselines import fit_baselines
+    from ..data.hub import available_splits, dataset_revision, load_responses
+    from ..evaluation import evaluate_model
+
+    split = "test" if "test" in available_splits(options.dataset, revision=options.dataset_revision) else "validation"
+    measured, measured_embeds = splits["validation"]
+    if split == "test":
+        source = {"revision": options.dataset_revision, "duplicates": options.duplicates}
+        measured = load_responses(options.dataset, split=split, llm_names=model.config.llm_names, **source)
+        measured_embeds = embed_questions(measured, encoder, options.question_embeddings)
+    return evaluate_model(
+        model,
+        measured,
+        measured_embeds,
+        baselines=fit_baselines(*splits["train"], *splits["validation"]),
+        dataset_id=options.dataset,
+        revision=dataset_revision(options.dataset, options.dataset_revision),
+        split=split,
+        train_seconds=train_seconds,
+        seed=options.seed,
+    )
 
 
 def _push(model: EmbedLLM, folder: str, options: argparse.Namespace) -> None:

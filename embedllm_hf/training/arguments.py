@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from .._checks import check_choice
 
 MIXED_PRECISION = ("no", "bf16", "fp16")
+ENCODER_PRECISION = ("auto", "bf16", "fp32")
 SCHEDULES = ("linear", "cosine", "constant_with_warmup")
 
 
@@ -55,3 +56,43 @@ class EmbedLLMTrainingArguments:
             raise ValueError(f"`warmup_ratio` is {self.warmup_ratio}, expected a share in [0, 1).")
         check_choice("mixed_precision", self.mixed_precision, MIXED_PRECISION)
         check_choice("lr_scheduler_type", self.lr_scheduler_type, SCHEDULES)
+
+
+@dataclass
+class TextEncoderArguments:
+    """Arguments of `TextEncoderTrainer`; each field's `metadata["help"]` says what it is.
+
+    The defaults were chosen on the validation split of real data, see `model_cards/what_helped.md`.
+
+    Raises:
+        ValueError: If a value is out of its range.
+    """
+
+    train_encoder: bool = _option(False, "Train the text encoder too, from the vectors that a frozen one gave.")
+    encoder_epochs: int = _option(2, "Passes over the training questions with the text encoder.")
+    encoder_block_size: int = _option(64, "Questions per optimiser step of the text encoder, over all processes.")
+    encoder_learning_rate: float = _option(1e-4, "Peak learning rate of the text encoder.")
+    ranking_weight: float = _option(0.1, "Weight of the loss for the order of LLMs on a question; 0: none.")
+    encoder_precision: str = _option(
+        "auto", "Arithmetic of the text encoder in training: bf16, fp32, or auto (bf16 where the hardware has it)."
+    )
+    gradient_accumulation_steps: int = _option(
+        0,
+        "Parts into which a step is split, to save memory; 0: one on an accelerator, of 16 questions on a processor.",
+    )
+    gradient_checkpointing: bool = _option(False, "Compute activations twice, to save memory.")
+    adapter_rank: int = _option(
+        0, "Train LoRA adapters of this rank in place of all weights (extra `adapters`); 0: all."
+    )
+    encoder_save_steps: int = _option(50, "With --save_checkpoints: steps between checkpoints of the text encoder.")
+
+    def __post_init__(self) -> None:
+        for name in ("encoder_epochs", "encoder_block_size", "encoder_save_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` is {getattr(self, name)}, expected 1 or more.")
+        if self.encoder_learning_rate <= 0:
+            raise ValueError(f"`encoder_learning_rate` is {self.encoder_learning_rate}, expected more than 0.")
+        for name in ("ranking_weight", "gradient_accumulation_steps", "adapter_rank"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"`{name}` is {getattr(self, name)}, expected 0 or more.")
+        check_choice("encoder_precision", self.encoder_precision, ENCODER_PRECISION)

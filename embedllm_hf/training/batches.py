@@ -18,6 +18,7 @@ import torch
 from ..data.responses import ResponseMatrix
 
 _MIN_BLOCKS = 10
+_BLOCKS_A_POOL = 16  # texts are sorted by length within this many blocks of a shuffled order
 # Above this many (question, LLM) cells, two float32 tables of them (1 GB) are not worth their memory.
 DENSE_CELLS = 1 << 27
 
@@ -39,6 +40,11 @@ class Block:
     label_weights: torch.Tensor
     question_indices: torch.Tensor | None = None
     llm_indices: torch.Tensor | None = None
+
+
+def effective_block_size(block_size: int, n_questions: int) -> int:
+    """The size of blocks that leaves an epoch enough of them."""
+    return min(block_size, math.ceil(n_questions / _MIN_BLOCKS))
 
 
 class QuestionBlocks:
@@ -66,7 +72,7 @@ class QuestionBlocks:
         n_processes: int = 1,
     ) -> None:
         self.n_questions = responses.n_questions
-        self.block_size = min(block_size, math.ceil(self.n_questions / _MIN_BLOCKS))
+        self.block_size = effective_block_size(block_size, self.n_questions)
         self.seed = seed
         self.device = device
         self.process_index = process_index
@@ -103,11 +109,18 @@ class QuestionBlocks:
 
         A block is good until the next one is asked for: both may use the same memory.
         """
+        for rows in self.rows_of_epoch(epoch):
+            yield self.gather(rows)
+
+    def rows_of_epoch(self, epoch: int) -> list[torch.Tensor]:
+        """The questions of this process's share of each block of one epoch."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
         order = torch.randperm(self.n_questions, generator=generator).to(self.device)
-        for block in order.split(self.block_size):
-            rows = block[self.process_index :: self.n_processes]
-            yield self._table(rows) if self.is_dense else self._pairs(rows)
+        return [block[self.process_index :: self.n_processes] for block in order.split(self.block_size)]
+
+    def gather(self, rows: torch.Tensor) -> Block:
+        """Some questions with everything that is known of them; good until the next ones are gathered."""
+        return self._table(rows) if self.is_dense else self._pairs(rows)
 
     def _table(self, rows: torch.Tensor) -> Block:
         """Some questions x all LLMs."""
@@ -132,3 +145,34 @@ class QuestionBlocks:
             question_indices,
             self.llm_indices[entries],
         )
+
+
+class TextBlocks(QuestionBlocks):
+    """Shuffled blocks of texts of like length, so that little of a batch is padding.
+
+    Args:
+        responses (`ResponseMatrix`): The split, with its texts.
+        options: As for `QuestionBlocks`.
+    """
+
+    def __init__(self, responses: ResponseMatrix, **options: object) -> None:
+        super().__init__(responses, np.empty((responses.n_questions, 0)), **options)
+        self.lengths = torch.tensor([len(text) for text in responses.questions])
+        self._n_pools = math.ceil(self.n_questions / (self.block_size * _BLOCKS_A_POOL))
+
+    def __len__(self) -> int:
+        return sum(len(blocks) for blocks in self._split(torch.arange(self.n_questions)))
+
+    def rows_of_epoch(self, epoch: int) -> list[torch.Tensor]:
+        """The questions of this process's share of each block of one epoch."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        shuffled = torch.randperm(self.n_questions, generator=generator)
+        blocks = [block for pool in self._split(shuffled) for block in pool]
+        order = torch.randperm(len(blocks), generator=generator).tolist()
+        return [blocks[block][self.process_index :: self.n_processes] for block in order]
+
+    def _split(self, questions: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+        """Pools of questions, each sorted by length and cut into blocks of nearly one size, so that none is tiny."""
+        for pool in questions.tensor_split(self._n_pools):
+            by_length = pool[torch.argsort(self.lengths[pool], stable=True)]
+            yield by_length.tensor_split(math.ceil(len(pool) / self.block_size))

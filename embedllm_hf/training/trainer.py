@@ -39,10 +39,10 @@ _FLOPS_WORTH_THREADS = 1e8
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch: mean training loss and validation log loss (None without a validation split), in nats."""
+    """One epoch: mean training loss (None: before the first) and validation loss (None: no such split), in nats."""
 
     epoch: int
-    train_loss: float
+    train_loss: float | None
     validation_loss: float | None
 
 
@@ -69,6 +69,15 @@ class TrainingHistory:
     def load_state_dict(self, state: dict) -> None:
         """Take over what `state_dict` gave."""
         vars(self).update({**state, "epochs": [EpochRecord(**record) for record in state["epochs"]]})
+
+    def note(self, record: EpochRecord) -> bool:
+        """Add an epoch; returns whether it is the best so far, or there is nothing to judge it by."""
+        earlier = [other.validation_loss for other in self.epochs if other.validation_loss is not None]
+        self.epochs.append(record)
+        is_best = record.validation_loss is None or not earlier or record.validation_loss < min(earlier)
+        if is_best:
+            self.best_epoch = record.epoch
+        return is_best
 
     def epochs_since_best(self) -> int:
         """Finished epochs after the best one."""
@@ -138,7 +147,7 @@ class EmbedLLMTrainer:
         )
         _start_from_llm_means(self.model, self.train_responses)
         n_steps = len(blocks) * args.num_train_epochs
-        groups = _parameter_groups(self.model, args.weight_decay)
+        groups = parameter_groups(self.model, args.weight_decay)
         optimizer = torch.optim.AdamW(groups, lr=args.learning_rate, fused=True)
         scheduler = get_scheduler(args.lr_scheduler_type, optimizer, int(args.warmup_ratio * n_steps), n_steps)
         model, optimizer, scheduler = accelerator.prepare(self.model, optimizer, scheduler)
@@ -202,7 +211,7 @@ class EmbedLLMTrainer:
             self._finish_epoch(EpochRecord(epoch, mean_loss, self._validation_loss()), progress)
             history.seconds = time.perf_counter() - began
             if args.save_checkpoints:
-                self._save_checkpoint()
+                save_checkpoint(self.accelerator, self._checkpoint)
 
     def _validation_loss(self) -> float | None:
         """Log loss on the validation split, the same on every process."""
@@ -216,30 +225,32 @@ class EmbedLLMTrainer:
 
     def _finish_epoch(self, record: EpochRecord, progress: tqdm) -> None:
         """Note an epoch, and keep its weights if it is the best (or if there is nothing to judge it by)."""
-        history = self.history
-        history.epochs.append(record)
-        best = None if history.best_epoch is None else history.epochs[history.best_epoch].validation_loss
-        if record.validation_loss is None or best is None or record.validation_loss < best:
-            history.best_epoch = record.epoch
-            history.best_weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        if self.history.note(record):
+            weights = self.model.state_dict().items()
+            self.history.best_weights = {name: value.detach().clone() for name, value in weights}
         losses = {"train_loss": record.train_loss, "validation_loss": record.validation_loss}
         losses = {name: value for name, value in losses.items() if value is not None}
         progress.set_postfix({name: f"{value:.4f}" for name, value in losses.items()})
         if self.args.report_to:
             self.accelerator.log(losses, step=record.epoch)
 
-    def _save_checkpoint(self) -> None:
-        """Replace the last checkpoint by the current state, never leaving half of one."""
-        partial = self._checkpoint.with_name("partial")
-        try:
-            self.accelerator.save_state(str(partial))
-        except (OSError, RuntimeError, SafetensorError) as error:  # torch reports a failed write as RuntimeError
-            shutil.rmtree(partial, ignore_errors=True)
-            raise disk_error(self._checkpoint, error) from error
-        if self.accelerator.is_main_process:
-            shutil.rmtree(self._checkpoint, ignore_errors=True)
-            partial.rename(self._checkpoint)
-        self.accelerator.wait_for_everyone()
+
+def save_checkpoint(accelerator: Accelerator, folder: Path) -> None:
+    """Replace the checkpoint in a folder by the current state, never leaving half of one.
+
+    Raises:
+        OSError: If the disk is full or the folder cannot be written; the last checkpoint stays.
+    """
+    partial = folder.with_name(f"{folder.name}.partial")
+    try:
+        accelerator.save_state(str(partial))
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch reports a failed write as RuntimeError
+        shutil.rmtree(partial, ignore_errors=True)
+        raise disk_error(folder, error) from error
+    if accelerator.is_main_process:
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    accelerator.wait_for_everyone()
 
 
 def save_trained(model: EmbedLLM, output_dir: str | Path, *, remote_code: bool = False) -> None:
@@ -283,14 +294,19 @@ def check_output_dir(args: EmbedLLMTrainingArguments) -> None:
         )
 
 
-def _check_split(model: EmbedLLM, responses: ResponseMatrix, question_embeds: np.ndarray, split: str) -> None:
-    """Refuse responses or text vectors that are not the model's."""
+def check_split_of_model(model: EmbedLLM, responses: ResponseMatrix, split: str) -> None:
+    """Refuse responses without any observation, or of other LLMs than the model's."""
     check_pool(responses, split)
     if list(responses.llm_names) != list(model.config.llm_names):
         raise ValueError(
             f"`{split}` has {responses.n_llms} LLMs that are not the model's {model.config.n_llms}, or in another "
             "order. Load every split with the same `llm_names`."
         )
+
+
+def _check_split(model: EmbedLLM, responses: ResponseMatrix, question_embeds: np.ndarray, split: str) -> None:
+    """Refuse responses or text vectors that are not the model's."""
+    check_split_of_model(model, responses, split)
     expected = (responses.n_questions, model.config.text_dim)
     if question_embeds.shape != expected:
         raise ValueError(
@@ -311,7 +327,7 @@ def _start_from_llm_means(model: EmbedLLM, responses: ResponseMatrix) -> None:
     model.llm_bias.copy_(log_odds - (model.classifier.bias[1] - model.classifier.bias[0]))
 
 
-def _parameter_groups(model: EmbedLLM, weight_decay: float) -> list[dict]:
+def parameter_groups(model: EmbedLLM, weight_decay: float) -> list[dict]:
     """Decay the matrices, not the biases, whose size is not a sign of over-fitting."""
     matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     biases = [parameter for parameter in model.parameters() if parameter.ndim <= 1]

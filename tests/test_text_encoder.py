@@ -1,0 +1,370 @@
+"""Training the text encoder: it learns what a frozen one barely sees, resumes to the bit, travels with the model."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from transformers import set_seed
+
+from embedllm_hf import (
+    EmbedLLM,
+    EmbedLLMConfig,
+    EmbedLLMTrainer,
+    EmbedLLMTrainingArguments,
+    QuestionEncoder,
+    Router,
+    TextEncoderArguments,
+    TextEncoderTrainer,
+)
+from embedllm_hf.question_encoder import encoder_of, weights_digest
+from embedllm_hf.training import text_encoder
+from embedllm_hf.training.batches import Block, TextBlocks
+from embedllm_hf.training.text_encoder import summed_ranking_loss
+
+from .command_line import refused, run
+from .pool import LLMS, make_split
+from .tiny_encoder import WIDTH, save_tiny_encoder
+
+ROOT = Path(__file__).parent.parent
+TRAIN, VALIDATION = (make_split(n, first_id=first, seed=first).responses for n, first in ((240, 0), (60, 240)))
+LOGIC, POETRY = "A logic question, number 7?", "A poetry question, number 7?"
+
+
+@pytest.fixture(autouse=True)
+def _fresh_accelerator():
+    """Accelerate keeps one state a process; each test here starts its own."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Path:
+    """The folder of the tiny encoder."""
+    return save_tiny_encoder(tmp_path_factory.mktemp("tiny"))
+
+
+def make_trainer(tiny: Path, output_dir: Path, *, train=TRAIN, validation=VALIDATION, resume=False, **options):
+    """A trainer that starts from the solution of the frozen encoder."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    encoder = QuestionEncoder(str(tiny), cache_dir=output_dir.parent / "cache", device="cpu")
+    args = EmbedLLMTrainingArguments(
+        output_dir=str(output_dir), learning_rate=0.05, weight_decay=0.01, num_train_epochs=10, disable_tqdm=True
+    )
+    set_seed(0)
+    model = EmbedLLM(EmbedLLMConfig(llm_names=LLMS, text_dim=WIDTH, embed_dim=4, encoder_name=str(tiny)))
+    embeds = [encoder.encode(split.questions) for split in (train, validation)]
+    EmbedLLMTrainer(model, args, train, embeds[0], validation, embeds[1]).train()
+    args.save_checkpoints, args.resume_from_checkpoint = "encoder_save_steps" in options, resume
+    settings = {"encoder_epochs": 4, "encoder_block_size": 16, "encoder_learning_rate": 6e-3, **options}
+    settings.setdefault("encoder_precision", "fp32")
+    return TextEncoderTrainer(model, encoder, args, TextEncoderArguments(**settings), train, validation)
+
+
+def trained_weights(trainer: TextEncoderTrainer) -> dict[str, torch.Tensor]:
+    """All weights of network and encoder."""
+    encoder = trainer.model.text_encoder.load().state_dict()
+    return {**trainer.model.state_dict(), **{f"encoder.{name}": value for name, value in encoder.items()}}
+
+
+def assert_same_weights(one, other, **tolerance: float) -> None:
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        torch.testing.assert_close(value, other[name], rtol=0, atol=tolerance.get("atol", 0.0), msg=name)
+
+
+@pytest.fixture(scope="module")
+def trained(tiny, tmp_path_factory) -> TextEncoderTrainer:
+    """A trainer that has trained."""
+    trainer = make_trainer(tiny, tmp_path_factory.mktemp("trained") / "out")
+    trainer.train()
+    return trainer
+
+
+# --- what is learned ---
+
+
+def test_learns_what_the_frozen_encoder_barely_sees(trained):
+    """Both topics have nearly one vector at the start; training tells them apart, and the losses say so."""
+    frozen = trained.encoder.encode([LOGIC, POETRY])
+    np.testing.assert_allclose(frozen[0], frozen[1], atol=0.05)
+    history = trained.history
+    assert [record.epoch for record in history.epochs] == [-1, 0, 1, 2, 3]
+    start, *_, last = (record.validation_loss for record in history.epochs)
+    assert last < 0.75 * start
+    probabilities = trained.model.predict_proba(trained.model.text_encoder.encode([LOGIC, POETRY]))
+    assert (probabilities[0, :3] > 0.7).all()
+    assert (probabilities[1, :3] < 0.3).all()
+
+
+def test_the_given_encoder_stays_as_it_was(trained, tiny):
+    """A copy was trained: the given encoder has the published weights, and a cache of its own."""
+    assert weights_digest(trained.encoder.load()) == weights_digest(QuestionEncoder(str(tiny), device="cpu").load())
+    assert trained.encoder._cache().path != trained.model.text_encoder._cache().path
+
+
+def test_the_known_questions_have_the_trained_vectors(trained):
+    """What is kept beside the weights belongs to the encoder that was kept."""
+    model = trained.model
+    embeds = model.text_encoder.encode(TRAIN.questions)
+    np.testing.assert_allclose(model.known_questions.question_embeds, embeds, rtol=1e-3, atol=1e-4)  # kept as float16
+    assert model.config.trained_encoder == weights_digest(model.text_encoder.load())
+    assert not model.training
+
+
+def test_the_start_is_kept_where_nothing_is_better(tiny, tmp_path, caplog):
+    """A learning rate that destroys the encoder ends with the frozen solution, and says so."""
+    trainer = make_trainer(tiny, tmp_path / "out", encoder_learning_rate=30.0, encoder_epochs=1)
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    trainer.train()
+    assert "the frozen encoder is kept" in caplog.text
+    assert trainer.model.text_encoder is None
+    assert trainer.model.config.trained_encoder is None
+    assert_same_weights(before, trainer.model.state_dict())
+
+
+def test_the_order_of_llms_can_be_trained_alone(tiny, tmp_path):
+    """With nearly all weight on the order, the right family still comes first."""
+    trainer = make_trainer(tiny, tmp_path / "out", ranking_weight=50.0)
+    joint_loss = trainer.train().epochs
+    assert joint_loss[1].train_loss > 3 * joint_loss[0].validation_loss  # the ranking loss is in it
+    embeds = trainer.model.text_encoder.encode([LOGIC, POETRY])
+    best = trainer.model.predict_proba(embeds).argmax(axis=1)
+    assert best[0] < 3 <= best[1]
+
+
+# --- the same, in other ways ---
+
+
+def test_resume_equals_no_interruption(trained, tiny, tmp_path, monkeypatch):
+    """A run that is killed within an epoch and resumed ends with the same weights to the bit."""
+    interrupted = make_trainer(tiny, tmp_path / "cut", encoder_save_steps=5)
+    save = text_encoder.save_checkpoint
+
+    def save_and_die(*where):
+        save(*where)
+        if len(interrupted.history.epochs) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(text_encoder, "save_checkpoint", save_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.train()
+    monkeypatch.undo()
+    resumed = make_trainer(tiny, tmp_path / "cut", resume=True)
+    history = resumed.train()
+    assert [record.epoch for record in history.epochs] == [-1, 0, 1, 2, 3]
+    assert [record.train_loss for record in history.epochs] == [e.train_loss for e in trained.history.epochs]
+    assert_same_weights(trained_weights(trained), trained_weights(resumed))
+
+
+@pytest.mark.parametrize("options", [{"gradient_accumulation_steps": 5}, {"gradient_checkpointing": True}])
+def test_saving_memory_changes_nothing(trained, tiny, tmp_path, options):
+    """Parts of a block, or activations computed twice, give the gradients of the whole block."""
+    trainer = make_trainer(tiny, tmp_path / "out", **options)
+    trainer.train()
+    assert_same_weights(trained_weights(trained), trained_weights(trainer), atol=2e-3)
+    assert trainer.history.epochs[1].train_loss == pytest.approx(trained.history.epochs[1].train_loss, rel=1e-4)
+
+
+def test_half_precision_learns_too(tiny, tmp_path):
+    """The encoder's forward pass in bf16 learns the topics; the network and the weights stay float32."""
+    trainer = make_trainer(tiny, tmp_path / "out", encoder_precision="bf16")
+    history = trainer.train()
+    assert history.epochs[-1].validation_loss < 0.75 * history.epochs[0].validation_loss
+    assert {value.dtype for value in trained_weights(trainer).values() if value.is_floating_point()} == {torch.float32}
+
+
+def test_adapters_are_merged(tiny, tmp_path):
+    """Adapters train few weights, and leave an encoder of the same form as before."""
+    trainer = make_trainer(tiny, tmp_path / "out", adapter_rank=4, encoder_learning_rate=2e-2)
+    history = trainer.train()
+    assert history.epochs[-1].validation_loss < history.epochs[0].validation_loss
+    before, after = trainer.encoder.load().state_dict(), trainer.model.text_encoder.load().state_dict()
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all("dense" in name or "attention" in name for name in changed)  # not the token vectors
+
+
+def test_adapters_need_their_package(tiny, tmp_path, monkeypatch):
+    """The message names the extra."""
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(ImportError, match=r"embedllm.hf\[adapters\]"):
+        make_trainer(tiny, tmp_path / "out", adapter_rank=4).train()
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(tiny, tmp_path):
+    """`accelerate launch` on two CPU processes gives the one-process encoder up to summation order."""
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for n_processes, folder in enumerate(folders, start=1):
+        command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(n_processes)]
+        command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+        if n_processes > 1:
+            command += ["--num_cpu_threads_per_process", "1", "--main_process_port", "0"]
+        command += ["scripts/train.py", "--dataset", "planted", "--encoder", str(tiny), "--output_dir", str(folder)]
+        command += ["--train_encoder", "--encoder_epochs", "1", "--encoder_learning_rate", "1e-3"]
+        command += ["--encoder_block_size", "128", "--encoder_precision", "fp32", "--disable_tqdm"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+        assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (EmbedLLM.from_pretrained(folder) for folder in folders)
+    assert one.text_encoder is not None
+    weights = [model.text_encoder.load().state_dict() for model in (one, two)]
+    assert_same_weights(*weights, atol=1e-3)
+    assert_same_weights(one.state_dict(), two.state_dict(), atol=5e-3)
+
+
+# --- losses and blocks ---
+
+
+def block_of(labels: list, weights: list) -> Block:
+    return Block(torch.empty(len(labels), 0), torch.tensor(labels), torch.tensor(weights))
+
+
+def test_ranking_loss_by_hand():
+    """-log of the chance that a draw by softmax is right; unsolved questions and missing LLMs say nothing."""
+    log_odds = torch.tensor([[0.0, np.log(3.0), 9.0], [1.0, 2.0, 3.0], [0.5, 0.5, 7.0]], dtype=torch.float64)
+    log_odds.requires_grad_(True)
+    labels = [[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.5, 1.0, 0.0]]
+    weights = [[1.0, 1.0, 0.0], [1.0, 1.0, 1.0], [1.0, 2.0, 0.0]]
+    loss = summed_ranking_loss(log_odds, block_of(labels, weights))
+    assert loss.item() == pytest.approx(-np.log(3 / 4) - np.log(0.5 * 0.5 + 0.5))
+    loss.backward()
+    assert not log_odds.grad[1].any()
+    assert not log_odds.grad[:, 2].any()
+    assert log_odds.grad[0, 1] < 0 < log_odds.grad[0, 0]
+
+
+def test_ranking_loss_of_pairs_is_that_of_the_table():
+    """Where a pool is too large for tables, its pairs give the same loss."""
+    generator = torch.Generator().manual_seed(0)
+    log_odds = torch.randn(7, 5, generator=generator)
+    labels, weights = (torch.randint(0, 2, (7, 5), generator=generator).float() for _ in range(2))
+    table = Block(torch.empty(7, 0), labels, weights)
+    rows, columns = weights.nonzero(as_tuple=True)
+    pairs = Block(torch.empty(7, 0), labels[rows, columns], weights[rows, columns], rows, columns)
+    one, other = summed_ranking_loss(log_odds, table), summed_ranking_loss(log_odds[rows, columns], pairs)
+    assert one.item() == pytest.approx(other.item(), rel=1e-6)
+
+
+def test_pairs_of_a_large_pool_train_what_tables_train(trained, tiny, tmp_path, monkeypatch):
+    """The whole training runs on pairs, too."""
+    monkeypatch.setattr("embedllm_hf.training.batches.DENSE_CELLS", 0)
+    trainer = make_trainer(tiny, tmp_path / "out")
+    trainer.train()
+    assert_same_weights(trained_weights(trained), trained_weights(trainer), atol=2e-3)
+
+
+def test_text_blocks_cover_each_question_once():
+    """Over all processes; the blocks have nearly one size, and texts of like length share them."""
+    texts = ["x" * length for length in np.random.default_rng(0).integers(1, 500, 240)]
+    responses = replace(TRAIN, questions=texts)
+    options = {"block_size": 12, "seed": 0, "device": torch.device("cpu"), "n_processes": 2}
+    shares = [TextBlocks(responses, process_index=index, **options) for index in range(2)]
+    rows = [share.rows_of_epoch(0) for share in shares]
+    assert len(rows[0]) == len(shares[0])
+    assert sorted(torch.cat([*rows[0], *rows[1]]).tolist()) == list(range(240))
+    sizes = [len(one) + len(other) for one, other in zip(*rows, strict=True)]
+    assert max(sizes) == 12
+    assert min(sizes) >= 11
+    lengths = shares[0].lengths.float()
+    within = np.mean([lengths[block].std().item() for block in rows[0]])
+    assert within < 0.3 * lengths.std().item()
+    assert [block.tolist() for block in rows[0]] != [block.tolist() for block in shares[0].rows_of_epoch(1)]
+
+
+# --- the encoder travels with the model ---
+
+
+@pytest.fixture
+def saved(trained, tmp_path) -> Path:
+    trained.model.save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_saved_and_loaded_to_the_bit(trained, saved):
+    """The encoder stands in the model's folder as safetensors, and gives the same vectors."""
+    assert (saved / "text_encoder" / "model.safetensors").is_file()
+    assert not [path for path in saved.rglob("*") if path.suffix in (".bin", ".pt", ".pkl")]
+    loaded = EmbedLLM.from_pretrained(saved)
+    np.testing.assert_array_equal(loaded.text_encoder.encode([LOGIC]), trained.model.text_encoder.encode([LOGIC]))
+    assert loaded.text_encoder.load() is not trained.model.text_encoder.load()
+    assert Router.from_pretrained(saved)(LOGIC).llm in LLMS[:3]
+    assert Router.from_pretrained(saved)(POETRY).llm in LLMS[3:]
+
+
+def test_it_is_saved_again_from_where_it_was_loaded(saved, tmp_path):
+    """A loaded model writes its encoder elsewhere and in place; one without an encoder leaves none of another's."""
+    loaded = EmbedLLM.from_pretrained(saved).with_llm("new/llm", np.zeros(4))
+    loaded.save_pretrained(tmp_path / "again")
+    loaded.save_pretrained(saved)
+    for folder in (tmp_path / "again", saved):
+        assert EmbedLLM.from_pretrained(folder).text_encoder.load()
+    EmbedLLM(EmbedLLMConfig(llm_names=LLMS, text_dim=WIDTH)).save_pretrained(saved)
+    assert not (saved / "text_encoder").exists()
+
+
+def test_it_goes_to_the_hub_and_back(trained, hub, tmp_path):
+    """One upload holds model and encoder, one download brings both."""
+    trained.model.push_to_hub("user/trained")
+    loaded = EmbedLLM.from_pretrained("user/trained", cache_dir=tmp_path)
+    np.testing.assert_array_equal(loaded.text_encoder.encode([POETRY]), trained.model.text_encoder.encode([POETRY]))
+
+
+def test_a_missing_or_foreign_encoder_is_refused(saved, tiny):
+    """A model without its encoder, or with another one in its place, would score nonsense."""
+    shutil.rmtree(saved / "text_encoder")
+    with pytest.raises(ValueError, match="the text encoder that the model was trained with is not there"):
+        EmbedLLM.from_pretrained(saved)
+    shutil.copytree(tiny, saved / "text_encoder")
+    with pytest.raises(ValueError, match="another text encoder than the one that the model was trained with"):
+        EmbedLLM.from_pretrained(saved).text_encoder.encode(["a text that no cache has seen"])
+
+
+def test_the_frozen_encoder_is_not_the_trained_one(trained, tiny):
+    """Neither in Python nor as a file of vectors."""
+    with pytest.raises(ValueError, match="with its weights trained"):
+        encoder_of(trained.model, QuestionEncoder(str(tiny)))
+    assert encoder_of(trained.model) is trained.model.text_encoder
+
+
+# --- the command line ---
+
+
+def test_train_embed_and_evaluate(tiny, tmp_path, capsys):
+    """The verbs train the encoder, write its vectors, and take them; those of the frozen one are refused."""
+    folder, frozen, vectors = tmp_path / "model", str(tmp_path / "frozen.st"), str(tmp_path / "trained.st")
+    data = ["--dataset", "planted"]
+    options = ["--encoder_epochs", "1", "--encoder_learning_rate", "1e-3", "--encoder_block_size", "256"]
+    train = ["train", *data, "--encoder", str(tiny), "--output_dir", str(folder), "--disable_tqdm", "--train_encoder"]
+    assert run(capsys, *train, *options)[0] == 0
+    model = EmbedLLM.from_pretrained(folder)
+    assert model.text_encoder is not None
+    assert model.metrics["embedllm"]["accuracy"] > model.metrics["llm_mean"]["accuracy"]
+    assert run(capsys, "embed", *data, "--encoder", tiny, "--output", frozen)[0] == 0
+    assert run(capsys, "embed", *data, "--model", folder, "--output", vectors)[0] == 0
+    evaluate = ["evaluate", "--model", str(folder), *data, "--question_embeddings"]
+    assert run(capsys, *evaluate, vectors)[0] == 0
+    refused(run(capsys, *evaluate, frozen), "its vectors are of the encoder", "expected")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"encoder_epochs": 0}, "`encoder_epochs` is 0, expected 1 or more"),
+        ({"encoder_learning_rate": 0.0}, "`encoder_learning_rate` is 0.0, expected more than 0"),
+        ({"ranking_weight": -1.0}, "`ranking_weight` is -1.0, expected 0 or more"),
+        ({"adapter_rank": -1}, "`adapter_rank` is -1, expected 0 or more"),
+        ({"encoder_precision": "fp8"}, "fp8"),
+    ],
+)
+def test_arguments_are_checked(change, message):
+    """Each names what was found and what was expected."""
+    with pytest.raises(ValueError, match=message):
+        TextEncoderArguments(**change)
