@@ -9,7 +9,7 @@
 - b: a logistic regression on the validation split, drawn to a prior. It is the calibration, too.
 
 The constants were chosen by cross-validation on the training questions of open-llm-responses, where they are flat
-(`model_cards/what_helped.md`). Search is exact, by matrix products; nothing is stored but `data.blend.Blend`.
+(`model_cards/what_helped.md`). Neighbours are found by `vector_index`; nothing is stored but `data.blend.Blend`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from .baselines import unit_rows
 from .data.blend import Blend
 from .data.known_questions import KnownQuestions
 from .data.responses import ResponseMatrix, check_pool
-from .metrics import log_loss
+from .metrics import calibration_covariance, log_loss
 from .modeling_embedllm import EmbedLLM
-from .neighbours import difficulty_offsets, llm_offsets, nearest_rows
+from .neighbours import difficulty_offsets, llm_offsets
+from .vector_index import VectorIndex
 
 logger = logging.getLogger(__name__)
 
@@ -109,8 +110,8 @@ class BlendedPredictor:
         known = self.model.known_questions
         if known is None or not len(known):
             raise ValueError("the model keeps no known questions to compare with. Train it with this package.")
-        bank = unit_rows(known.question_embeds) if self.blend is None else self._bank.directions
-        return nearest_rows(unit_rows(question_embeds), bank, n)
+        index = VectorIndex(unit_rows(known.question_embeds)) if self.blend is None else self._bank.index
+        return index.nearest(unit_rows(question_embeds), n)
 
 
 def fit_blend(
@@ -172,7 +173,8 @@ def fit_blend(
     logger.info("Blend: weights %s, log loss %.4f, network %.4f.", blend.weights.round(3), loss, network_loss)
     if loss >= network_loss:
         return None
-    return replace(blend, question_sd=fit_question_sd(probs, responses))
+    calibration = calibration_covariance(probs, responses)
+    return replace(blend, question_sd=fit_question_sd(probs, responses), calibration=calibration)
 
 
 def _check_validation(model: EmbedLLM, validation: ResponseMatrix, validation_embeds: np.ndarray | None) -> None:
@@ -206,7 +208,7 @@ def stack(features: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
 class _Bank:
     """What the known questions show: vectors of length 1, residuals of the base prediction, means by category."""
 
-    directions: np.ndarray  # (n_bank, text_dim)
+    index: VectorIndex  # of (n_bank, text_dim)
     residuals: sparse.csr_array  # (n_bank, n_llms), y - p where observed
     curvatures: sparse.csr_array  # the same, p(1-p)
     residual_sums: np.ndarray  # (n_bank,), over the LLMs of the fit
@@ -234,16 +236,16 @@ class _Bank:
 
         residuals, curvatures = compressed(known.values - probs), compressed(probs * (1 - probs))
         shared = blend.among_fitted(model.config.n_llms).astype(float)  # a newcomer moves no other LLM's forecast
-        return cls(directions, residuals, curvatures, residuals @ shared, curvatures @ shared, table)
+        return cls(VectorIndex(directions), residuals, curvatures, residuals @ shared, curvatures @ shared, table)
 
 
 def _features(
     bank: _Bank, blend: Blend, directions: np.ndarray, z: np.ndarray, categories: Sequence[str] | None
 ) -> list[np.ndarray]:
     """z, t (with categories only), D and R of a block of questions, each `(n_questions, n_llms)`."""
-    rows, cosines = nearest_rows(directions, bank.directions, N_NEIGHBOURS)
+    rows, cosines = bank.index.nearest(directions, N_NEIGHBOURS)
     near, near_cosines = rows[:, :N_DIFFICULTY_NEIGHBOURS], cosines[:, :N_DIFFICULTY_NEIGHBOURS]
-    difficulty = difficulty_offsets(near, near_cosines, bank.directions, bank.residual_sums, bank.curvature_sums)
+    difficulty = difficulty_offsets(near, near_cosines, bank.index.bank, bank.residual_sums, bank.curvature_sums)
     offsets = llm_offsets(rows, cosines, bank.residuals, bank.curvatures)
     t = [] if bank.table is None else [_category_log_odds(blend, bank.table, directions, categories)]
     return [z, *t, np.broadcast_to(difficulty[:, None], z.shape), offsets]

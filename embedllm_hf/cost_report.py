@@ -14,7 +14,7 @@ import numpy as np
 
 from .baselines import Predictor
 from .blending import BlendedPredictor
-from .data.llm_table import Costs, read_costs
+from .data.llm_table import Costs, costs_of, read_costs
 from .data.responses import ResponseMatrix, benchmark_categories
 from .evaluation import MODEL
 from .metrics import cost_curves
@@ -88,6 +88,23 @@ class CostReport:
         parts = {name: part.to_dict() for name, part in self.benchmarks.items()}
         return {"benchmarks": parts, "without_cost": list(self.without_cost)}
 
+    def aiq(self) -> dict[str, dict[str, float]]:
+        """AIQ by benchmark and router, single LLMs as in `BenchmarkCurves`."""
+        return {
+            benchmark: {router: values["aiq"] for router, values in part.summary.items()}
+            for benchmark, part in self.benchmarks.items()
+        }
+
+    def aiq_table(self) -> str:
+        """`aiq` as text, a row a router."""
+        columns = self.aiq()
+        routers = list(dict.fromkeys(router for values in columns.values() for router in values))
+        lines = [f"{'AIQ':<20}" + "".join(f"{benchmark:>14}" for benchmark in columns)]
+        for router in routers:
+            cells = [f"{values[router]:.4f}" if router in values else "-" for values in columns.values()]
+            lines.append(f"{router:<20}" + "".join(f"{cell:>14}" for cell in cells))
+        return "\n".join(lines)
+
     def __str__(self) -> str:
         return format_cost_report(self)
 
@@ -118,7 +135,7 @@ def cost_report(
     if priced.sum() < 2:
         raise ValueError(f"`costs` has {priced.sum()} of the pool's {len(names)} LLMs, expected at least two.")
     kept = np.array([name for name in names if name in prices])
-    llm_costs = np.array([prices[name] for name in kept])
+    llm_costs = costs_of(prices, kept.tolist())
     truth = responses.responses()[:, priced]
     predictions = {MODEL: BlendedPredictor(model).predict_proba(question_embeds)[:, priced]}
     for name, baseline in baselines.items():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
 
 from .blending import BlendedPredictor
 from .modeling_embedllm import EmbedLLM
@@ -31,7 +34,7 @@ class EncodedModel:
 
     def __init__(self, model: EmbedLLM, encoder: QuestionEncoder | None = None) -> None:
         self.model = model
-        self.encoder = encoder_of(model.config, encoder)
+        self.encoder = encoder_of(model, encoder)
         self.predictor = BlendedPredictor(model)
 
     @classmethod
@@ -39,3 +42,12 @@ class EncodedModel:
         """Load from a Hub id or a folder; takes the arguments of the class and of `EmbedLLM.from_pretrained`."""
         own = {name: kwargs.pop(name) for name in cls._OPTIONS if name in kwargs}
         return cls(EmbedLLM.from_pretrained(path, **kwargs), encoder, **own)
+
+
+def count_tokens(encoder: QuestionEncoder, questions: Sequence[str]) -> np.ndarray:
+    """Length of texts in tokens of the encoder's tokenizer, also beyond what the encoder reads, `(n_questions,)`."""
+    if not len(questions):
+        return np.zeros(0, int)
+    tokenizer = encoder.load().tokenizer
+    encoded = tokenizer(list(questions), add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
+    return np.array([len(ids) for ids in encoded])

@@ -1,8 +1,8 @@
 """`Forecaster`: how well an LLM of the pool will do, on a question or on a benchmark.
 
 Where the model has an item-response model, known questions are forecast by it, and intervals hold what is not known of
-the LLM's ability, times the factor that was calibrated on held-out LLMs. Elsewhere the network's probabilities are
-used, and intervals hold the chance of the answers alone.
+the LLM's ability, times the factor that was calibrated on held-out LLMs. Elsewhere the probabilities are those of
+`blending`, as for the router, and intervals hold the chance of the answers alone.
 """
 
 from __future__ import annotations
@@ -11,13 +11,37 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy.special import logit
+from scipy.special import expit, logit
 
+from .confidence import bounds
 from .data.item_response import STRATEGIES
 from .data.known_questions import question_keys
 from .encoded_model import EncodedModel
 from .item_response.posterior import interval, score_moments
 from .item_response.transfer import transfer_variance
+from .modeling_embedllm import EmbedLLM
+
+
+@dataclass(frozen=True)
+class AnswerForecast:
+    """Whether an LLM will answer a question correctly.
+
+    Attributes:
+        llm (`str`): The LLM.
+        probability (`float`): Of a right answer, in [0, 1].
+        low, high (`float`): 90% interval of that for this question; see `confidence`.
+        at_least (`float`): Of answers with this probability at least this share is right, with 95% confidence.
+    """
+
+    llm: str
+    probability: float
+    low: float
+    high: float
+    at_least: float
+
+    def to_dict(self) -> dict[str, object]:
+        """The fields by name."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -65,11 +89,18 @@ class Forecaster(EncodedModel):
         column = self.model.llm_index(llm)
         return self.predictor.predict_proba(self.encoder.encode(questions))[:, column]
 
+    def answers(self, llm: str, questions: Sequence[str]) -> list[AnswerForecast]:
+        """`probabilities` with their intervals; arguments and errors are the same."""
+        column = self.model.llm_index(llm)
+        probs = self.predictor.predict_proba(self.encoder.encode(questions))
+        columns = [part[:, column].tolist() for part in (probs, *bounds(self.predictor, probs))]
+        return [AnswerForecast(llm, *values) for values in zip(*columns, strict=True)]
+
     def questions(self, llm: str, questions: Sequence[str]) -> ScoreForecast:
         """Forecast an LLM's mean on one's own questions.
 
         A question that the model knows is forecast as such, with the LLM's response if it was observed; that takes an
-        item-response model. Any other counts by the network's probability.
+        item-response model. Any other counts by its probability.
 
         Raises:
             KeyError: If the LLM is unknown.
@@ -79,14 +110,14 @@ class Forecaster(EncodedModel):
             raise ValueError("`questions` is empty, expected at least one text.")
         column, item_response = self.model.llm_index(llm), self.model.item_response
         embeds = self.encoder.encode(questions)
-        probabilities = self.model.predict_proba(embeds)[:, column].astype(np.float64)
+        probabilities = self.predictor.predict_proba(embeds)[:, column].astype(np.float64)
         if item_response is None or not item_response.has_ability(column):
             return _score(llm, probabilities, np.full(len(probabilities), np.nan))
         rows = self.model.known_questions.rows_of_keys(question_keys(questions))
         known = rows >= 0
         intercepts, loadings = item_response.parameters_of_texts(embeds)
-        # The network says how probable a right answer is to a new text, the text's discriminations how much the
-        # forecast leans on the ability.
+        # The blend says how probable a right answer is to a new text, the text's discriminations how much the forecast
+        # leans on the ability.
         intercepts = logit(probabilities.clip(1e-9, 1 - 1e-9)) - loadings @ item_response.abilities[column]
         intercepts[known] = item_response.intercepts[rows[known]]
         loadings[known] = item_response.discriminations[rows[known]]
@@ -112,9 +143,7 @@ class Forecaster(EncodedModel):
         column = self.model.llm_index(llm)
         known = self.model.known_questions
         if known is None:
-            raise ValueError(
-                "the model keeps no known questions, so it has no benchmarks. Train it with this package."
-            )
+            raise no_benchmarks()
         rows = known.benchmark_rows(benchmark)
         item_response = self.model.item_response
         if item_response is not None and item_response.has_ability(column):
@@ -142,6 +171,33 @@ class Forecaster(EncodedModel):
         n_answers = int((self.model.known_questions.llm_indices == column).sum())
         factor = item_response.interval_factor(STRATEGIES[item_response.strategies[column]], n_answers)
         return _forecast(llm, mean, variance * factor**2 + shift, 1.0, responses)
+
+
+def no_benchmarks() -> ValueError:
+    """The error for a model without known questions."""
+    return ValueError("the model keeps no known questions, so it has no benchmarks. Train it with this package.")
+
+
+def known_probabilities(model: EmbedLLM, rows: np.ndarray) -> np.ndarray:
+    """What is known of each LLM's answer to some known questions.
+
+    Args:
+        model (`EmbedLLM`): With known questions.
+        rows (`np.ndarray` of shape `(n_questions,)`): Their positions.
+
+    Returns:
+        `np.ndarray` of shape `(n_questions, n_llms)`: The response where it was observed, elsewhere the probability of
+        a right answer: the item-response model's, or the network's for an LLM that it has not placed.
+    """
+    known, item_response = model.known_questions, model.item_response
+    probs = model.predict_proba(known.question_embeds[rows].astype(np.float32)).astype(np.float64)
+    for column in range(probs.shape[1]):
+        if item_response is not None and item_response.has_ability(column):
+            ability = item_response.abilities[column]
+            probs[:, column] = expit(item_response.intercepts[rows] + item_response.discriminations[rows] @ ability)
+        responses = known.responses_of(column)[rows]
+        probs[:, column] = np.where(np.isnan(responses), probs[:, column], responses)
+    return probs
 
 
 def _score(llm: str, probabilities: np.ndarray, responses: np.ndarray) -> ScoreForecast:

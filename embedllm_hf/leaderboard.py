@@ -1,4 +1,4 @@
-"""Leaderboards: the pool ranked on a set of questions, with the probability that one LLM beats another there.
+"""Leaderboards: the pool ranked on questions or on a benchmark, with the probability that one LLM beats another there.
 
 The share of right answers of an LLM is taken to be normal. The answers to a question are independent of each other
 only given the question's own log odds, which lie around the predicted ones as a normal with the standard deviation
@@ -16,6 +16,7 @@ import numpy as np
 from scipy.special import expit, logit, ndtr
 
 from .encoded_model import EncodedModel
+from .forecasting import Forecaster, known_probabilities, no_benchmarks
 from .item_response.posterior import Z90
 
 _NODES = 15  # of the quadrature
@@ -61,24 +62,31 @@ class Leaderboard(EncodedModel):
             KeyError: If an LLM is unknown.
             ValueError: If there are no questions or no LLMs, or a text is empty.
         """
-        names, probs = self._probabilities(questions, llms)
-        means, covariance = score_distribution(probs, self.predictor.question_sd)
-        spread = np.sqrt(np.diag(covariance))
-        wins = win_probabilities(means, covariance)
-        alone = only_one_right(probs, self.predictor.question_sd)
-        order = np.argsort(-means, kind="stable").tolist()
-        return [
-            LeaderboardRow(
-                rank=place + 1,
-                llm=names[column],
-                accuracy=float(means[column]),
-                low=float(max(0.0, means[column] - Z90 * spread[column])),
-                high=float(min(1.0, means[column] + Z90 * spread[column])),
-                beats_next=float(wins[column, order[place + 1]]) if place + 1 < len(order) else None,
-                only_one=float(alone[column]),
-            )
-            for place, column in enumerate(order)
-        ]
+        return _ranked(*self._probabilities(questions, llms), self.predictor.question_sd)
+
+    def benchmark(self, benchmark: str, *, llms: Sequence[str] | None = None) -> list[LeaderboardRow]:
+        """Rank LLMs on a benchmark whose questions the model knows.
+
+        Responses that were observed count as they are, the others by their probability (`known_probabilities`). How
+        difficult a known question is was seen, so questions have no spread of their own here; the interval's width is
+        that of `Forecaster.benchmark`, which holds what is not known of the LLM.
+
+        Args:
+            benchmark (`str`): A benchmark, or one of its categories.
+            llms (`Sequence[str]`, *optional*): Rank these only. Default: the whole pool.
+
+        Raises:
+            KeyError: If the benchmark or an LLM is unknown; the message offers close names.
+            ValueError: If the model keeps no known questions, or there are no LLMs.
+        """
+        if self.model.known_questions is None:
+            raise no_benchmarks()
+        names, columns = self._columns(llms)
+        rows = self.model.known_questions.benchmark_rows(benchmark)
+        forecaster = Forecaster(self.model, self.encoder)
+        forecasts = [forecaster.benchmark(name, benchmark) for name in names]
+        variances = [((forecast.high - forecast.low) / (2 * Z90)) ** 2 for forecast in forecasts]
+        return _ranked(names, known_probabilities(self.model, rows)[:, columns], 0.0, np.array(variances))
 
     def beats(self, llm: str, other: str, questions: Sequence[str]) -> float:
         """Probability that one LLM has a higher share of right answers than another one; equal shares count half.
@@ -94,12 +102,44 @@ class Leaderboard(EncodedModel):
         """Names and probabilities `(n_questions, n_llms)` of some LLMs."""
         if not len(questions):
             raise ValueError("`questions` is empty, expected at least one text.")
+        names, columns = self._columns(llms)
+        probs = self.predictor.predict_proba(self.encoder.encode(questions))
+        return names, probs[:, columns].astype(np.float64)
+
+    def _columns(self, llms: Sequence[str] | None) -> tuple[list[str], list[int]]:
+        """Names and columns of the LLMs to rank."""
         names = list(self.model.config.llm_names if llms is None else llms)
         if not names:
             raise ValueError("`llms` is empty, expected at least one LLM to rank.")
-        columns = [self.model.llm_index(name) for name in names]
-        probs = self.predictor.predict_proba(self.encoder.encode(questions))
-        return names, probs[:, columns].astype(np.float64)
+        return names, [self.model.llm_index(name) for name in names]
+
+
+def _ranked(
+    names: Sequence[str], probs: np.ndarray, question_sd: float, variances: np.ndarray | None = None
+) -> list[LeaderboardRow]:
+    """The rows of LLMs from their probabilities `(n_questions, n_llms)`; see `score_distribution`.
+
+    `variances` `(n_llms,)` are those of the shares where more is known of them than the answers' chance.
+    """
+    means, covariance = score_distribution(probs, question_sd)
+    if variances is not None:
+        covariance = np.diag(variances)
+    spread = np.sqrt(np.diag(covariance))
+    wins = win_probabilities(means, covariance)
+    alone = only_one_right(probs, question_sd)
+    order = np.argsort(-means, kind="stable").tolist()
+    return [
+        LeaderboardRow(
+            rank=place + 1,
+            llm=names[column],
+            accuracy=float(means[column]),
+            low=float(max(0.0, means[column] - Z90 * spread[column])),
+            high=float(min(1.0, means[column] + Z90 * spread[column])),
+            beats_next=float(wins[column, order[place + 1]]) if place + 1 < len(order) else None,
+            only_one=float(alone[column]),
+        )
+        for place, column in enumerate(order)
+    ]
 
 
 def _drawn(probs: np.ndarray, question_sd: float) -> Iterator[tuple[float, np.ndarray]]:

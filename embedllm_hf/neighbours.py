@@ -1,7 +1,7 @@
 """The nearest known questions of a question, and what their residuals show: plain functions of arrays.
 
-The search is exact: matrix products in blocks. `blending` puts the pieces together and says where the constants come
-from.
+The search is exact: matrix products in blocks; `vector_index` is for very many known questions. `blending` puts the
+pieces together and says where the constants come from.
 """
 
 from __future__ import annotations
@@ -32,10 +32,15 @@ def nearest_rows(directions: np.ndarray, bank: np.ndarray, k: int) -> tuple[np.n
         block = slice(start, start + _BLOCK)
         similarity = directions[block] @ bank.T
         near = np.sort(np.argpartition(-similarity, k - 1, axis=1)[:, :k], axis=1)
-        values = _cosines(directions[block], bank, near)
-        order = np.argsort(-values, axis=1, kind="stable")
-        rows[block], cosines[block] = (np.take_along_axis(array, order, axis=1) for array in (near, values))
+        rows[block], cosines[block] = ordered_by_cosine(directions[block], bank, near)
     return rows, cosines
+
+
+def ordered_by_cosine(directions: np.ndarray, bank: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Some rows of the bank for each question, ascending `(n, k)`, as `nearest_rows` gives them: the nearest first."""
+    cosines = _cosines(directions, bank, rows)
+    order = np.argsort(-cosines, axis=1, kind="stable")
+    return np.take_along_axis(rows, order, axis=1), np.take_along_axis(cosines, order, axis=1)
 
 
 def _cosines(directions: np.ndarray, bank: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from transformers.pipelines import PIPELINE_REGISTRY, Pipeline
 from ._checks import shorten
 from .forecasting import Forecaster
 from .modeling_embedllm import EmbedLLM
-from .question_encoder import QuestionEncoder
+from .question_encoder import QuestionEncoder, encoder_of
 from .routing import Router
 
 _STREAM_SIZE = 64  # texts that are encoded at once from a stream
@@ -39,8 +39,7 @@ class _TextPipeline(Pipeline):
         kwargs.pop("local_files_only", None)  # `pipeline` has used it, and hands it on nevertheless
         super().__init__(model, *args, **kwargs)
         if encoder is None:
-            config = model.config
-            encoder = QuestionEncoder(config.encoder_name, revision=config.encoder_revision, device=str(self.device))
+            encoder = encoder_of(model, device=str(self.device))
         self._build(encoder)
 
     def __call__(self, inputs, *, num_workers: int | None = None, batch_size: int | None = None, **options: object):
@@ -122,7 +121,7 @@ class ForecastingPipeline(_TextPipeline):
 
     An input is
 
-    - a question (`str`), and gives `{"llm": ..., "probability": ...}`, that of a right answer;
+    - a question (`str`), and gives `AnswerForecast.to_dict()`: the `probability` of a right answer, with its interval;
     - `{"benchmark": name}`, a benchmark that the model knows, and gives `ScoreForecast.to_dict()`: the expected
       `accuracy` with its interval `low`, `high`, and the counts behind it;
     - `{"questions": [...]}`, one's own questions, and gives the same for their mean.
@@ -163,11 +162,9 @@ class ForecastingPipeline(_TextPipeline):
             known = shorten(self.model.config.llm_names, 3)
             raise ValueError(f"`llm` is missing, expected one of {known}. Pass it to the call or to the pipeline.")
         texts = [given for given in inputs["inputs"] if isinstance(given, str)]
-        probabilities = iter(self.forecaster.probabilities(llm, texts) if texts else ())
+        answers = iter(self.forecaster.answers(llm, texts) if texts else ())
         return [
-            {"llm": llm, "probability": float(next(probabilities))}
-            if isinstance(given, str)
-            else self._mean(llm, **given)
+            next(answers).to_dict() if isinstance(given, str) else self._mean(llm, **given)
             for given in inputs["inputs"]
         ]
 

@@ -1,26 +1,21 @@
 """`Router`: which LLM of the pool should answer a question, also under a cost.
 
-Probabilities are those of `blending`, which are calibrated on validation. The interval of one is about the question at
-hand: a question's own log odds lie around what its text tells as a normal with the standard deviation s that was
-fitted on validation (1.2 where it was not). The probability p is the mean over that, so the normal's centre is about
-`logit(p) * sqrt(1 + pi s^2 / 8)` (MacKay, 1992), and `low` and `high` are its 5% and 95% quantiles, as probabilities.
+Probabilities are those of `blending`, which are calibrated on validation; their interval and the bound that
+`min_success` is compared with are those of `confidence`.
 """
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import overload
 
 import numpy as np
-from scipy.special import expit, logit
 
-from ._checks import closest_names, shorten
-from .data.llm_table import Costs, Facts, costs_of, params_of, read_costs, read_llm_table
-from .encoded_model import EncodedModel
-from .item_response.posterior import Z90
+from .confidence import bounds
+from .data.llm_table import Cost, Costs, Facts, are_by_token, costs_of, read_costs, read_llm_table, select_llms
+from .encoded_model import EncodedModel, count_tokens
 from .modeling_embedllm import EmbedLLM
 from .question_encoder import QuestionEncoder
 
@@ -30,12 +25,13 @@ N_EVIDENCE = 5  # known questions that explain a decision
 
 @dataclass(frozen=True)
 class Candidate:
-    """An LLM that may answer a question: its name, probability of a right answer with 90% interval, and cost."""
+    """An LLM that may answer a question: fields as in `RoutingDecision`."""
 
     llm: str
     probability: float
     low: float
     high: float
+    at_least: float
     cost: float | None
 
 
@@ -64,10 +60,11 @@ class RoutingDecision:
     Attributes:
         llm (`str`): Its name.
         probability (`float`): Of a right answer, in [0, 1].
-        low, high (`float`): 90% interval of that for this question; see the module for how it is made.
-        cost (`float | None`): The LLM's cost, if costs were given.
+        low, high (`float`): 90% interval of that for this question; see `confidence` for how it is made.
+        at_least (`float`): Of answers with this probability at least this share is right, with 95% confidence.
+        cost (`float | None`): What the LLM costs for this question, if costs were given.
         runner_up (`str | None`): Who would be next; None if there is nobody.
-        insufficient_evidence (`bool`): Whether `min_success` was asked for and no LLM's `low` reaches it.
+        insufficient_evidence (`bool`): Whether `min_success` was asked for and no LLM's `at_least` reaches it.
         ranking (`tuple[Candidate, ...]`): The best `top_k`, the chosen one first; empty unless asked for.
         evidence (`tuple[Evidence, ...]`): The nearest known questions; empty unless asked for with `explain`.
     """
@@ -76,6 +73,7 @@ class RoutingDecision:
     probability: float
     low: float
     high: float
+    at_least: float
     cost: float | None = None
     runner_up: str | None = None
     insufficient_evidence: bool = False
@@ -99,8 +97,9 @@ class Router(EncodedModel):
     Args:
         model (`EmbedLLM`): A trained model.
         encoder (`QuestionEncoder`, *optional*): Default: the one that the model was trained with.
-        costs (*optional*): What an LLM costs, by name, in any unit; or a CSV file (see `data.llm_table`).
-        facts (*optional*): `family`, `kind` and `params_billions` of the LLMs, by name; or a CSV file with them.
+        costs (*optional*): What an LLM costs, by name: a call in any unit, or a `TokenPrice`, which the question's
+            length is counted for with the encoder's tokenizer; or a CSV file (see `data.llm_table`).
+        facts (*optional*): `family`, `kind`, `licence`, `params_billions` of the LLMs, by name; or a CSV file.
 
     Raises:
         ValueError: If the encoder is not the one that the model was trained with, or a cost is negative.
@@ -137,6 +136,7 @@ class Router(EncodedModel):
         exclude: Sequence[str] = (),
         family: Sequence[str] | None = None,
         kind: Sequence[str] | None = None,
+        licence: Sequence[str] | None = None,
         max_params: float | None = None,
         costs: Costs | None = None,
         cost_weight: float = 0.0,
@@ -151,16 +151,17 @@ class Router(EncodedModel):
 
         Args:
             questions (`str` or `Sequence[str]`): One text gives one decision, a list gives a list.
-            llms (`Sequence[str]`, *optional*): Choose among these LLMs only: names, or patterns such as `"Qwen/*"`.
-            exclude (`Sequence[str]`): Never choose these: names or patterns.
-            family, kind (`Sequence[str]`, *optional*): Choose among LLMs of these families, or kinds, in `facts`.
+            llms (`Sequence[str]`, *optional*): Choose among these LLMs only: names, patterns such as `"Qwen/*"`, or
+                facts such as `"licence:apache-2.0"`.
+            exclude (`Sequence[str]`): Never choose these: the same.
+            family, kind, licence (`Sequence[str]`, *optional*): Choose among LLMs of these in `facts`; patterns too.
             max_params (`float`, *optional*): Choose among LLMs of at most so many billion parameters in `facts`.
             costs (*optional*): As for the class, for this call.
             cost_weight (`float`): The choice maximises `probability - cost_weight * cost`.
             max_cost (`float`, *optional*): Choose among LLMs that cost at most so much.
-            min_success (`float`, *optional*): In (0, 1). Choose the cheapest LLM whose `low` reaches it (without
+            min_success (`float`, *optional*): In (0, 1). Choose the cheapest LLM whose `at_least` reaches it (without
                 costs, the most probable one); if there is none, the most probable LLM, marked
-                `insufficient_evidence`.
+                `insufficient_evidence`. Of the answers without the mark at least this share is right.
             top_k (`int`): With 2 or more, decisions carry a `ranking` of so many LLMs.
             explain (`bool`): Give each decision the five nearest known questions, and who got them right.
 
@@ -175,33 +176,60 @@ class Router(EncodedModel):
             single = False
         prices = self.costs if costs is None else read_costs(costs)
         _check_options(prices, cost_weight, max_cost, min_success, top_k)
-        columns = self._candidates(llms, exclude, family, kind, max_params)
-        names = [self.model.config.llm_names[column] for column in columns]
-        cost = None if prices is None else costs_of(prices, names)
-        if max_cost is not None:
-            kept = cost <= max_cost
-            if not kept.any():
-                raise ValueError(
-                    f"`max_cost` is {max_cost:g}, but the cheapest LLM, `{names[cost.argmin()]}`, costs "
-                    f"{cost.min():g}. Raise it."
-                )
-            columns, cost = columns[kept], cost[kept]
-        limits = {"cost": cost, "cost_weight": cost_weight, "min_success": min_success}
+        columns = select_llms(
+            self.model.config.llm_names,
+            self.facts,
+            llms=llms,
+            exclude=exclude,
+            having={"family": family, "kind": kind, "licence": licence},
+            max_params=max_params,
+        )
         decisions: list[RoutingDecision] = []
         for start in range(0, len(questions), _ROUTING_ROWS):
-            question_embeds = self.encoder.encode(questions[start : start + _ROUTING_ROWS])
+            block = questions[start : start + _ROUTING_ROWS]
+            limits = {"cost_weight": cost_weight, "min_success": min_success}
+            limits |= self._cost_limits(block, columns, prices, max_cost, start)
+            question_embeds = self.encoder.encode(block)
             evidence = self._evidence(question_embeds) if explain else None
             decisions += self._decide(question_embeds, columns, limits, top_k, evidence)
         return decisions[0] if single else decisions
+
+    def _cost_limits(
+        self,
+        questions: Sequence[str],
+        columns: np.ndarray,
+        prices: Mapping[str, Cost] | None,
+        max_cost: float | None,
+        start: int,
+    ) -> dict[str, np.ndarray | None]:
+        """`cost` and `allowed` for `rank_llms`: what questions cost at some LLMs, and whether that is not too much."""
+        if prices is None:
+            return {"cost": None, "allowed": None}
+        names = [self.model.config.llm_names[column] for column in columns]
+        by_token = are_by_token({name: prices[name] for name in names if name in prices})
+        cost = costs_of(prices, names, count_tokens(self.encoder, questions) if by_token else None)
+        cost = np.broadcast_to(cost, (len(questions), len(columns)))
+        if max_cost is None:
+            return {"cost": cost, "allowed": None}
+        allowed = cost <= max_cost
+        for row in np.flatnonzero(~allowed.any(axis=1))[:1]:
+            which = f" for `questions[{start + row}]`" if by_token else ""
+            raise ValueError(
+                f"`max_cost` is {max_cost:g}, but the cheapest LLM{which}, `{names[cost[row].argmin()]}`, costs "
+                f"{cost[row].min():g}. Raise it."
+            )
+        return {"cost": cost, "allowed": allowed}
 
     def _decide(
         self, question_embeds: np.ndarray, columns: np.ndarray, limits: dict, top_k: int, evidence: list | None
     ) -> Iterator[RoutingDecision]:
         """Decide about a block of questions among the LLMs of some columns."""
-        probs = self.predictor.predict_proba(question_embeds)[:, columns]
-        low, high = probability_interval(probs, self.predictor.question_sd)
-        order, insufficient = rank_llms(probs, low, **limits)
-        cost = limits["cost"]
+        probs = self.predictor.predict_proba(question_embeds)
+        low, high, at_least = (bound[:, columns] for bound in bounds(self.predictor, probs))
+        probs = probs[:, columns]
+        order, insufficient = rank_llms(probs, at_least, **limits)
+        cost, allowed = limits["cost"], limits["allowed"]
+        n_allowed = np.full(len(probs), len(columns)) if allowed is None else allowed.sum(axis=1)
         for row, ranked in enumerate(order):
             best = [
                 Candidate(
@@ -209,9 +237,10 @@ class Router(EncodedModel):
                     probability=float(probs[row, position]),
                     low=float(low[row, position]),
                     high=float(high[row, position]),
-                    cost=None if cost is None else float(cost[position]),
+                    at_least=float(at_least[row, position]),
+                    cost=None if cost is None else float(cost[row, position]),
                 )
-                for position in ranked[: max(top_k, 2)].tolist()
+                for position in ranked[: min(max(top_k, 2), n_allowed[row])].tolist()
             ]
             yield RoutingDecision(
                 **vars(best[0]),
@@ -220,35 +249,6 @@ class Router(EncodedModel):
                 ranking=tuple(best[:top_k]) if top_k > 1 else (),
                 evidence=() if evidence is None else evidence[row],
             )
-
-    def _candidates(
-        self,
-        llms: Sequence[str] | None,
-        exclude: Sequence[str],
-        family: Sequence[str] | None,
-        kind: Sequence[str] | None,
-        max_params: float | None,
-    ) -> np.ndarray:
-        """Columns that are left after all filters, ascending."""
-        names = self.model.config.llm_names
-        if llms is not None and not len(llms):
-            raise ValueError("`llms` is empty, expected at least one LLM to choose from.")
-        left = np.ones(len(names), bool) if llms is None else _matching(llms, names)
-        if len(exclude):
-            left &= ~_matching(exclude, names)
-        if any(limit is not None for limit in (family, kind, max_params)):
-            if self.facts is None:
-                raise ValueError("`family`, `kind` and `max_params` need `facts`. Pass `facts` to the router.")
-            facts = [self.facts.get(name, {}) for name in names]
-            for fact, allowed in (("family", family), ("kind", kind)):
-                if allowed is not None:
-                    _check_fact(fact, allowed, facts)
-                    left &= np.array([known.get(fact) in allowed for known in facts])
-            if max_params is not None:
-                left &= np.array([params_of(known) <= max_params for known in facts])
-        if not left.any():
-            raise ValueError(f"no LLM of {len(names)} is left to choose from. Loosen the filters.")
-        return np.flatnonzero(left)
 
     def _evidence(self, question_embeds: np.ndarray) -> list[tuple[Evidence, ...]]:
         """The nearest known questions of each question, and who got them right."""
@@ -272,75 +272,42 @@ class Router(EncodedModel):
 # --- pure functions ---
 
 
-def probability_interval(probs: np.ndarray, question_sd: float) -> tuple[np.ndarray, np.ndarray]:
-    """90% interval of the probability on the question at hand; see the module.
-
-    Args:
-        probs (`np.ndarray`): Probabilities in [0, 1], of any shape.
-        question_sd (`float`): Standard deviation of a question's own log odds.
-
-    Returns:
-        `tuple[np.ndarray, np.ndarray]`: Low and high, of that shape.
-    """
-    centre = logit(np.clip(np.asarray(probs, np.float64), 1e-6, 1 - 1e-6)) * np.sqrt(1 + np.pi * question_sd**2 / 8)
-    return expit(centre - Z90 * question_sd), expit(centre + Z90 * question_sd)
-
-
 def rank_llms(
     probs: np.ndarray,
-    low: np.ndarray,
+    at_least: np.ndarray,
     *,
     cost: np.ndarray | None = None,
     cost_weight: float = 0.0,
     min_success: float | None = None,
+    allowed: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Order LLMs for each question, the one to choose first.
 
     Args:
-        probs, low (`np.ndarray` of shape `(n_questions, n_llms)`): Probabilities and their lower bounds.
-        cost (`np.ndarray` of shape `(n_llms,)`, *optional*): Costs.
+        probs, at_least (`np.ndarray` of shape `(n_questions, n_llms)`): Probabilities and their lower bounds.
+        cost (`np.ndarray` of shape `(n_llms,)` or `(n_questions, n_llms)`, *optional*): Costs.
         cost_weight (`float`): The order is by `probs - cost_weight * cost`.
         min_success (`float`, *optional*): Put LLMs whose lower bound reaches it first, the cheapest of them first.
+        allowed (`np.ndarray` of shape `(n_questions, n_llms)`, bool, *optional*): Put the others last, in any case.
 
     Returns:
         `tuple[np.ndarray, np.ndarray]`: Columns in order, `(n_questions, n_llms)`, and whether `min_success` was
         given and no lower bound reaches it, `(n_questions,)`. Ties go to the cheaper one, then to the first column.
     """
     probs = np.asarray(probs, np.float64)
-    price = np.zeros(probs.shape[1]) if cost is None else np.asarray(cost, np.float64)
-    utility = probs - cost_weight * price
-    price = np.broadcast_to(price, probs.shape)
+    price = np.broadcast_to(0.0 if cost is None else np.asarray(cost, np.float64), probs.shape)
+    barred = np.zeros(probs.shape, bool) if allowed is None else ~allowed
     if min_success is None:
-        return np.lexsort((price, -utility)), np.zeros(len(probs), bool)
-    reaches = low >= min_success
+        return np.lexsort((price, cost_weight * price - probs, barred)), np.zeros(len(probs), bool)
+    reaches = (at_least >= min_success) & ~barred
     first = np.where(reaches, price, np.inf)
-    return np.lexsort((price, -probs, first)), ~reaches.any(axis=1)
+    return np.lexsort((price, -probs, first, barred)), ~reaches.any(axis=1)
 
 
-def _matching(wanted: Iterable[str], names: Sequence[str]) -> np.ndarray:
-    """Which of `names` are wanted, by name or pattern, `(n_llms,)` bool."""
-    if isinstance(wanted, str):
-        wanted = [wanted]
-    matches = np.zeros(len(names), bool)
-    for pattern in wanted:
-        if pattern in names:
-            matches[list(names).index(pattern)] = True
-            continue
-        fitting = np.array([fnmatch.fnmatchcase(name, pattern) for name in names], bool)
-        if not fitting.any():
-            kind = "no LLM fits the pattern" if set(pattern) & set("*?[") else "unknown LLM"
-            raise KeyError(f"{kind} `{pattern}` (of {len(names)} known): {closest_names(pattern, names)}")
-        matches |= fitting
-    return matches
-
-
-def _check_fact(fact: str, allowed: Sequence[str], facts: Sequence[Mapping]) -> None:
-    """Refuse a family or kind that no LLM has."""
-    known = sorted({str(one[fact]) for one in facts if one.get(fact)})
-    wrong = [value for value in allowed if value not in known]
-    if isinstance(allowed, str) or wrong:
-        found = repr(allowed) if isinstance(allowed, str) else shorten(wrong)
-        raise ValueError(f"`{fact}` is {found}, expected a list of some of {shorten(known, 10)}.")
+def check_min_success(min_success: float) -> None:
+    """Raise a `ValueError` unless it is a probability that can be promised, in (0, 1)."""
+    if not 0 < min_success < 1:
+        raise ValueError(f"`min_success` is {min_success}, expected a probability between 0 and 1, 0.8 for instance.")
 
 
 def _check_options(
@@ -351,8 +318,8 @@ def _check_options(
     top_k: int,
 ) -> None:
     """Refuse options that are out of range or need costs that are not there."""
-    if min_success is not None and not 0 < min_success < 1:
-        raise ValueError(f"`min_success` is {min_success}, expected a probability between 0 and 1, 0.8 for instance.")
+    if min_success is not None:
+        check_min_success(min_success)
     if not 0 <= cost_weight < np.inf:
         raise ValueError(f"`cost_weight` is {cost_weight}, expected a number of 0 or more.")
     if min_success is not None and cost_weight:

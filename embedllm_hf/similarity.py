@@ -45,27 +45,29 @@ class SimilarLLM:
         return asdict(self)
 
 
-def similar_llms(model: EmbedLLM, llm: str, n: int = 5) -> list[SimilarLLM]:
+def similar_llms(model: EmbedLLM, llm: str, n: int = 5, *, exclude: Iterable[str] = ()) -> list[SimilarLLM]:
     """The LLMs that a model takes to be most like one, the most alike first.
 
     Args:
         model (`EmbedLLM`): A trained model.
         llm (`str`): Name of an LLM of the pool.
         n (`int`): How many; all others if there are fewer.
+        exclude (`Iterable[str]`): Leave these out.
 
     Raises:
-        KeyError: If the LLM is unknown; the message offers close names.
+        KeyError: If an LLM is unknown; the message offers close names.
         ValueError: If `n` is less than 1, or the model keeps no known questions.
     """
     column = model.llm_index(llm)
     if n < 1:
         raise ValueError(f"`n` is {n}, expected 1 or more.")
+    left_out = {column, *(model.llm_index(name) for name in exclude)}
     agreement = predicted_agreement(model)[column]
     vectors = model.llm_embeds.astype(np.float64)
     directions = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     distances = 1 - directions @ directions[column]
     own = model.known_questions.responses_of(column)
-    order = [other for other in np.argsort(-agreement, kind="stable").tolist() if other != column]
+    order = [other for other in np.argsort(-agreement, kind="stable").tolist() if other not in left_out]
     found = []
     for other in order[:n]:
         theirs = model.known_questions.responses_of(other)
@@ -95,10 +97,8 @@ def stand_in(model: EmbedLLM, llm: str, *, exclude: Iterable[str] = ()) -> Simil
         KeyError: If a name is unknown.
         ValueError: If nobody is left.
     """
-    gone = {model.config.llm_names[model.llm_index(name)] for name in exclude}
-    for candidate in similar_llms(model, llm, n=model.config.n_llms):
-        if candidate.llm not in gone:
-            return candidate
+    for candidate in similar_llms(model, llm, n=1, exclude=exclude):
+        return candidate
     raise ValueError(f"nobody is left to stand in for `{llm}`: all {model.config.n_llms - 1} others are excluded.")
 
 

@@ -58,7 +58,7 @@ def test_train_writes_the_folder_of_the_contract(capsys, dataset, tmp_path):
     metrics = json.loads((tmp_path / "model" / "metrics.json").read_text())
     assert metrics["dataset"]["split"] == "test"
     assert metrics["dataset"]["n_questions"] == 30
-    assert set(metrics["embedllm"]) == {"accuracy", "auc", "log_loss", "brier", "ece", "routing_accuracy"}
+    assert {"accuracy", "auc", "log_loss", "brier", "ece", "routing_accuracy"} <= set(metrics["embedllm"])
     assert metrics["embedllm"]["accuracy"] > 0.8
     assert {"llm_mean", "llm_category_mean", "knn", "oracle", "train_seconds", "seed", "versions"} <= set(metrics)
     for shown in ("embedllm", "llm_category_mean", "oracle", "95% interval", "saved to"):

@@ -51,6 +51,40 @@ def test_ranking_and_explanation_are_printed(capsys, quickstart, costs):
     assert len([line for line in lines if line.startswith("  near: question ")]) == 5
 
 
+def test_licences_and_prices_by_the_token_come_from_one_table(capsys, quickstart, tmp_path):
+    """A long question is dear where reading is; facts are allowed and denied by value."""
+    table = tmp_path / "llms.csv"
+    rows = [f"{name},{5 if 'large' in name else 1},0,{'mit' if 'small' in name else ''}" for name in planted_llms()]
+    table.write_text("\n".join(["llm,usd_per_million_input_tokens,usd_per_million_output_tokens,licence", *rows]))
+    options = ("route", "--model", quickstart, "--costs", table, "--json")
+    _, out, _ = run(capsys, *options, QUESTIONS[0], QUESTIONS[0] * 9)
+    short, long = json.loads(out)
+    assert short["llm"] == long["llm"] == "planted/abacus-large"
+    assert 0 < short["cost"] * 9 == pytest.approx(long["cost"])
+    for limit in (("--licence", "MIT"), ("--llms", "licence:m*"), ("--max_cost", short["cost"] / 2)):
+        assert json.loads(run(capsys, *options, *limit, QUESTIONS[0])[1])[0]["llm"] == "planted/abacus-small"
+    assert json.loads(run(capsys, *options, "--exclude", "licence:mit", QUESTIONS[1])[1])[0]["llm"].endswith("large")
+    refused(run(capsys, *options, "--licence", "gpl", "Hi?"), "`licence` is `gpl`, expected a list of some of `mit`")
+
+
+def test_forecast_of_each_question(capsys, quickstart, tmp_path):
+    """Questions as arguments, or each of a file, as lines or as a JSON object a line; one target at a time."""
+    options = ("forecast", "--model", quickstart, "--llm", "planted/abacus-large")
+    code, out, _ = run(capsys, *options, *QUESTIONS)
+    assert code == 0
+    assert [line.split("  ")[-1] for line in out.splitlines()] == QUESTIONS
+    first, second = (float(line.split()[0]) for line in out.splitlines())
+    assert first > 0.7 > second
+    (tmp_path / "own.txt").write_text("\n".join(QUESTIONS))
+    _, out, _ = run(capsys, *options, "--questions", tmp_path / "own.txt", "--each", "--json")
+    each = [json.loads(line) for line in out.splitlines()]
+    assert [answer["question"] for answer in each] == QUESTIONS
+    assert each[0]["low"] < each[0]["probability"] == pytest.approx(first, abs=5e-4)
+    refused(run(capsys, *options), "one of --benchmark, --questions, and questions as arguments")
+    refused(run(capsys, *options, "--benchmark", "law", "Hi?"), "one of --benchmark")
+    refused(run(capsys, *options, "--each", "Hi?"), "--each goes with --questions")
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [

@@ -8,6 +8,7 @@ import pytest
 from embedllm_hf import EmbedLLM, fit_baselines, plots
 from embedllm_hf.cost_report import complete_part, cost_report
 from embedllm_hf.data.hub import load_responses
+from embedllm_hf.data.llm_table import TokenPrice
 from embedllm_hf.data.synthetic import planted_llms
 from embedllm_hf.metrics import cost_curves, oracle_accuracy
 from embedllm_hf.question_encoder import encoder_of
@@ -21,7 +22,7 @@ COSTS = {name: 3.0 if "large" in name else 1.0 for name in planted_llms()}
 def measured(quickstart):
     """The model, the test split without gaps for the first six LLMs, its vectors, and the baselines."""
     model = EmbedLLM.from_pretrained(quickstart)
-    encoder = encoder_of(model.config)
+    encoder = encoder_of(model)
     train, test = (load_responses("planted", split=split) for split in ("train", "test"))
     embeds = encoder.encode(list(test.questions))
     return model, test, embeds, fit_baselines(train, encoder.encode(list(train.questions)))
@@ -87,6 +88,25 @@ def test_it_is_json_and_a_table(report):
     assert "single_llms" in text
 
 
+def test_aiq_alone_is_a_table_of_routers_and_benchmarks(report):
+    """The numbers of the summaries, `-` where there is none."""
+    aiq = report.aiq()
+    assert set(aiq) == set(report.benchmarks)
+    assert aiq["all"]["embedllm"] == report.benchmarks["all"].summary["embedllm"]["aiq"]
+    head, *rows = report.aiq_table().splitlines()
+    assert head.split() == ["AIQ", *aiq]
+    cells = {row.split()[0]: row.split()[1:] for row in rows}
+    assert cells["embedllm"] == [f"{values['embedllm']:.4f}" for values in aiq.values()]
+    assert cells["best_llm"][list(aiq).index("all")] == "-"
+
+
+def test_prices_by_the_token_need_a_length(measured):
+    """The report takes one number an LLM, and says so; the command line counts the split's questions."""
+    model, test, embeds, baselines = measured
+    with pytest.raises(ValueError, match="is by the token, and no question's length is known"):
+        cost_report(model, test, embeds, baselines=baselines, costs=dict.fromkeys(planted_llms(), TokenPrice(1, 2)))
+
+
 def test_llms_without_a_cost_are_left_out(measured):
     """They are named, and no curve has them; two must be left."""
     model, test, embeds, baselines = measured
@@ -111,6 +131,14 @@ def test_the_picture_shows_the_curves(report, tmp_path):
         line = next(line for line in axes.lines if line.get_label() == "EmbedLLM").get_xydata()
         assert line[:, 0].min() == part.curves["embedllm"].cost.min()
         assert line[-1].tolist() == [part.curves["embedllm"].cost[0], part.curves["embedllm"].quality[0]]
+        best = max(part.llm_names, key=lambda name: part.llm_qualities[part.llm_names.index(name)])
+        notes = [text.get_text() for text in axes.texts]
+        if np.isnan(part.llm_qualities).all():
+            assert notes == ["routers only; single LLMs: see the benchmarks"]
+        else:
+            assert notes == [f"best single LLM: {best.split('/')[1]}"]
+            ring = axes.collections[-1].get_offsets()[0]
+            assert ring[1] == part.llm_qualities.max()
     assert len(figure.legends) == 1
     plots.save_png(figure, tmp_path / "curve.png")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
@@ -126,9 +154,20 @@ def test_the_command_line_writes_table_json_and_picture(capsys, quickstart, tmp_
     code, out, err = run(capsys, "curve", "--model", quickstart, "--dataset", "planted", "--costs", table, *files)
     assert code == 0, err
     assert "all: 200 questions x 8 LLMs" in out
+    _, printed, _ = run(capsys, "curve", "--model", quickstart, "--dataset", "planted", "--costs", table, "--json")
+    assert json.loads(printed) == json.loads((tmp_path / "curve.json").read_text())
     assert "aiq" in out
     assert "embedllm" in json.loads((tmp_path / "curve.json").read_text())["benchmarks"]["all"]["curves"]
     assert (tmp_path / "curve.png").stat().st_size > 1000
+    prices = ["llm,usd_per_million_input_tokens,usd_per_million_output_tokens"]
+    table.write_text("\n".join([*prices, *[f"{name},{cost},{4 * cost}" for name, cost in COSTS.items()]]))
+    report = ("evaluate", "--model", quickstart, "--dataset", "planted", "--costs", table, "--min_success", 0.4)
+    code, out, err = run(capsys, *report, "--output", tmp_path / "report.json")
+    assert code == 0, err
+    assert "min_success 0.4 (the cheapest LLM that reaches it)" in out
+    content = json.loads((tmp_path / "report.json").read_text())
+    assert f"{content['aiq']['all']['embedllm']:.4f}" in out
+    assert 4 * 512 / 1e6 < content["promise"]["mean_cost"] < 3 * (4 * 512 + 50) / 1e6
     table.write_text("llm,cost\nplanted/atlas-large,-1\n")
     refused(
         run(capsys, "curve", "--model", quickstart, "--dataset", "planted", "--costs", table), "expected a number of 0"

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
+from embedllm_hf import EmbedLLM
 from embedllm_hf.data.synthetic import planted_llms
+from embedllm_hf.forecasting import known_probabilities
 from embedllm_hf.leaderboard import Leaderboard, only_one_right, score_distribution, win_probabilities
 from tests.test_cli import refused, run
 
@@ -71,6 +73,32 @@ def test_the_distribution_is_that_of_simulated_exams(question_sd):
     np.testing.assert_allclose(only_one_right(probs, question_sd), alone, atol=0.006)
 
 
+def test_a_known_benchmark_counts_what_was_observed(board):
+    """Observed responses as they are, the rest by the item-response model; alone right as counted by hand."""
+    model = board.model
+    known, item_response = model.known_questions, model.item_response
+    rows = known.benchmark_rows("law")
+    probs = np.stack([expit(item_response.intercepts[rows] + item_response.discriminations[rows] @ ability)
+                      for ability in item_response.abilities], axis=1)  # fmt: skip
+    observed = np.stack([known.responses_of(column)[rows] for column in range(8)], axis=1)
+    expected = np.where(np.isnan(observed), probs, observed)
+    np.testing.assert_allclose(known_probabilities(model, rows), expected)
+    ranking = {row.llm: row for row in board.benchmark("law")}
+    assert [row.rank for row in ranking.values()] == list(range(1, 9))
+    wrong = 1 - expected
+    for column, name in enumerate(planted_llms()):
+        assert ranking[name].accuracy == pytest.approx(expected[:, column].mean())
+        alone = (expected[:, column] * np.delete(wrong, column, axis=1).prod(axis=1)).mean()
+        assert ranking[name].only_one == pytest.approx(alone, abs=1e-4)
+    assert list(ranking) == [planted_llms()[column] for column in np.argsort(-expected.mean(axis=0))]
+    two = board.benchmark("law", llms=["planted/healer-small", "planted/scribe-large"])
+    assert [row.llm for row in two] == ["planted/scribe-large", "planted/healer-small"]
+    with pytest.raises(KeyError, match=r"unknown benchmark `laws`.*`law`"):
+        board.benchmark("laws")
+    with pytest.raises(ValueError, match="keeps no known questions, so it has no benchmarks"):
+        Leaderboard(EmbedLLM(model.config), board.encoder).benchmark("law")
+
+
 def test_what_cannot_be_ranked_is_refused(board):
     """No questions, no LLMs, unknown ones."""
     with pytest.raises(ValueError, match="`questions` is empty"):
@@ -91,5 +119,7 @@ def test_the_command_line_prints_the_ranking(capsys, quickstart, board, tmp_path
     assert json.loads(out) == [row.to_dict() for row in board(ARITHMETIC)]
     _, out, _ = run(capsys, *options, "--llms", "planted/atlas-large,planted/abacus-small")
     assert [line.split()[1] for line in out.splitlines()[1:]] == ["planted/abacus-small", "planted/atlas-large"]
+    code, out, _ = run(capsys, "leaderboard", "--model", quickstart, "--benchmark", "law", "--json")
+    assert json.loads(out) == [row.to_dict() for row in board.benchmark("law")]
     path.write_text("")
     refused(run(capsys, *options), "holds no text")

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import sklearn.linear_model
 import sklearn.metrics
+from scipy.special import expit, logit
 
 from embedllm_hf import metrics
 
@@ -232,3 +234,35 @@ def test_paired_scores_of_other_shapes_are_refused(shape):
     """Two predictors on other questions or LLMs are not compared, even where NumPy would broadcast."""
     with pytest.raises(ValueError, match="`first` has shape"):
         metrics.paired_difference(np.ones((5, 2)), np.ones(shape))
+
+
+def test_median_calibration_error_is_that_of_a_loop():
+    """Each LLM on its own answers; one without answers does not count."""
+    generator = np.random.default_rng(0)
+    probs, responses = generator.random((40, 4)), (generator.random((40, 4)) < 0.6).astype(float)
+    responses[::3, 1], responses[:, 3] = np.nan, np.nan
+    each = [metrics.expected_calibration_error(probs[:, [column]], responses[:, [column]]) for column in range(3)]
+    assert metrics.median_calibration_error(probs, responses) == pytest.approx(np.median(each))
+    with pytest.raises(ValueError, match="no observed pair"):
+        metrics.median_calibration_error(probs, np.full_like(probs, np.nan))
+
+
+def test_calibration_covariance_is_what_refits_scatter_by():
+    """The intercept and slope of logistic regressions on drawn splits scatter as it says, questions being alike."""
+    generator = np.random.default_rng(0)
+    refits, promised = [], []
+    for _ in range(200):
+        log_odds = generator.normal(0.5, 1.0, (150, 8))
+        log_odds -= log_odds.mean()
+        own = generator.normal(0, 1.4, (150, 1))  # shared by the answers to a question
+        probs = expit(log_odds / np.sqrt(1 + np.pi * 1.4**2 / 8))
+        responses = (generator.random(probs.shape) < expit(log_odds + own)).astype(float)
+        responses[generator.random(probs.shape) < 0.3] = np.nan
+        promised.append(metrics.calibration_covariance(probs, responses))
+        seen = ~np.isnan(responses)
+        fit = sklearn.linear_model.LogisticRegression(C=1e6).fit(logit(probs[seen])[:, None], responses[seen])
+        refits.append([fit.intercept_[0], fit.coef_[0, 0]])
+    scatter = np.cov(np.array(refits).T)
+    expected = np.mean(promised, axis=0)
+    np.testing.assert_allclose(np.diag(expected), np.diag(scatter), rtol=0.25)
+    np.testing.assert_allclose(expected, scatter, atol=0.004)  # the other one is about 0

@@ -116,12 +116,12 @@ def test_llms_to_choose_from_are_given_to_the_call_or_to_the_pipeline(route, qui
 def test_forecasting_says_what_the_forecaster_says(forecast, quickstart):
     """Texts give probabilities, a benchmark and a list of questions a score, alone and side by side."""
     forecaster = Forecaster.from_pretrained(quickstart)
-    probabilities = forecaster.probabilities(LLM, QUESTIONS)
+    answers = [answer.to_dict() for answer in forecaster.answers(LLM, QUESTIONS)]
     inputs = [QUESTIONS[0], {"benchmark": "law"}, QUESTIONS[1], {"questions": QUESTIONS}]
     expected = [
-        {"llm": LLM, "probability": pytest.approx(probabilities[0], abs=1e-6)},
+        pytest.approx(answers[0], abs=1e-6),
         forecaster.benchmark(LLM, "law").to_dict(),
-        {"llm": LLM, "probability": pytest.approx(probabilities[1], abs=1e-6)},
+        pytest.approx(answers[1], abs=1e-6),
         forecaster.questions(LLM, QUESTIONS).to_dict(),
     ]
     assert forecast(inputs) == expected

@@ -4,14 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from scipy.special import expit, logit
 
 from embedllm_hf import EmbedLLM, QuestionEncoder, Router
 from embedllm_hf.blending import fit_blend
 from embedllm_hf.data.hub import load_responses
-from embedllm_hf.data.llm_table import costs_of, read_costs, read_llm_table
+from embedllm_hf.data.llm_table import TokenPrice
 from embedllm_hf.data.synthetic import planted_llms
-from embedllm_hf.routing import probability_interval, rank_llms
+from embedllm_hf.routing import rank_llms
 
 QUESTION = "What is 17 multiplied by 47?"
 COSTS = {name: 3.0 if "large" in name else 1.0 for name in planted_llms()}
@@ -19,6 +18,7 @@ FACTS = {
     name: {
         "family": name.split("/")[1].split("-")[0],
         "kind": "chat",
+        "licence": "cc-by-nc-4.0" if name.endswith("abacus-large") else "Apache-2.0" if "large" in name else "",
         "params_billions": 70 if "large" in name else "",
     }
     for name in planted_llms()
@@ -36,13 +36,13 @@ def router(quickstart) -> Router:
 # --- the order of LLMs ---
 
 PROBS = np.array([[0.9, 0.8, 0.6], [0.5, 0.5, 0.5]])
-LOW = np.array([[0.7, 0.6, 0.3], [0.2, 0.2, 0.2]])
+AT_LEAST = np.array([[0.7, 0.6, 0.3], [0.2, 0.2, 0.2]])
 COST = np.array([5.0, 1.0, 0.0])
 
 
 def test_without_costs_the_most_probable_comes_first_and_ties_go_to_the_first_column():
     """Equal probabilities are in the order of the pool."""
-    order, insufficient = rank_llms(PROBS, LOW)
+    order, insufficient = rank_llms(PROBS, AT_LEAST)
     assert order.tolist() == [[0, 1, 2], [0, 1, 2]]
     assert not insufficient.any()
 
@@ -53,31 +53,33 @@ def test_without_costs_the_most_probable_comes_first_and_ties_go_to_the_first_co
 )
 def test_a_cost_weight_orders_by_utility(weight, expected):
     """By hand: .9 - 5w, .8 - w, .6; the first two are equal at .025, the last two at .2."""
-    order, _ = rank_llms(PROBS, LOW, cost=COST, cost_weight=weight)
+    order, _ = rank_llms(PROBS, AT_LEAST, cost=COST, cost_weight=weight)
     assert order[0].tolist() == expected
     assert order[1].tolist() == [2, 1, 0]  # equally probable: the cheaper first
 
 
 def test_min_success_takes_the_cheapest_whose_lower_bound_reaches_it():
     """Of those that reach it the cheapest, then the dearer, then the rest by probability; if none does, marked."""
-    order, insufficient = rank_llms(PROBS, LOW, cost=COST, min_success=0.6)
+    order, insufficient = rank_llms(PROBS, AT_LEAST, cost=COST, min_success=0.6)
     assert order.tolist() == [[1, 0, 2], [2, 1, 0]]
     assert insufficient.tolist() == [False, True]
-    order, _ = rank_llms(PROBS, LOW, min_success=0.6)
+    order, _ = rank_llms(PROBS, AT_LEAST, min_success=0.6)
     assert order[0].tolist() == [0, 1, 2]  # without costs the most probable
-    order, insufficient = rank_llms(PROBS, LOW, cost=COST, min_success=0.71)
+    order, insufficient = rank_llms(PROBS, AT_LEAST, cost=COST, min_success=0.71)
     assert (order[0].tolist(), bool(insufficient[0])) == ([0, 1, 2], True)
 
 
-def test_interval_has_the_probability_as_its_mean_and_the_right_mass():
-    """A question drawn from the normal behind the interval is right with the probability, and inside in 90%."""
-    own = np.random.default_rng(0).normal(size=400_000)
-    for p, spread in ((0.8, 1.2), (0.3, 0.5), (0.95, 1.2)):
-        drawn = expit(logit(p) * np.sqrt(1 + np.pi * spread**2 / 8) + spread * own)
-        low, high = probability_interval(np.array(p), spread)
-        assert drawn.mean() == pytest.approx(p, abs=0.012)
-        assert ((drawn >= low) & (drawn <= high)).mean() == pytest.approx(0.9, abs=0.005)
-        assert low < p < high
+def test_costs_may_differ_between_questions_and_some_llms_may_be_barred():
+    """A row a question; who is barred is last, whatever it promises, and reaches nothing."""
+    cost = np.array([[1.0, 5, 9], [9, 5, 1]])
+    order, _ = rank_llms(PROBS, AT_LEAST, cost=cost, cost_weight=0.05)
+    assert order.tolist() == [[0, 1, 2], [2, 1, 0]]
+    allowed = np.array([[False, True, True], [False, False, True]])
+    order, _ = rank_llms(PROBS, AT_LEAST, cost=cost, allowed=allowed)
+    assert order.tolist() == [[1, 2, 0], [2, 1, 0]]
+    order, insufficient = rank_llms(PROBS, AT_LEAST, cost=cost, min_success=0.65, allowed=allowed)
+    assert order[0].tolist() == [1, 2, 0]
+    assert insufficient.tolist() == [True, True]
 
 
 # --- the router ---
@@ -94,7 +96,7 @@ def test_decision_has_interval_cost_and_runner_up(router):
     assert 0 <= decision.low < decision.probability < decision.high <= 1
     assert decision.cost == 3.0
     assert not decision.insufficient_evidence
-    fields = {"llm", "probability", "low", "high", "cost", "runner_up", "insufficient_evidence"}
+    fields = {"llm", "probability", "low", "high", "at_least", "cost", "runner_up", "insufficient_evidence"}
     assert set(decision.to_dict()) == fields
     assert json.loads(json.dumps(decision.to_dict())) == decision.to_dict()
 
@@ -111,7 +113,7 @@ def test_min_success_is_cheap_where_it_can_and_says_where_it_cannot(router):
     """A low demand is met by a cheap LLM; one that nobody meets gives the most probable one, marked."""
     modest = router(QUESTION, min_success=0.2)
     assert (modest.cost, modest.insufficient_evidence) == (1.0, False)
-    assert modest.low >= 0.2
+    assert modest.at_least >= 0.2
     extreme = router(QUESTION, min_success=0.999)
     assert (extreme.llm, extreme.insufficient_evidence) == ("planted/abacus-large", True)
 
@@ -130,10 +132,39 @@ def test_names_patterns_and_facts_limit_the_choice(router):
         router(QUESTION, max_params=1)  # sizes that are not known are not small
 
 
+def test_licences_allow_and_deny(router):
+    """By value or pattern, whatever the case; what is not known passes no allow list, and no deny list holds it."""
+    assert router(QUESTION).llm == "planted/abacus-large"
+    assert "large" in router(QUESTION, licence=["apache-2.0"]).llm
+    assert router(QUESTION, licence=["apache-2.0"]).llm != "planted/abacus-large"
+    assert router(QUESTION, exclude=["licence:*-NC-*"]).llm == "planted/abacus-small"
+    both = router(QUESTION, llms=["licence:cc-*", "planted/atlas-small"], top_k=8)
+    assert [item.llm for item in both.ranking] == ["planted/abacus-large", "planted/atlas-small"]
+    assert router(QUESTION, exclude=["family:abacus"], llms=["licence:*"], top_k=8).ranking[-1].llm.endswith("-large")
+
+
 def test_the_order_of_the_allow_list_does_not_matter(router):
     """The same LLMs in another order give the same decision."""
     names = list(planted_llms())
     assert router(QUESTION, llms=names) == router(QUESTION, llms=names[::-1]) == router(QUESTION)
+
+
+def test_prices_by_the_token_count_the_question(router):
+    """The length is that of the encoder's tokenizer; a long question goes to whom it is cheap to ask."""
+    reader = TokenPrice(input=50_000, output=0)
+    prices = {name: 0.9 for name in planted_llms()} | {"planted/abacus-large": reader}
+    decision, long = router([QUESTION, QUESTION * 40], costs=prices, top_k=8, max_cost=2)
+    n_tokens = len(router.encoder.load().tokenizer.tokenize(QUESTION))
+    assert (decision.llm, decision.cost) == ("planted/abacus-large", pytest.approx(n_tokens * 0.05))
+    assert len(decision.ranking) == 8
+    assert (len(long.ranking), "planted/abacus-large" in [item.llm for item in long.ranking]) == (7, False)
+    assert long.runner_up == long.ranking[1].llm
+    with pytest.raises(
+        ValueError, match=r"`max_cost` is 0.5, but the cheapest LLM for `questions\[1\]`, .* costs 0.9"
+    ):
+        router([QUESTION, QUESTION * 40], costs=prices, max_cost=0.5)
+    only = router(QUESTION, costs=prices, max_cost=0.5)
+    assert (only.llm, only.runner_up) == ("planted/abacus-large", None)
 
 
 def test_top_k_is_a_ranking(router):
@@ -197,6 +228,8 @@ def test_a_long_question_is_routed(router):
         ({"exclude": ["*"]}, ValueError, "no LLM of 8 is left"),
         ({"family": ["bacus"]}, ValueError, "`family` is `bacus`, expected a list of some of `abacus`"),
         ({"kind": "chat"}, ValueError, "`kind` is 'chat', expected a list"),
+        ({"licence": ["mit"]}, ValueError, "`licence` is `mit`, expected a list of some of `Apache-2.0`, `cc-by-nc"),
+        ({"exclude": ["licence:mit"]}, ValueError, "`licence` is `mit`"),
     ],
 )
 def test_bad_options_are_refused(router, options, error, message):
@@ -216,42 +249,3 @@ def test_limits_need_their_tables(router):
         bare(QUESTION, family=["abacus"])
     part = {"planted/abacus-large": 1.0}
     assert bare(QUESTION, costs=part, llms=list(part)).cost == 1.0  # only those that may be chosen need one
-
-
-# --- the table ---
-
-
-def test_costs_from_a_file(tmp_path):
-    """Either name of each column; an empty cell is no cost; facts come along."""
-    path = tmp_path / "llms.csv"
-    path.write_text("model_name,params_billions,usd_per_million_output_tokens,family\na/b,7,0.5,x\nc/d,70,,y\n")
-    assert read_costs(path) == {"a/b": 0.5}
-    assert read_llm_table(path)["c/d"]["family"] == "y"
-    path.write_text("llm,cost\na/b,0\n")
-    assert read_costs(path) == {"a/b": 0.0}
-    with pytest.raises(ValueError, match="no cost for 1 of 2 LLMs, `c/d`"):
-        costs_of(read_costs(path), ["a/b", "c/d"])
-    assert costs_of({"c": 2, "a": 1}, ["a", "c"]).tolist() == [1, 2]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"name,cost\na,1\n", "column `llm` or `model_name`.*found the columns `cost`, `name`"),
-        (b"", "of an empty table"),
-        (b"llm,price\na,1\n", "expected a column `cost`.*found `llm`, `price`"),
-        (b"llm,cost\na,1\na,2\n", "`a` stands there twice"),
-        (b"llm,cost\na,-1\n", "`a` is '-1', expected a number of 0 or more"),
-        (b"llm,cost\na,cheap\n", "`a` is 'cheap'"),
-        (b"llm,cost\na,nan\n", "`a` is 'nan'"),
-        (b"llm,cost\n\xff,1\n", "not UTF-8"),
-    ],
-)
-def test_a_bad_table_is_refused(tmp_path, content, message):
-    """The error has the file or the LLM, and what was found."""
-    path = tmp_path / "costs.csv"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=message):
-        read_costs(path)
-    with pytest.raises(FileNotFoundError, match="there is no table of LLMs"):
-        read_costs(tmp_path / "none.csv")

@@ -58,6 +58,8 @@ def test_a_copy_is_the_stand_in_even_under_another_name(model):
     assert copy.distance == pytest.approx(0, abs=1e-6)
     other = stand_in(grown, "planted/abacus-large", exclude=["lab/copy"])
     assert other == similar_llms(model, "planted/abacus-large", n=1)[0]
+    left = similar_llms(grown, "planted/abacus-large", n=99, exclude=["lab/copy", "planted/atlas-small"])
+    assert {found.llm for found in left} == {*planted_llms()} - {"planted/abacus-large", "planted/atlas-small"}
 
 
 def test_what_cannot_be_compared_is_refused(model):
@@ -166,6 +168,8 @@ def test_similar_prints_a_line_or_json_an_llm(capsys, quickstart, model):
     assert json.loads(out) == expected
     _, out, _ = run(capsys, *options)
     assert [line.split()[0] for line in out.splitlines()] == ["llm", *[other["llm"] for other in expected]]
+    _, out, _ = run(capsys, *options, "--exclude", expected[0]["llm"])
+    assert out.splitlines()[1].split()[0] == expected[1]["llm"]
     refused(run(capsys, *options[:4], "planted/abacus"), "unknown LLM `planted/abacus`", "did you mean")
 
 
@@ -181,6 +185,15 @@ def test_portfolio_prints_its_steps_or_json(capsys, quickstart, tmp_path):
     limits = ("--budget", 77, "--costs", table, "--cost_column", "params_billions", "--json")
     _, out, _ = run(capsys, "portfolio", "--model", quickstart, *limits)
     assert json.loads(out)["cost"] <= 77
+    prices = "llm,usd_per_million_input_tokens,usd_per_million_output_tokens\n"
+    table.write_text(prices + "\n".join(f"{name},1,2" for name in planted_llms()))
+    limits = ("portfolio", "--model", quickstart, "--budget", 1, "--costs", table)
+    refused(run(capsys, *limits), "llms.csv: its prices are by the token. Give --questions")
+    (tmp_path / "own.txt").write_text("What is 17 multiplied by 47?\nIs a gift a contract?\n")
+    _, out, _ = run(capsys, *limits, "--questions", tmp_path / "own.txt", "--json")
+    chosen = json.loads(out)
+    assert chosen["cost"] == pytest.approx(len(chosen["llms"]) * (2 * 512 + 7) / 1e6, rel=0.01)
+    table.write_text("llm,params_billions\nplanted/atlas-large,70\n")
     refused(run(capsys, "portfolio", "--model", quickstart), "neither `size` nor `budget`")
     refused(
         run(capsys, "portfolio", "--model", quickstart, "--budget", 9, "--costs", table), "expected a column `cost`"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from embedllm_hf import Forecaster, QuestionEncoder, Router
+from embedllm_hf.blending import fit_blend
 from embedllm_hf.data.hub import load_responses
 from embedllm_hf.data.synthetic import planted_llms, planted_probabilities
 
@@ -91,6 +92,31 @@ def test_questions_forecast_is_their_mean_probability(forecaster):
     assert (forecast.n_questions, forecast.n_observed) == (2, 0)
     with pytest.raises(ValueError, match="`questions` is empty"):
         forecaster.questions("planted/abacus-large", [])
+
+
+def test_answers_are_probabilities_with_their_intervals(forecaster):
+    """Each question's probability, between the bounds that the router gives it."""
+    questions = ["What is 17 multiplied by 47?", "Is a contract about a dog valid when it was a gift?"]
+    answers = forecaster.answers("planted/abacus-large", questions)
+    expected = forecaster.probabilities("planted/abacus-large", questions)
+    np.testing.assert_allclose([answer.probability for answer in answers], expected)
+    decisions = Router(forecaster.model, forecaster.encoder)(questions, llms=["planted/abacus-large"])
+    for answer, decision in zip(answers, decisions, strict=True):
+        assert (answer.low, answer.high, answer.at_least) == (decision.low, decision.high, decision.at_least)
+        assert answer.low < answer.probability < answer.high
+    with pytest.raises(KeyError, match="did you mean"):
+        forecaster.answers("planted/abacus-larg", questions)
+
+
+def test_own_questions_are_forecast_by_the_blend(forecaster):
+    """The mean of what the router would say, not of the network alone."""
+    model = forecaster.model._of_pool(list(planted_llms()), list(range(8)))
+    model.item_response, model.blend = None, fit_blend(forecaster.model)
+    blended = Forecaster(model, forecaster.encoder)
+    questions = ["What is 17 multiplied by 47?", "Is a contract about a dog valid when it was a gift?"]
+    accuracy = blended.questions("planted/abacus-large", questions).accuracy
+    assert accuracy == pytest.approx(blended.probabilities("planted/abacus-large", questions).mean())
+    assert abs(accuracy - forecaster.questions("planted/abacus-large", questions).accuracy) > 1e-4
 
 
 def test_unknown_benchmark_gets_close_names(forecaster):

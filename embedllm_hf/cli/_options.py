@@ -5,15 +5,21 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from ..baselines import Predictor
     from ..data.responses import ResponseMatrix
+    from ..modeling_embedllm import EmbedLLM
     from ..question_encoder import QuestionEncoder
 
+COSTS_HELP = (
+    "CSV with `llm` and `cost` (a call), or `usd_per_million_input_tokens` and `usd_per_million_output_tokens` (by "
+    "the question's tokens; `output_tokens` is the length to expect of an answer), or only the output price"
+)
 _CONVERT = {"int": int, "float": float, "str": str, "str | None": str}
 
 
@@ -60,8 +66,56 @@ def embed_questions(
     from ..question_encoder import load_question_embeddings
 
     if path is not None:
-        return load_question_embeddings(path, responses.question_ids, encoder_name=encoder.name)
+        return load_question_embeddings(path, responses.question_ids, encoder_name=encoder.label)
     return encoder.encode(responses.questions, show_progress=show_progress)
+
+
+def load_measured(
+    options: argparse.Namespace,
+) -> tuple[EmbedLLM, QuestionEncoder, ResponseMatrix, np.ndarray, dict[str, Predictor]]:
+    """What is measured: the model, its encoder, the split with its text vectors, baselines from the training split."""
+    from ..baselines import fit_baselines
+    from ..data.hub import available_splits, load_responses
+    from ..modeling_embedllm import EmbedLLM
+    from ..question_encoder import encoder_of
+
+    model = EmbedLLM.from_pretrained(options.model)
+    encoder = encoder_of(model)
+    source = {"revision": options.dataset_revision, "duplicates": options.duplicates}
+    there = available_splits(options.dataset, revision=options.dataset_revision)
+    splits = {
+        split: load_responses(options.dataset, split=split, llm_names=model.config.llm_names, **source)
+        for split in sorted({"train", options.split} | ({"validation"} & set(there)))
+    }
+    embeds = {
+        split: embed_questions(responses, encoder, options.question_embeddings) for split, responses in splits.items()
+    }
+    baselines = fit_baselines(splits["train"], embeds["train"], splits.get("validation"), embeds.get("validation"))
+    return model, encoder, splits[options.split], embeds[options.split], baselines
+
+
+def read_fixed_costs(
+    path: str, encoder: QuestionEncoder, questions: Sequence[str] | None, *, column: str | None = None
+) -> dict[str, float]:
+    """Costs of a call from a table; prices by the token at the mean length of the questions.
+
+    Raises:
+        ValueError: If prices are by the token and there are no questions.
+    """
+    from ..data.llm_table import are_by_token, costs_at, read_costs
+    from ..encoded_model import count_tokens
+
+    costs = read_costs(path, column=column)
+    if not are_by_token(costs):
+        return costs
+    if questions is None:
+        raise ValueError(f"{path}: its prices are by the token. Give --questions, or name a column: --cost_column.")
+    return costs_at(costs, float(count_tokens(encoder, questions).mean()))
+
+
+def split_names(names: str | None) -> list[str] | None:
+    """The names in an option, which commas stand between."""
+    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
 
 
 def print_json(value: object) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 STANDARD_INPUT = "-"
+QUESTIONS_HELP = "file of questions: .txt (one a line), .jsonl or .csv; - is standard input"
 _FIELDS = ("question", "prompt", "text")
 _LARGEST_CELL = 10_000_000  # characters; the csv module's own limit is 131,072
 

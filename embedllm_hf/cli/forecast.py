@@ -1,32 +1,50 @@
-"""`embedllm forecast`: an LLM's expected score on a known benchmark, or on one's own questions."""
+"""`embedllm forecast`: an LLM's chances with questions, or its score on a benchmark or on one's own questions."""
 
 from __future__ import annotations
 
 import argparse
+import json
+from typing import TYPE_CHECKING
 
 from ._options import print_json
-from ._questions import read_questions
+from ._questions import QUESTIONS_HELP, read_questions
+
+if TYPE_CHECKING:
+    from ..forecasting import Forecaster
+
+_BATCH = 1024  # questions that are forecast, and then printed, together
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
     parser.add_argument("--model", required=True, help="Hub id or folder of a trained model")
     parser.add_argument("--llm", required=True, help="name of an LLM of the pool")
-    target = parser.add_mutually_exclusive_group(required=True)
-    target.add_argument("--benchmark", help="a benchmark, or one of its categories, that the model knows")
-    target.add_argument("--questions", help="one's own: .txt (one a line), .jsonl or .csv; - is standard input")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--benchmark", help="a benchmark, or one of its categories, that the model knows")
+    parser.add_argument("--questions", help=f"one's own, {QUESTIONS_HELP}")
+    parser.add_argument("--each", action="store_true", help="forecast each of --questions, not their mean")
+    parser.add_argument("--json", action="store_true", help="print JSON; with --each an object a line")
+    parser.add_argument("question", nargs="*", help="text of a question, each of which is forecast")
 
 
 def main(options: argparse.Namespace) -> int:
-    """Print the expected share of right answers with its 90% interval."""
+    """Print the expected share of right answers, or each question's probability, with its 90% interval."""
+    targets = [bool(options.question), options.benchmark is not None, options.questions is not None]
+    if sum(targets) != 1:
+        raise ValueError("expected one of --benchmark, --questions, and questions as arguments.")
+    if options.each and options.questions is None:
+        raise ValueError("--each goes with --questions.")
+    own = None if options.questions is None else read_questions(options.questions)
+
     from ..forecasting import Forecaster
 
     forecaster = Forecaster.from_pretrained(options.model)
-    if options.benchmark is not None:
+    if options.question or options.each:
+        _print_each(forecaster, options.llm, options.question or own, as_json=options.json)
+        return 0
+    if own is None:
         forecast, target = forecaster.benchmark(options.llm, options.benchmark), options.benchmark
     else:
-        forecast, target = forecaster.questions(options.llm, read_questions(options.questions)), options.questions
+        forecast, target = forecaster.questions(options.llm, own), options.questions
     if options.json:
         print_json(forecast.to_dict())
         return 0
@@ -35,3 +53,15 @@ def main(options: argparse.Namespace) -> int:
         f"({forecast.n_observed} of {forecast.n_questions} questions observed)"
     )
     return 0
+
+
+def _print_each(forecaster: Forecaster, llm: str, questions: list[str], *, as_json: bool) -> None:
+    """A line, or a JSON object, a question, as soon as its batch is done."""
+    for start in range(0, len(questions), _BATCH):
+        batch = questions[start : start + _BATCH]
+        for question, forecast in zip(batch, forecaster.answers(llm, batch), strict=True):
+            if as_json:
+                print(json.dumps({"question": question, **forecast.to_dict()}, ensure_ascii=False), flush=True)
+            else:
+                interval = f"90% interval [{forecast.low:.3f}, {forecast.high:.3f}]"
+                print(f"{forecast.probability:.3f}  {interval}  {' '.join(question.split())[:80]}")

@@ -1,31 +1,32 @@
-"""`embedllm leaderboard`: the pool ranked on one's own questions, none of them answered yet."""
+"""`embedllm leaderboard`: the pool ranked on one's own questions, none of them answered yet, or on a benchmark."""
 
 from __future__ import annotations
 
 import argparse
 
-from ._options import print_json
-from ._questions import read_questions
+from ._options import print_json, split_names
+from ._questions import QUESTIONS_HELP, read_questions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
     parser.add_argument("--model", required=True, help="Hub id or folder of a trained model")
-    parser.add_argument(
-        "--questions", required=True, help="file of questions: .txt (one a line), .jsonl or .csv; - is standard input"
-    )
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--questions", help=QUESTIONS_HELP)
+    target.add_argument("--benchmark", help="a benchmark, or one of its categories, that the model knows")
     parser.add_argument("--llms", help="rank these LLMs only, with commas")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(options: argparse.Namespace) -> int:
     """Print a line an LLM, the best first."""
-    questions = read_questions(options.questions)
+    questions = None if options.questions is None else read_questions(options.questions)
 
     from ..leaderboard import Leaderboard
 
-    llms = None if options.llms is None else [name.strip() for name in options.llms.split(",") if name.strip()]
-    rows = Leaderboard.from_pretrained(options.model)(questions, llms=llms)
+    llms = split_names(options.llms)
+    board = Leaderboard.from_pretrained(options.model)
+    rows = board.benchmark(options.benchmark, llms=llms) if questions is None else board(questions, llms=llms)
     if options.json:
         print_json([row.to_dict() for row in rows])
         return 0

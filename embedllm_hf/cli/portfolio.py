@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ._options import print_json
+from ._options import COSTS_HELP, print_json, read_fixed_costs
 from ._questions import read_questions
 
 
@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="Hub id or folder of a trained model")
     parser.add_argument("--size", type=int, help="at most so many LLMs")
     parser.add_argument("--budget", type=float, help="at most so much summed cost")
-    parser.add_argument("--costs", help="CSV with `llm` and `cost`, or `usd_per_million_output_tokens`")
+    parser.add_argument("--costs", help=COSTS_HELP)
     parser.add_argument("--cost_column", help="another column of --costs, `params_billions` for instance")
     parser.add_argument(
         "--questions", help="file of questions that they will be asked; - is standard input (default: the known ones)"
@@ -23,15 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Print the LLMs in the order in which they add most."""
-    from ..data.llm_table import read_costs
     from ..modeling_embedllm import EmbedLLM
     from ..question_encoder import encoder_of
     from ..similarity import portfolio
 
     questions = None if options.questions is None else read_questions(options.questions)
-    costs = None if options.costs is None else read_costs(options.costs, column=options.cost_column)
     model = EmbedLLM.from_pretrained(options.model)
-    embeds = None if questions is None else encoder_of(model.config).encode(questions)
+    encoder, costs = encoder_of(model), None
+    if options.costs is not None:
+        costs = read_fixed_costs(options.costs, encoder, questions, column=options.cost_column)
+    embeds = None if questions is None else encoder.encode(questions)
     chosen = portfolio(model, size=options.size, budget=options.budget, costs=costs, question_embeds=embeds)
     if options.json:
         print_json(chosen.to_dict())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 
-from ._options import print_json
-from ._questions import read_questions
+from ._options import COSTS_HELP, print_json, split_names
+from ._questions import QUESTIONS_HELP, read_questions
 
 _BATCH = 1024  # questions that are routed, and then printed, together
 
@@ -14,13 +14,18 @@ _BATCH = 1024  # questions that are routed, and then printed, together
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
     parser.add_argument("--model", required=True, help="Hub id or folder of a trained model")
-    parser.add_argument("--llms", help="choose among these LLMs only: names or patterns such as 'Qwen/*', with commas")
-    parser.add_argument("--exclude", help="never choose these LLMs: names or patterns, with commas")
-    parser.add_argument("--facts", help="CSV with `family`, `kind`, `params_billions` of the LLMs (default: --costs)")
-    parser.add_argument("--family", help="choose among LLMs of these families, with commas")
-    parser.add_argument("--kind", help="choose among LLMs of these kinds, with commas")
+    parser.add_argument(
+        "--llms",
+        help="choose among these LLMs only: names, patterns such as 'Qwen/*', facts such as licence:mit, with commas",
+    )
+    parser.add_argument("--exclude", help="never choose these LLMs: the same")
+    parser.add_argument(
+        "--facts", help="CSV with `family`, `kind`, `licence`, `params_billions` of the LLMs (default: --costs)"
+    )
+    for fact, many in (("family", "families"), ("kind", "kinds"), ("licence", "licences")):
+        parser.add_argument(f"--{fact}", help=f"choose among LLMs of these {many}, or patterns of them, with commas")
     parser.add_argument("--max_params", type=float, help="choose among LLMs of at most so many billion parameters")
-    parser.add_argument("--costs", help="CSV with `llm` and `cost`, or `usd_per_million_output_tokens`")
+    parser.add_argument("--costs", help=COSTS_HELP)
     parser.add_argument(
         "--cost_weight", type=float, default=0.0, help="maximise probability - weight * cost (default: 0)"
     )
@@ -31,9 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top_k", type=int, default=1, help="list so many LLMs a question (default: 1)")
     parser.add_argument("--explain", action="store_true", help="show the nearest known questions")
     parser.add_argument("--json", action="store_true", help="print JSON; for --questions an object a line")
-    parser.add_argument(
-        "--questions", help="file of questions: .txt (one a line), .jsonl or .csv; - is standard input"
-    )
+    parser.add_argument("--questions", help=QUESTIONS_HELP)
     parser.add_argument("question", nargs="*", help="text of a question")
 
 
@@ -45,15 +48,13 @@ def main(options: argparse.Namespace) -> int:
 
     from ..routing import Router
 
-    facts = options.facts
-    if facts is None and any((options.family, options.kind, options.max_params)):
-        facts = options.costs
-    router = Router.from_pretrained(options.model, costs=options.costs, facts=facts)
+    router = Router.from_pretrained(options.model, costs=options.costs, facts=options.facts or options.costs)
     choice = {
-        "llms": _split(options.llms),
-        "exclude": _split(options.exclude) or (),
-        "family": _split(options.family),
-        "kind": _split(options.kind),
+        "llms": split_names(options.llms),
+        "exclude": split_names(options.exclude) or (),
+        "family": split_names(options.family),
+        "kind": split_names(options.kind),
+        "licence": split_names(options.licence),
         "max_params": options.max_params,
         "cost_weight": options.cost_weight,
         "max_cost": options.max_cost,
@@ -75,10 +76,6 @@ def main(options: argparse.Namespace) -> int:
     if printed:
         print_json(printed)
     return 0
-
-
-def _split(names: str | None) -> list[str] | None:
-    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
 
 
 def _line(question: str, decision, width: int) -> str:

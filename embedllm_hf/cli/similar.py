@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ._options import print_json
+from ._options import print_json, split_names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,6 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="Hub id or folder of a trained model")
     parser.add_argument("--llm", required=True, help="name of an LLM of the pool")
     parser.add_argument("-n", type=int, default=5, help="how many to list (default: 5)")
+    parser.add_argument("--exclude", help="LLMs that are not there to stand in for it, with commas")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -20,7 +21,8 @@ def main(options: argparse.Namespace) -> int:
     from ..modeling_embedllm import EmbedLLM
     from ..similarity import similar_llms
 
-    found = similar_llms(EmbedLLM.from_pretrained(options.model), options.llm, options.n)
+    model, exclude = EmbedLLM.from_pretrained(options.model), split_names(options.exclude) or ()
+    found = similar_llms(model, options.llm, options.n, exclude=exclude)
     if options.json:
         print_json([other.to_dict() for other in found])
         return 0

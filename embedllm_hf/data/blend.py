@@ -31,6 +31,8 @@ class Blend:
         weights (`np.ndarray`): Of network, category, difficulty, LLM offset and 1 in the blended log odds.
         fitted (`np.ndarray` of shape `(n,)`, bool): Which LLMs were there at the fit; those beyond were not.
         question_sd (`float`): Spread of questions around the blended log odds, which the intervals come from.
+        calibration (`np.ndarray | None` of shape `(2, 2)`): How surely the blended log odds are calibrated, from
+            `metrics.calibration_covariance` on validation; None where that was not measured.
     """
 
     categories: tuple[str, ...]
@@ -40,6 +42,7 @@ class Blend:
     weights: np.ndarray
     fitted: np.ndarray
     question_sd: float
+    calibration: np.ndarray | None = None
 
     FILE: ClassVar[str] = "blend.safetensors"
 
@@ -59,6 +62,8 @@ class Blend:
 
         arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
         arrays["question_sd"] = np.array([self.question_sd])
+        if self.calibration is not None:
+            arrays["calibration"] = self.calibration
         save_file(arrays, Path(folder) / self.FILE, metadata={"categories": json.dumps(self.categories)})
 
     @classmethod
@@ -89,3 +94,5 @@ class Blend:
             raise ValueError(f"`category_weight` has shape {width}, for {n_categories} categories")
         if found != [(n_categories,), (n_base,), (n_base + 2,)]:
             raise ValueError(f"sizes {found} do not fit {n_categories} categories")
+        if self.calibration is not None and self.calibration.shape != (2, 2):
+            raise ValueError(f"`calibration` has shape {self.calibration.shape}, expected (2, 2)")

@@ -1,25 +1,56 @@
 """Facts and costs of LLMs, from a table or a mapping: what a choice among LLMs may depend on beside their answers.
 
-A table is a CSV file with one row an LLM: its name in `llm` or `model_name`, a cost in `cost` or
-`usd_per_million_output_tokens`, and facts such as `family`, `kind` and `params_billions`. An empty cell is a value
-that is not known.
+A table is a CSV file with one row an LLM: its name in `llm` or `model_name`, facts such as `family`, `kind`, `licence`
+and `params_billions`, and what it costs, in one of three ways:
+
+- `cost`: a call, in any unit;
+- `usd_per_million_input_tokens` and `usd_per_million_output_tokens`: a call by its tokens, in dollars; `output_tokens`
+  is the length to expect of an answer, 512 where it is empty or missing;
+- `usd_per_million_output_tokens` alone: that number as it is, to compare LLMs by.
+
+An empty cell is a value that is not known.
 """
 
 from __future__ import annotations
 
 import csv
+import fnmatch
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from .._checks import shorten
+from .._checks import closest_names, shorten
 
 NAME_COLUMNS = ("llm", "model_name")
-COST_COLUMNS = ("cost", "usd_per_million_output_tokens")
+INPUT_PRICE, OUTPUT_PRICE = "usd_per_million_input_tokens", "usd_per_million_output_tokens"
+OUTPUT_TOKENS = "output_tokens"
+COST_COLUMNS = ("cost", OUTPUT_PRICE)  # whose number is taken as it is
+USUAL_OUTPUT_TOKENS = 512.0  # of an answer whose length is not given
 
-Costs = Mapping[str, float] | str | Path
+
+@dataclass(frozen=True)
+class TokenPrice:
+    """What an LLM costs by the token: a question costs `(input * its tokens + output * output_tokens) / 1e6`.
+
+    Attributes:
+        input, output (`float`): Price of a million tokens of the question, and of the answer.
+        output_tokens (`float`): Length to expect of an answer.
+    """
+
+    input: float
+    output: float
+    output_tokens: float = USUAL_OUTPUT_TOKENS
+
+    def of(self, n_tokens: np.ndarray) -> np.ndarray:
+        """Cost of questions of so many tokens, `(n_questions,)`."""
+        return (self.input * np.asarray(n_tokens, np.float64) + self.output * self.output_tokens) / 1e6
+
+
+Cost = float | TokenPrice
+Costs = Mapping[str, Cost] | str | Path
 Facts = Mapping[str, Mapping[str, object]] | str | Path
 
 
@@ -56,43 +87,88 @@ def read_llm_table(path: str | Path) -> dict[str, dict[str, str]]:
     return table
 
 
-def read_costs(costs: Costs, *, column: str | None = None) -> dict[str, float]:
-    """Cost of each LLM: from a mapping, or from the cost column of a CSV file; one without a cost is left out.
+# --- costs ---
+
+
+def read_costs(costs: Costs, *, column: str | None = None) -> dict[str, Cost]:
+    """Cost of each LLM: from a mapping, or from a CSV file (see the module); one without a cost is left out.
 
     Args:
         costs: The mapping, or the file.
-        column (`str`, *optional*): The file's column. Default: `cost` or `usd_per_million_output_tokens`.
+        column (`str`, *optional*): The file's column, whose numbers are taken as they are. Default: see the module.
+
+    Returns:
+        `dict[str, float | TokenPrice]`: What a call costs, or a token.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If there is no cost column, or a cost is negative or no number.
     """
-    if isinstance(costs, Mapping):
-        given = dict(costs)
-    else:
-        table = read_llm_table(costs)
-        columns = list(next(iter(table.values())))
-        wanted = COST_COLUMNS if column is None else (column,)
-        cost_column = next((name for name in wanted if name in columns), None)
-        if cost_column is None:
-            raise ValueError(f"{costs}: expected a column {shorten(wanted)}; found {shorten(columns, 10)}.")
-        given = {name: cells[cost_column] for name, cells in table.items() if cells[cost_column]}
-    numbers = {}
-    for name, value in given.items():
-        try:
-            numbers[name] = float(value)
-        except (TypeError, ValueError):
-            numbers[name] = math.nan
-        if not 0 <= numbers[name] < math.inf:
-            raise ValueError(f"`costs`: that of `{name}` is {value!r}, expected a number of 0 or more.")
-    return numbers
+    given = dict(costs) if isinstance(costs, Mapping) else _costs_in_file(costs, column)
+    checked: dict[str, Cost] = {}
+    for name, cost in given.items():
+        if isinstance(cost, TokenPrice):
+            parts = (cost.input, cost.output, cost.output_tokens)
+            checked[name] = TokenPrice(*(_number(name, part) for part in parts))
+        else:
+            checked[name] = _number(name, cost)
+    return checked
 
 
-def costs_of(costs: Mapping[str, float], llm_names: Sequence[str]) -> np.ndarray:
-    """Costs of some LLMs, `(n_llms,)`.
+def _costs_in_file(path: str | Path, column: str | None) -> dict[str, object]:
+    """The costs of a CSV file, not yet checked."""
+    table = read_llm_table(path)
+    columns = list(next(iter(table.values())))
+    by_token = column is None and "cost" not in columns and {INPUT_PRICE, OUTPUT_PRICE} <= set(columns)
+    if by_token:
+        return {
+            name: TokenPrice(cells[INPUT_PRICE], cells[OUTPUT_PRICE], cells.get(OUTPUT_TOKENS) or USUAL_OUTPUT_TOKENS)
+            for name, cells in table.items()
+            if cells[INPUT_PRICE] and cells[OUTPUT_PRICE]
+        }
+    wanted = COST_COLUMNS if column is None else (column,)
+    cost_column = next((name for name in wanted if name in columns), None)
+    if cost_column is None:
+        raise ValueError(f"{path}: expected a column {shorten(wanted)}; found {shorten(columns, 10)}.")
+    return {name: cells[cost_column] for name, cells in table.items() if cells[cost_column]}
+
+
+def _number(name: str, value: object) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise ValueError(f"`costs`: that of `{name}` is {value!r}, expected a number of 0 or more.")
+    return number
+
+
+def are_by_token(costs: Mapping[str, Cost]) -> bool:
+    """Whether what an LLM costs depends on the question's length."""
+    return any(isinstance(cost, TokenPrice) for cost in costs.values())
+
+
+def costs_at(costs: Mapping[str, Cost], n_tokens: float) -> dict[str, float]:
+    """Costs of a call with a question of so many tokens: one number an LLM, where a choice is for many questions."""
+    return {
+        name: float(cost.of(np.array(n_tokens))) if isinstance(cost, TokenPrice) else cost
+        for name, cost in costs.items()
+    }
+
+
+def costs_of(costs: Mapping[str, Cost], llm_names: Sequence[str], n_tokens: np.ndarray | None = None) -> np.ndarray:
+    """Costs of some LLMs.
+
+    Args:
+        costs (`Mapping[str, float | TokenPrice]`): From `read_costs`.
+        llm_names (`Sequence[str]`): The LLMs.
+        n_tokens (`np.ndarray` of shape `(n_questions,)`, *optional*): Lengths of questions, for costs by the token.
+
+    Returns:
+        `np.ndarray` of shape `(n_llms,)`, or `(n_questions, n_llms)` with `n_tokens`.
 
     Raises:
-        ValueError: If one of them has none; the message says which.
+        ValueError: If one of them has none (the message says which), or they are by the token and there is no length.
     """
     missing = [name for name in llm_names if name not in costs]
     if missing:
@@ -100,7 +176,23 @@ def costs_of(costs: Mapping[str, float], llm_names: Sequence[str]) -> np.ndarray
             f"`costs`: no cost for {len(missing)} of {len(llm_names)} LLMs, {shorten(missing, 3)}. Add them, or leave "
             "these LLMs out of the choice."
         )
-    return np.array([costs[name] for name in llm_names], np.float64)
+    prices = [costs[name] for name in llm_names]
+    if n_tokens is None:
+        by_token = [name for name, price in zip(llm_names, prices, strict=True) if isinstance(price, TokenPrice)]
+        if by_token:
+            raise ValueError(
+                f"`costs`: that of `{by_token[0]}` is by the token, and no question's length is known here. Give "
+                "questions, or the costs of a call."
+            )
+        return np.array(prices, np.float64)
+    columns = [
+        price.of(n_tokens) if isinstance(price, TokenPrice) else np.full(len(n_tokens), float(price))
+        for price in prices
+    ]
+    return np.stack(columns, axis=1)
+
+
+# --- facts ---
 
 
 def params_of(facts: Mapping[str, object]) -> float:
@@ -109,3 +201,93 @@ def params_of(facts: Mapping[str, object]) -> float:
         return float(facts.get("params_billions") or math.nan)
     except (TypeError, ValueError):
         return math.nan
+
+
+def select_llms(
+    names: Sequence[str],
+    facts: Mapping[str, Mapping[str, object]] | None = None,
+    *,
+    llms: Sequence[str] | None = None,
+    exclude: Sequence[str] = (),
+    having: Mapping[str, Sequence[str] | None] | None = None,
+    max_params: float | None = None,
+) -> np.ndarray:
+    """Choose LLMs by allow and deny lists.
+
+    An entry of a list is a name, a pattern such as `Qwen/*`, or a fact such as `licence:apache-2.0` or
+    `licence:*-nc-*`. What is not known of an LLM fits no entry: it passes no list that allows, and none that denies
+    holds it.
+
+    Args:
+        names (`Sequence[str]`): The pool.
+        facts (*optional*): What is known of the LLMs, by name.
+        llms (`Sequence[str]`, *optional*): Only those that fit one of these entries.
+        exclude (`Sequence[str]`): None that fits one of these entries.
+        having (*optional*): By fact the values that are allowed, or patterns of them; None allows all.
+        max_params (`float`, *optional*): Only those of at most so many billion parameters.
+
+    Returns:
+        `np.ndarray` of shape `(n,)`, int: Their positions in `names`, ascending.
+
+    Raises:
+        KeyError: If an entry is no LLM, or a pattern fits none.
+        ValueError: If a list is empty, no LLM has a value, facts are missing, or nobody is left.
+    """
+    if llms is not None and not len(llms):
+        raise ValueError("`llms` is empty, expected at least one LLM to choose from.")
+    having = {fact: values for fact, values in (having or {}).items() if values is not None}
+    if facts is None and (having or max_params is not None):
+        asked = shorten([*having, *(["max_params"] if max_params is not None else [])])
+        raise ValueError(f"{asked} need `facts`, a table of the LLMs. Pass it to the router.")
+    known = None if facts is None else [facts.get(name, {}) for name in names]
+    left = np.ones(len(names), bool) if llms is None else _fitting(llms, names, known)
+    if len(exclude):
+        left &= ~_fitting(exclude, names, known)
+    for fact, values in having.items():
+        left &= _having(fact, values, known)
+    if max_params is not None:
+        left &= np.array([params_of(one) <= max_params for one in known])
+    if not left.any():
+        raise ValueError(f"no LLM of {len(names)} is left to choose from. Loosen the filters.")
+    return np.flatnonzero(left)
+
+
+def _fitting(entries: Iterable[str], names: Sequence[str], facts: Sequence[Mapping] | None) -> np.ndarray:
+    """Which of `names` fit one of the entries, `(n_llms,)` bool."""
+    fits = np.zeros(len(names), bool)
+    columns = {column for one in facts or () for column in one}
+    for entry in [entries] if isinstance(entries, str) else entries:
+        fact, colon, value = entry.partition(":")
+        if entry in names:
+            fits[list(names).index(entry)] = True
+        elif colon and (fact in columns or (fact == "licence" and "license" in columns)):
+            fits |= _having(fact, [value], facts)
+        else:
+            fits |= _named(entry, names)
+    return fits
+
+
+def _named(pattern: str, names: Sequence[str]) -> np.ndarray:
+    """Which of `names` fit a pattern, at least one of them, `(n_llms,)` bool."""
+    fits = np.array([fnmatch.fnmatchcase(name, pattern) for name in names], bool)
+    if not fits.any():
+        kind = "no LLM fits the pattern" if set(pattern) & set("*?[") else "unknown LLM"
+        raise KeyError(f"{kind} `{pattern}` (of {len(names)} known): {closest_names(pattern, names)}")
+    return fits
+
+
+def _having(fact: str, allowed: Sequence[str], facts: Sequence[Mapping[str, object]]) -> np.ndarray:
+    """Which LLMs have a fact that fits one of the values, whatever their case, `(n_llms,)` bool."""
+    spellings = ("licence", "license") if fact == "licence" else (fact,)
+    values = [next((str(one[name]) for name in spellings if one.get(name)), "") for one in facts]
+    patterns = {} if isinstance(allowed, str) else {str(pattern): str(pattern).casefold() for pattern in allowed}
+    fits = {
+        pattern: np.array([bool(value) and fnmatch.fnmatchcase(value.casefold(), folded) for value in values])
+        for pattern, folded in patterns.items()
+    }
+    wrong = [pattern for pattern, fitting in fits.items() if not fitting.any()]
+    if not fits or wrong:
+        found = shorten(wrong) if wrong else repr(allowed)
+        known = shorten({value for value in values if value}, 10) or "nothing: the table has no such column"
+        raise ValueError(f"`{fact}` is {found}, expected a list of some of {known}.")
+    return np.logical_or.reduce(list(fits.values()))

@@ -6,8 +6,10 @@ from .correctness import (
     accuracy,
     auc,
     brier_score,
+    calibration_covariance,
     expected_calibration_error,
     log_loss,
+    median_calibration_error,
     reliability_bins,
 )
 from .cost_curves import (
@@ -35,6 +37,7 @@ __all__ = [
     "auc",
     "benchmark_forecast",
     "brier_score",
+    "calibration_covariance",
     "cost_quality",
     "cost_quality_curve",
     "cpt",
@@ -42,6 +45,7 @@ __all__ = [
     "expected_calibration_error",
     "frontier",
     "log_loss",
+    "median_calibration_error",
     "oracle_accuracy",
     "paired_difference",
     "quality_neutral_cost",

@@ -150,3 +150,48 @@ def expected_calibration_error(probs: np.ndarray, responses: np.ndarray, *, n_bi
     bins = reliability_bins(probs, responses, n_bins)
     gaps = sum(abs(item.mean_probability - item.share_right) * item.n_pairs for item in bins)
     return gaps / sum(item.n_pairs for item in bins)
+
+
+def median_calibration_error(probs: np.ndarray, responses: np.ndarray, *, n_bins: int = 15) -> float:
+    """Median over LLMs of `expected_calibration_error`, each over the questions that it has answered.
+
+    Arguments and errors as for `accuracy`; an LLM without answers does not count. With few answers an LLM's error is
+    far above 0 even if it is perfectly calibrated, so compare it on the same questions only.
+
+    Returns:
+        `float`: In [0, 1], lower is better.
+    """
+    probs, responses = np.asarray(probs, np.float64), np.asarray(responses, np.float64)
+    observed_pairs(probs, responses)
+    errors = [
+        expected_calibration_error(predicted[:, None], answers[:, None], n_bins=n_bins)
+        for predicted, answers in zip(probs.T, responses.T, strict=True)
+        if not np.isnan(answers).all()
+    ]
+    return float(np.median(errors))
+
+
+def calibration_covariance(probs: np.ndarray, responses: np.ndarray) -> np.ndarray:
+    """How surely probabilities are calibrated: covariance of intercept a and slope b in `logit P = a + b logit p`.
+
+    At a = 0 and b = 1, where nothing is to be mended. Answers to one question are not independent of each other, so
+    questions are what is counted: `B^-1 (G / (G - 1) sum_q s_q s_q') B^-1`, with `x = (1, logit p)`,
+    `B = sum p(1-p) x x'`, and `s_q` the sum of `(y - p) x` over the answers to one of the G questions.
+
+    Arguments and errors as for `accuracy`; probabilities are kept 1e-6 away from 0 and 1.
+
+    Returns:
+        `np.ndarray` of shape `(2, 2)`.
+
+    Reference: Cox (1958) for the two numbers, Liang and Zeger (1986) for their covariance.
+    """
+    observed_pairs(probs, responses)
+    probs, responses = np.clip(np.asarray(probs, np.float64), 1e-6, 1 - 1e-6), np.asarray(responses, np.float64)
+    log_odds = np.log(probs) - np.log1p(-probs)
+    residuals = np.nan_to_num(responses - probs)
+    curvatures = np.where(np.isnan(responses), 0.0, probs * (1 - probs))
+    scores = np.stack([residuals.sum(axis=1), (residuals * log_odds).sum(axis=1)], axis=1)
+    moments = [(curvatures * log_odds**power).sum() for power in (0, 1, 2)]
+    inverse = np.linalg.pinv(np.array([moments[:2], moments[1:]]))
+    n_questions = int((~np.isnan(responses)).any(axis=1).sum())
+    return inverse @ (scores.T @ scores) @ inverse * n_questions / max(n_questions - 1, 1)

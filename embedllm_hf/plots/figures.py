@@ -183,8 +183,11 @@ def cost_quality_figure(benchmarks: Mapping[str, Mapping]) -> Figure:
     for axes in panels.ravel()[: len(benchmarks)]:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    figure.supxlabel("Mean cost of the chosen LLMs", fontsize=10)
-    figure.supylabel("Share of right answers", fontsize=10)
+    for position, axes in enumerate(panels.ravel()[: len(benchmarks)]):
+        if position % n_columns == 0:
+            axes.set_ylabel("Share of right answers", fontsize=9)
+        if position + n_columns >= len(benchmarks):  # nothing below
+            axes.set_xlabel("Mean cost of the chosen LLMs", fontsize=9)
     figure.legend(entries.values(), entries, frameon=False, loc="upper center", ncols=len(entries), fontsize=8)
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.4 / (3.6 * n_rows + 0.5)))
     return figure
@@ -196,6 +199,11 @@ def _draw_cost_quality(axes: Axes, part: Mapping) -> None:
     if singles:
         points = [[llm[key] for llm in singles] for key in ("cost", "quality")]
         axes.scatter(*points, s=14, c="#B5B5B5", label="single LLMs", zorder=1)
+        corner = _ring_best(axes, part["llms"])
+    else:
+        corner = "routers only; single LLMs: see the benchmarks"
+    place = {"transform": axes.transAxes, "ha": "right", "va": "bottom", "parse_math": False}
+    axes.text(0.98, 0.02, corner, fontsize=7, color=INK, **place)
     lines = {name: style for name, style in zip(_ROUTERS, zip(COLOURS, SHAPES, strict=False), strict=False)}
     for name, curve in part["curves"].items():
         colour, _ = lines.get(name, (INK, "o"))
@@ -209,6 +217,14 @@ def _draw_cost_quality(axes: Axes, part: Mapping) -> None:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
     plain_axes(axes)
+
+
+def _ring_best(axes: Axes, llms: Mapping[str, Mapping]) -> str:
+    """Ring the single LLM with the highest quality, the cheapest of equals, and return a line that names it."""
+    name, best = max(llms.items(), key=lambda item: (item[1]["quality"], -item[1]["cost"]))
+    style = {"s": 48, "facecolors": "none", "edgecolors": INK, "linewidths": 1.0, "zorder": 6}
+    axes.scatter(best["cost"], best["quality"], label="best single LLM", **style)
+    return f"best single LLM: {short_name(name)}"
 
 
 def _mixed(cost: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,125 @@
+"""The table of LLMs: costs of a call and of a token, facts, and what is refused."""
+
+import numpy as np
+import pytest
+
+from embedllm_hf.data.llm_table import (
+    TokenPrice,
+    are_by_token,
+    costs_at,
+    costs_of,
+    read_costs,
+    read_llm_table,
+    select_llms,
+)
+
+
+def test_costs_from_a_file(tmp_path):
+    """Either name of each column; an empty cell is no cost; facts come along."""
+    path = tmp_path / "llms.csv"
+    path.write_text("model_name,params_billions,usd_per_million_output_tokens,family\na/b,7,0.5,x\nc/d,70,,y\n")
+    assert read_costs(path) == {"a/b": 0.5}
+    assert read_llm_table(path)["c/d"]["family"] == "y"
+    path.write_text("llm,cost\na/b,0\n")
+    assert read_costs(path) == {"a/b": 0.0}
+    with pytest.raises(ValueError, match="no cost for 1 of 2 LLMs, `c/d`"):
+        costs_of(read_costs(path), ["a/b", "c/d"])
+    assert costs_of({"c": 2, "a": 1}, ["a", "c"]).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"name,cost\na,1\n", "column `llm` or `model_name`.*found the columns `cost`, `name`"),
+        (b"", "of an empty table"),
+        (b"llm,price\na,1\n", "expected a column `cost`.*found `llm`, `price`"),
+        (b"llm,cost\na,1\na,2\n", "`a` stands there twice"),
+        (b"llm,cost\na,-1\n", "`a` is '-1', expected a number of 0 or more"),
+        (b"llm,cost\na,cheap\n", "`a` is 'cheap'"),
+        (b"llm,cost\na,nan\n", "`a` is 'nan'"),
+        (b"llm,cost\n\xff,1\n", "not UTF-8"),
+    ],
+)
+def test_a_bad_table_is_refused(tmp_path, content, message):
+    """The error has the file or the LLM, and what was found."""
+    path = tmp_path / "costs.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_costs(path)
+    with pytest.raises(FileNotFoundError, match="there is no table of LLMs"):
+        read_costs(tmp_path / "none.csv")
+
+
+PRICED = "llm,usd_per_million_input_tokens,usd_per_million_output_tokens,output_tokens"
+
+
+def test_costs_by_the_token(tmp_path):
+    """Both prices make a price by the token, by hand; one that misses a price has no cost; `cost` comes first."""
+    path = tmp_path / "llms.csv"
+    path.write_text(f"{PRICED}\na,2,10,300\nb,1,4,\nc,,4,9\n")
+    costs = read_costs(path)
+    assert costs == {"a": TokenPrice(2, 10, 300), "b": TokenPrice(1, 4, 512)}
+    assert are_by_token(costs)
+    by_question = costs_of(costs | {"flat": 0.5}, ["b", "flat", "a"], np.array([100, 0]))
+    expected = [[(100 + 4 * 512) / 1e6, 0.5, (200 + 3000) / 1e6], [4 * 512 / 1e6, 0.5, 3000 / 1e6]]
+    np.testing.assert_allclose(by_question, expected)
+    assert costs_at(costs, 100)["a"] == pytest.approx(3200 / 1e6)
+    assert not are_by_token(costs_at(costs, 100))
+    assert read_costs(path, column="usd_per_million_output_tokens") == {"a": 10, "b": 4, "c": 4}
+    with pytest.raises(ValueError, match="that of `a` is by the token, and no question's length is known"):
+        costs_of(costs, ["a"])
+    path.write_text("llm,cost,usd_per_million_input_tokens,usd_per_million_output_tokens\na,7,1,2\n")
+    assert read_costs(path) == {"a": 7}
+    for row in ("a,-1,2,3", "a,1,free,3", "a,1,2,-3"):
+        path.write_text(f"{PRICED}\n{row}\n")
+        with pytest.raises(ValueError, match=r"that of `a` is '.*', expected a number of 0 or more"):
+            read_costs(path)
+    with pytest.raises(ValueError, match="that of `a` is nan"):
+        read_costs({"a": TokenPrice(float("nan"), 1)})
+
+
+NAMES = ("lab/one", "lab/two:8b", "other/three")
+FACTS = {
+    "lab/one": {"license": "MIT", "params_billions": "7"},
+    "other/three": {"license": "llama3", "family": "llama"},
+}
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({}, [0, 1, 2]),
+        ({"llms": ["other/*", "lab/one"]}, [0, 2]),
+        ({"llms": ["lab/two:8b"]}, [1]),  # a name, though it has a colon
+        ({"llms": ["licence:mit", "family:lla*"]}, [0, 2]),  # the Hub's spelling of the column, too
+        ({"exclude": ["license:mit"]}, [1, 2]),
+        ({"exclude": ["family:*"]}, [0, 1]),  # what is not known is not denied
+        ({"having": {"licence": ["mit", "llama*"], "family": ["LLAMA"]}}, [2]),
+        ({"having": {"licence": None}, "max_params": 7}, [0]),
+    ],
+)
+def test_lists_by_name_pattern_and_fact(filters, expected):
+    """Entries of one list are alternatives; lists come on top of each other."""
+    assert select_llms(NAMES, FACTS, **filters).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("filters", "error", "message"),
+    [
+        (
+            {"having": {"licence": ["gpl"]}},
+            ValueError,
+            "`licence` is `gpl`, expected a list of some of `MIT`, `llama3`",
+        ),
+        ({"having": {"kind": ["chat"]}}, ValueError, "`kind` is `chat`.*nothing: the table has no such column"),
+        ({"having": {"licence": []}}, ValueError, r"`licence` is \[\]"),
+        ({"llms": ["tone:mild"]}, KeyError, "unknown LLM `tone:mild`"),
+        ({"llms": ["lab/one"], "exclude": ["licence:mit"]}, ValueError, "no LLM of 3 is left"),
+    ],
+)
+def test_lists_that_fit_nobody_are_refused(filters, error, message):
+    """Each says what there is."""
+    with pytest.raises(error, match=message):
+        select_llms(NAMES, FACTS, **filters)
+    with pytest.raises(ValueError, match="`licence`, `max_params` need `facts`"):
+        select_llms(NAMES, None, having={"licence": ["mit"]}, max_params=3)
