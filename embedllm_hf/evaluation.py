@@ -1,6 +1,6 @@
 """A model beside the baselines on one split: the report that `metrics.json` holds.
 
-All figures are over observed pairs. The uncertainty of "EmbedLLM minus the best baseline" is a paired bootstrap over
+All figures are over observed pairs. The uncertainty of "EmbedLLM minus a baseline" is a paired bootstrap over
 questions.
 """
 
@@ -17,8 +17,12 @@ import numpy as np
 from . import __version__, metrics
 from .baselines import Predictor
 from .blending import BlendedPredictor
+from .confidence import bounds
+from .data.llm_table import Costs, costs_of, read_costs
 from .data.responses import ResponseMatrix, benchmark_categories, check_pool
+from .item_response.known import known_probabilities
 from .modeling_embedllm import EmbedLLM
+from .routing import check_min_success, rank_llms
 
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "accuracy": metrics.accuracy,
@@ -26,11 +30,13 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "log_loss": metrics.log_loss,
     "brier": metrics.brier_score,
     "ece": metrics.expected_calibration_error,
+    "ece_llm_median": metrics.median_calibration_error,
     "routing_accuracy": metrics.routing_accuracy,
 }
 _PACKAGES = ("torch", "transformers", "accelerate", "numpy", "sentence-transformers")
-MODEL = "embedllm"
+MODEL, LLM_MEAN = "embedllm", "llm_mean"
 NETWORK, WITH_CATEGORY = "embedllm_network", "embedllm_with_category"  # rows of a model with a blend
+WITH_KNOWN = "embedllm_with_known"  # row of a split with questions that the model knows
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,38 @@ class DatasetInfo:
 
 
 @dataclass(frozen=True)
+class KeptPromise:
+    """What `min_success` promised, and what came of it, on questions with two observed LLMs.
+
+    Attributes:
+        min_success (`float`): The promise: of the answers without the mark at least this share is right.
+        cheapest (`bool`): Whether the cheapest LLM that reaches it was taken; without costs the most probable one.
+        share_answered (`float`): Share of questions that were answered without the mark.
+        share_right (`float | None`): Mean response to these; None if there are none.
+        low, high (`float | None`): Its 95% interval, a bootstrap over questions.
+        mean_cost (`float | None`): Of the LLMs taken for these, if costs were given.
+    """
+
+    min_success: float
+    cheapest: bool
+    share_answered: float
+    share_right: float | None = None
+    low: float | None = None
+    high: float | None = None
+    mean_cost: float | None = None
+
+    def __str__(self) -> str:
+        who = "the cheapest LLM that reaches it" if self.cheapest else "the most probable LLM"
+        if self.share_right is None:
+            return f"min_success {self.min_success:g} ({who}): no question was answered without the mark"
+        cost = "" if self.mean_cost is None else f", mean cost {self.mean_cost:.4g}"
+        return (
+            f"min_success {self.min_success:g} ({who}): {self.share_answered:.1%} of questions answered without the "
+            f"mark, {self.share_right:.1%} of them right, 95% interval [{self.low:.1%}, {self.high:.1%}]{cost}"
+        )
+
+
+@dataclass(frozen=True)
 class EvaluationReport:
     """Metrics of a model and of the baselines on one split.
 
@@ -68,6 +106,9 @@ class EvaluationReport:
         benchmarks (`dict[str, dict[str, dict[str, float]]]`): The same metrics by benchmark and predictor.
         gains (`dict[str, dict[str, object]]`): EmbedLLM minus the best baseline, with a 95% interval, for accuracy and
             routing accuracy.
+        routing_over_best_llm (`dict[str, object] | None`): The same for routing accuracy over `llm_mean`, which always
+            takes the LLM with the best training mean.
+        promise (`KeptPromise`): What `min_success` promised and kept.
         reliability (`list[ReliabilityBin]`): EmbedLLM's probabilities against what happened.
         train_seconds (`float | None`): Time of the training loop.
         seed (`int | None`): Of the training.
@@ -79,6 +120,8 @@ class EvaluationReport:
     oracle: dict[str, float]
     benchmarks: dict[str, dict[str, dict[str, float]]]
     gains: dict[str, dict[str, object]]
+    routing_over_best_llm: dict[str, object] | None
+    promise: KeptPromise
     reliability: list[metrics.ReliabilityBin]
     train_seconds: float | None = None
     seed: int | None = None
@@ -106,12 +149,15 @@ def evaluate_model(
     split: str | None = None,
     train_seconds: float | None = None,
     seed: int | None = None,
+    costs: Costs | None = None,
+    min_success: float = 0.8,
 ) -> EvaluationReport:
     """Measure a model and the baselines on one split.
 
     `embedllm` is what is predicted from a question's text alone. Of a model with a blend (`blending`) there are also
     the rows `embedllm_network`, its network without the known questions, and `embedllm_with_category`, where each
-    question's category is given, as it is to `llm_category_mean`.
+    question's category is given, as it is to `llm_category_mean`. Of a split with questions that the model knows
+    there is also `embedllm_with_known`: for those, the item-response model's forecast.
 
     Args:
         model (`EmbedLLM`): A trained model.
@@ -120,15 +166,14 @@ def evaluate_model(
         baselines (`Mapping[str, Predictor]`): From `fit_baselines` on the training split.
         dataset_id, revision, split (`str`, *optional*): Named in the report; of a folder only the name.
         train_seconds, seed (*optional*): Of the training, for the report.
+        costs (*optional*): As for the router, a number an LLM; who has none is not chosen under `min_success`.
+        min_success (`float`): The promise to check, in (0, 1).
 
     Raises:
-        ValueError: If the LLMs or widths are not the model's, or nothing is observed.
+        ValueError: If the LLMs or widths are not the model's, nothing is observed, or `min_success` is no probability.
     """
     check_pool(responses, split or "responses")
-    if len(question_embeds) != responses.n_questions:
-        raise ValueError(
-            f"`question_embeds` has {len(question_embeds)} rows, expected {responses.n_questions}, one a question."
-        )
+    check_min_success(min_success)
     if list(responses.llm_names) != list(model.config.llm_names):
         raise ValueError(
             "`responses` has other LLMs than the model, or in another order. Load them with "
@@ -166,6 +211,8 @@ def evaluate_model(
         oracle={"routing_accuracy": metrics.oracle_accuracy(truth)},
         benchmarks=by_benchmark,
         gains=_gains(predictions, scores, truth),
+        routing_over_best_llm=_routing_gain(predictions, LLM_MEAN, truth) if LLM_MEAN in predictions else None,
+        promise=check_promise(BlendedPredictor(model), predictions[MODEL], truth, min_success, costs),
         reliability=metrics.reliability_bins(predictions[MODEL], truth),
         train_seconds=train_seconds,
         seed=seed,
@@ -181,6 +228,9 @@ def _predict(model: EmbedLLM, responses: ResponseMatrix, question_embeds: np.nda
         predictions[NETWORK] = model.predict_proba(question_embeds)
         if set(predictor.blend.categories) & set(responses.categories.astype(str)):
             predictions[WITH_CATEGORY] = predictor.predict_proba(question_embeds, responses.categories)
+    known = known_probabilities(model, responses.questions)
+    if known is not None:
+        predictions[WITH_KNOWN] = np.where(np.isnan(known), predictions[MODEL], known)
     return predictions
 
 
@@ -197,25 +247,62 @@ def _measure(probs: np.ndarray, truth: np.ndarray) -> dict[str, float]:
 
 def _gains(predictions: dict, scores: dict, truth: np.ndarray) -> dict[str, dict[str, object]]:
     """EmbedLLM minus the baseline that is best in each of two metrics, with paired intervals."""
-
-    def hits(probs: np.ndarray) -> np.ndarray:
-        return np.where(np.isnan(truth), np.nan, (probs > 0.5) == (truth > 0.5))
-
-    def routed(probs: np.ndarray) -> np.ndarray:
-        return metrics.routed_responses(probs, truth)
-
     gains = {}
-    for metric, outcome in (("accuracy", hits), ("routing_accuracy", routed)):
+    for metric, gain in (("accuracy", _accuracy_gain), ("routing_accuracy", _routing_gain)):
         rivals = {
             name: score[metric]
             for name, score in scores.items()
-            if name not in (MODEL, NETWORK, WITH_CATEGORY) and not np.isnan(score[metric])
+            if name not in (MODEL, NETWORK, WITH_CATEGORY, WITH_KNOWN) and not np.isnan(score[metric])
         }
         if rivals:
-            best = max(rivals, key=rivals.__getitem__)
-            gap = metrics.paired_difference(outcome(predictions[MODEL]), outcome(predictions[best]))
-            gains[metric] = {"over": best, **gap.to_dict()}
+            gains[metric] = gain(predictions, max(rivals, key=rivals.__getitem__), truth)
     return gains
+
+
+def _accuracy_gain(predictions: dict, over: str, truth: np.ndarray) -> dict[str, object]:
+    ours, theirs = (
+        np.where(np.isnan(truth), np.nan, (predictions[name] > 0.5) == (truth > 0.5)) for name in (MODEL, over)
+    )
+    return {"over": over, **metrics.paired_difference(ours, theirs).to_dict()}
+
+
+def _routing_gain(predictions: dict, over: str, truth: np.ndarray) -> dict[str, object] | None:
+    ours, theirs = (metrics.routed_responses(predictions[name], truth) for name in (MODEL, over))
+    if np.isnan(ours).all():
+        return None
+    return {"over": over, **metrics.paired_difference(ours, theirs).to_dict()}
+
+
+def check_promise(
+    predictor: BlendedPredictor,
+    probs: np.ndarray,
+    truth: np.ndarray,
+    min_success: float,
+    costs: Costs | None = None,
+) -> KeptPromise:
+    """Route under `min_success` among observed LLMs, and count.
+
+    Args:
+        predictor (`BlendedPredictor`): Where the probabilities are from.
+        probs, truth (`np.ndarray` of shape `(n_questions, n_llms)`): Probabilities and responses, NaN not observed.
+        min_success (`float`): In (0, 1).
+        costs (*optional*): As for `evaluate_model`.
+    """
+    allowed, cost = ~np.isnan(truth), None
+    if costs is not None:
+        prices, names = read_costs(costs), predictor.model.config.llm_names
+        allowed = allowed & np.array([name in prices for name in names])
+        cost = costs_of({name: 0.0 for name in names} | prices, names)
+    rows = np.flatnonzero(allowed.sum(axis=1) >= 2)
+    at_least = bounds(predictor, probs)[2]
+    order, marked = rank_llms(probs[rows], at_least[rows], cost=cost, min_success=min_success, allowed=allowed[rows])
+    rows, chosen = rows[~marked], order[~marked, 0]
+    share = float(1 - marked.mean()) if len(marked) else 0.0
+    if not len(rows):
+        return KeptPromise(min_success, cost is not None, share)
+    right = metrics.paired_difference(truth[rows, chosen], np.zeros(len(rows)))
+    mean_cost = None if cost is None else float(cost[chosen].mean())
+    return KeptPromise(min_success, cost is not None, share, right.difference, right.low, right.high, mean_cost)
 
 
 def _versions() -> dict[str, str]:
@@ -256,11 +343,15 @@ def format_report(report: EvaluationReport) -> str:
         ]
         lines.append(_row(benchmark, pairs))
     lines.append("")
+    gains = list(report.gains.items())
+    if report.routing_over_best_llm is not None:
+        gains.append(("routing_accuracy", report.routing_over_best_llm))
     lines += [
         f"{metric}: EmbedLLM minus {gain['over']} = {gain['difference']:+.4f}, "
         f"95% interval [{gain['low']:+.4f}, {gain['high']:+.4f}]"
-        for metric, gain in report.gains.items()
+        for metric, gain in gains
     ]
+    lines.append(str(report.promise))
     return "\n".join(lines)
 
 

@@ -20,7 +20,7 @@ from ._checks import check_choice, shorten
 from .data.item_response import DEFAULT_STRATEGY, STRATEGIES, ItemResponse
 from .data.known_questions import KnownQuestions, question_keys
 from .item_response.fitting import NetworkView, known_questions_of
-from .item_response.posterior import Posterior, place_llms
+from .item_response.priors import benchmarks_of_each, place_abilities, place_by_prior
 from .modeling_embedllm import EmbedLLM
 from .question_encoder import QuestionEncoder, encoder_of
 
@@ -143,7 +143,7 @@ def find_answers(
     texts = list(dict.fromkeys(key for answers in answers_by_llm.values() for key in answers if isinstance(key, str)))
     new = [text for text, row in zip(texts, known.rows_of_keys(question_keys(texts)), strict=True) if row < 0]
     if new:
-        encoder = encoder_of(model.config, encoder)
+        encoder = encoder_of(model, encoder)
         embeds = encoder.encode(new)
         _warn_of_cut_texts(encoder, new)
         known = known.with_questions(question_keys(new), embeds)
@@ -184,24 +184,10 @@ def _place(
     vectors = _place_vectors(model, rows, responses)
     grown = model.with_llm_vectors(names, vectors[:, :-1], vectors[:, -1])
     columns = [grown.llm_index(name) for name in names]
-    abilities = place_abilities(item_response, rows, responses)
+    abilities = place_abilities(item_response, model.known_questions, rows, responses)
     grown.item_response = grown.item_response.with_llms(columns, abilities.mean, abilities.covariance, strategy)
     grown.known_questions = _with_new_responses(grown.known_questions, columns, answers)
     return grown
-
-
-def place_abilities(
-    item_response: ItemResponse, rows: Sequence[np.ndarray], responses: Sequence[np.ndarray]
-) -> Posterior:
-    """Posterior of abilities of LLMs, each with its answered `rows` and the `responses` to them."""
-    return place_llms(
-        item_response.intercepts.astype(np.float64),
-        item_response.discriminations.astype(np.float64),
-        rows,
-        responses,
-        item_response.prior_mean,
-        item_response.prior_covariance,
-    )
 
 
 def _place_vectors(model: EmbedLLM, rows: list[np.ndarray], responses: list[np.ndarray]) -> np.ndarray:
@@ -212,13 +198,17 @@ def _place_vectors(model: EmbedLLM, rows: list[np.ndarray], responses: list[np.n
     features = np.column_stack([np.ones(len(asked)), features])
     loadings = np.column_stack([features @ network.vector_map, np.ones(len(asked))])
     intercepts = features @ network.base_map + item_response.residuals[asked]
-    mean, covariance = item_response.vector_prior_mean, item_response.vector_prior_covariance
     ends = np.cumsum([len(item) for item in rows])
     local = np.split(places, ends[:-1])
-    n_used = len(mean) - (model.llm_bias is None)
-    prior = mean[:n_used], covariance[:n_used, :n_used]
-    vectors = np.zeros((len(rows), len(mean)))
-    vectors[:, :n_used] = place_llms(intercepts, loadings[:, :n_used], local, responses, *prior).mean
+    n_used = loadings.shape[1] - (model.llm_bias is None)
+
+    def prior_of(benchmarks: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        mean, covariance = item_response.newcomer_vector_prior(benchmarks)
+        return mean[:n_used], covariance[:n_used, :n_used]
+
+    taken = benchmarks_of_each(model.known_questions, rows)
+    vectors = np.zeros((len(rows), loadings.shape[1]))
+    vectors[:, :n_used] = place_by_prior((intercepts, loadings[:, :n_used]), local, responses, taken, prior_of).mean
     return vectors
 
 
@@ -228,7 +218,7 @@ def _with_new_responses(known: KnownQuestions, columns: list[int], answers: list
     rows = np.concatenate([item.rows for item in answers])
     values = np.concatenate([item.responses for item in answers])
     new = np.ones(len(rows), bool)
-    for column in np.intersect1d(columns, known.llm_indices):
+    for column in np.array(columns)[np.isin(columns, known.llm_indices)]:
         mine = llm_indices == column
         new[mine] = np.isnan(known.responses_of(column)[rows[mine]])
     return known.with_responses(rows[new], llm_indices[new], values[new])

@@ -2,7 +2,8 @@
 
 The adaptive choice takes, one after the other, the question whose answer is expected to reduce the variance of the
 target most (`item_response.posterior.next_probes`). The random and the stratified choice are there to compare with, by
-the same function. A target is a mean over questions: one benchmark, several that count alike, or all of them.
+the same function. A target is a mean over questions: one benchmark, several that count alike, or all of them; or the
+difference of two LLMs' means, to choose between them.
 """
 
 from __future__ import annotations
@@ -13,14 +14,43 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ._checks import check_choice
-from .data.item_response import STRATEGIES, ItemResponse
+from .data.item_response import STRATEGIES
 from .data.known_questions import KnownQuestions
 from .item_response.posterior import interval, next_probes, score_moments, stratified_order
+from .item_response.priors import benchmarks_of, place_abilities
+from .item_response.transfer import transfer_variance
 from .modeling_embedllm import EmbedLLM
-from .onboarding import Answers, find_answers, place_abilities
+from .onboarding import Answers, PlacedAnswers, find_answers
 from .question_encoder import QuestionEncoder
 
 ADAPTIVE = "adaptive"
+
+
+@dataclass(frozen=True)
+class Lead:
+    """By how much the LLM that is asked is ahead of another one on the target.
+
+    Attributes:
+        against (`str`): The other LLM.
+        difference, low, high (`float`): The LLM's score minus the other one's, in [-1, 1], with its 90% interval.
+        expected_width (`float`): The interval's width that is expected once the chosen questions are answered.
+    """
+
+    against: str
+    difference: float
+    low: float
+    high: float
+    expected_width: float
+
+    @property
+    def width(self) -> float:
+        """Width of the interval now."""
+        return self.high - self.low
+
+    @property
+    def decided(self) -> bool:
+        """Whether the interval leaves no doubt which of the two is better: it does not hold 0."""
+        return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True)
@@ -30,10 +60,11 @@ class Probes:
     Attributes:
         question_ids (`tuple[int, ...]`): Their `prompt_id`, in the order to ask; fewer if no more are left.
         benchmarks (`tuple[str, ...]`): The benchmark of each.
-        accuracy, low, high (`float`): The target's score as it is known now, with its 90% interval.
+        accuracy, low, high (`float`): The LLM's score on the target as it is known now, with its 90% interval.
         expected_width (`float`): The interval's width that is expected once these questions are answered.
         n_answers (`int`): Answers that the LLM has already.
         n_left (`int`): Questions of the target that it has not answered.
+        lead (`Lead`, *optional*): How it stands against another LLM, if the choice is between the two.
     """
 
     question_ids: tuple[int, ...]
@@ -44,6 +75,7 @@ class Probes:
     expected_width: float
     n_answers: int
     n_left: int
+    lead: Lead | None = None
 
     @property
     def width(self) -> float:
@@ -52,7 +84,12 @@ class Probes:
 
     def to_dict(self) -> dict[str, object]:
         """The fields by name."""
-        return {**asdict(self), "width": self.width}
+        fields = {**asdict(self), "width": self.width}
+        if self.lead is None:
+            del fields["lead"]
+        else:
+            fields["lead"] |= {"width": self.lead.width, "decided": self.lead.decided}
+        return fields
 
 
 def probe(
@@ -62,6 +99,8 @@ def probe(
     *,
     n: int = 1,
     benchmark: str | Sequence[str] | None = None,
+    against: str | None = None,
+    against_answers: Answers | None = None,
     strategy: str = ADAPTIVE,
     seed: int = 0,
     encoder: QuestionEncoder | None = None,
@@ -75,51 +114,46 @@ def probe(
         n (`int`): How many.
         benchmark (`str` or `Sequence[str]`, *optional*): The target: a benchmark or category, or several that count
             alike. Default: all benchmarks.
+        against (`str`, *optional*): Another LLM. The target is then the difference of the two scores: which of them
+            is better, and by how much. What is not known of the other one counts too; exchange the two to ask it.
+        against_answers (`Mapping[str | int, float]`, *optional*): The other LLM's answers so far; needed if it is not
+            one of the pool.
         strategy (`str`): `"adaptive"`, `"random"` or `"stratified"` (evenly over difficulty).
         seed (`int`): Of the random and the stratified choice.
         encoder (`QuestionEncoder`, *optional*): For answers to texts that the model does not know.
 
     Raises:
-        KeyError: If a benchmark or a question id is unknown.
-        ValueError: If `n` is not positive, the strategy is unknown, or the answers are not usable.
+        KeyError: If a benchmark or a question id is unknown, or `against` is and comes without answers.
+        ValueError: If `n` is not positive, the strategy is unknown, an LLM is compared with itself, or the answers are
+            not usable.
     """
     if n < 1:
         raise ValueError(f"`n` is {n}, expected 1 or more.")
     check_choice("strategy", strategy, STRATEGIES)
     name = "" if llm is None else llm
-    model, found = find_answers(model, {name: answers or {}}, encoder)
-    known, item_response, placed = model.known_questions, model.item_response, found[name]
-    rows, weights = target_of(known, benchmark)
-    posterior = place_abilities(item_response, [placed.rows], [placed.responses])
-    ability, covariance = posterior.mean[0], posterior.covariance[0]
-    responses = np.full(len(known), np.nan)
-    responses[placed.rows] = placed.responses
-    responses = responses[rows]
-    questions = _questions(item_response, rows)
-    mean, variance = score_moments(*questions, weights, responses, ability, covariance)
-    n_answers, allowed = len(placed.rows), np.isnan(responses)
-    if strategy == ADAPTIVE:
-        chosen, expected = next_probes(*questions, weights, allowed, ability, covariance, n)
-    else:
-        order = _order(strategy, questions, item_response, allowed, seed)
-        chosen = order[:n]
-        only = np.isin(np.arange(len(rows)), chosen)
-        expected = next_probes(*questions, weights, only, ability, covariance, len(chosen))[1]
-    # The answers that will come are taken as the forecast says, so their own chance falls away.
-    after = responses.copy()
-    after[chosen] = 0.5
-    low, high = interval(mean, variance, item_response.interval_factor(strategy, n_answers))
-    expected_variance = score_moments(*questions, weights, after, ability, expected)[1]
-    later = interval(mean, expected_variance, item_response.interval_factor(strategy, n_answers + len(chosen)))
+    answers_by_llm = {name: answers or {}, **_rival_answers(model, llm, against, against_answers)}
+    model, found = find_answers(model, answers_by_llm, encoder)
+    target = _Target.of(model, benchmark)
+    asked = _Standing.of(target, found[name], strategy)
+    chosen, covariance = _choose(target, asked, n, seed)
+    variance, later = asked.variance(), asked.variance(chosen, covariance)
+    low, high = interval(asked.mean, variance)
+    expected = interval(asked.mean, later)
+    lead = None
+    if against is not None:
+        rival = _Standing.of(target, found[against], _strategy_of(model, against, strategy))
+        lead = _lead(against, asked.mean - rival.mean, variance + rival.variance(), later + rival.variance())
+    known, rows = model.known_questions, target.rows[chosen]
     return Probes(
-        question_ids=tuple(known.question_ids[rows[chosen]].tolist()),
-        benchmarks=tuple(_benchmark_names(known, rows[chosen])),
-        accuracy=mean,
+        question_ids=tuple(known.question_ids[rows].tolist()),
+        benchmarks=tuple(_benchmark_names(known, rows)),
+        accuracy=asked.mean,
         low=low,
         high=high,
-        expected_width=later[1] - later[0],
-        n_answers=n_answers,
-        n_left=int(allowed.sum()),
+        expected_width=expected[1] - expected[0],
+        n_answers=len(found[name].rows),
+        n_left=int(np.isnan(asked.responses).sum()),
+        lead=lead,
     )
 
 
@@ -132,23 +166,25 @@ def ask_until(
     max_questions: int | None = None,
     **options: object,
 ) -> dict[str | int, float]:
-    """Ask an LLM one question after the other, each chosen after the last answer, until its score is known.
+    """Ask an LLM one question after the other, each chosen after the last answer, until the target is known.
+
+    Compared with another LLM (`against`), it ends when the interval of the difference does not hold 0.
 
     Args:
         model (`EmbedLLM`): A trained model with its item-response model.
         ask (`Callable[[int], float]`): Called with a `prompt_id`; returns the graded answer in [0, 1], or None to end.
         answers (`Mapping`, *optional*): Those that are there already, so that an interrupted run goes on.
-        until_width (`float`, *optional*): Stop once the 90% interval is narrower.
+        until_width (`float`, *optional*): Stop once the 90% interval, of the score or the difference, is narrower.
         max_questions (`int`, *optional*): Stop after this many questions.
-        options: `llm`, `benchmark`, `strategy`, `seed`, `encoder`, as for `probe`.
+        options: `llm`, `benchmark`, `against`, `against_answers`, `strategy`, `seed`, `encoder`, as for `probe`.
 
     Returns:
         `dict`: All answers, ready for `onboard(..., strategy="adaptive")`.
 
     Raises:
-        ValueError: If neither a width nor a number is given.
+        ValueError: If there is neither a width, nor a number, nor another LLM.
     """
-    if until_width is None and max_questions is None:
+    if until_width is None and max_questions is None and options.get("against") is None:
         raise ValueError("neither `until_width` nor `max_questions` is given, so there is no end. Give one.")
     answers = dict(answers or {})
     n_asked = 0
@@ -164,9 +200,15 @@ def ask_until(
     return answers
 
 
-def is_known(plan: Probes, until_width: float | None) -> bool:
-    """The stop rule: whether the interval is narrower than `until_width`, in [0, 1]; never without one."""
-    return until_width is not None and plan.width < until_width
+def is_known(plan: Probes, until_width: float | None = None) -> bool:
+    """The stop rule: whether the interval is narrower than `until_width`, in [0, 1]; never without one.
+
+    Where the choice is between two LLMs, the interval is that of their difference, and it also ends when it is clear
+    which of them is better.
+    """
+    asked_for = plan if plan.lead is None else plan.lead
+    decided = plan.lead is not None and plan.lead.decided
+    return decided or (until_width is not None and asked_for.width < until_width)
 
 
 def target_of(known: KnownQuestions, benchmark: str | Sequence[str] | None) -> tuple[np.ndarray, np.ndarray]:
@@ -176,9 +218,7 @@ def target_of(known: KnownQuestions, benchmark: str | Sequence[str] | None) -> t
         KeyError: If a benchmark is unknown.
         ValueError: If there is none.
     """
-    names = list(known.benchmarks) if benchmark is None else [benchmark] if isinstance(benchmark, str) else benchmark
-    if not len(names):
-        raise ValueError("`benchmark` is empty, expected at least one, or None for all.")
+    names = _names(known, benchmark)
     weights = np.zeros(len(known))
     for name in names:
         rows = known.benchmark_rows(name)
@@ -187,18 +227,131 @@ def target_of(known: KnownQuestions, benchmark: str | Sequence[str] | None) -> t
     return rows, weights[rows]
 
 
-def _questions(item_response: ItemResponse, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Intercepts and discriminations of some questions, in float64."""
-    return item_response.intercepts[rows].astype(np.float64), item_response.discriminations[rows].astype(np.float64)
+def _names(known: KnownQuestions, benchmark: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The benchmarks of a target by name."""
+    names = known.benchmarks if benchmark is None else [benchmark] if isinstance(benchmark, str) else benchmark
+    if not len(names):
+        raise ValueError("`benchmark` is empty, expected at least one, or None for all.")
+    return tuple(names)
 
 
-def _order(
-    strategy: str,
-    questions: tuple[np.ndarray, np.ndarray],
-    item_response: ItemResponse,
-    allowed: np.ndarray,
-    seed: int,
-) -> np.ndarray:
+@dataclass(frozen=True)
+class _Target:
+    """A target's questions: their `rows`, the `weights` of each, intercepts and discriminations, all `(n, ...)`."""
+
+    model: EmbedLLM
+    names: tuple[str, ...]
+    rows: np.ndarray
+    weights: np.ndarray
+    questions: tuple[np.ndarray, np.ndarray]
+
+    @classmethod
+    def of(cls, model: EmbedLLM, benchmark: str | Sequence[str] | None) -> _Target:
+        rows, weights = target_of(model.known_questions, benchmark)
+        names = _names(model.known_questions, benchmark)
+        item_response = model.item_response
+        questions = item_response.intercepts[rows], item_response.discriminations[rows]
+        return cls(model, names, rows, weights, tuple(array.astype(np.float64) for array in questions))
+
+    def transfer_variance(self, answered: np.ndarray) -> float:
+        """Variance of the score since an LLM that has `answered` some rows has none of some of its benchmarks."""
+        known, total = self.model.known_questions, 0.0
+        for name in self.names if len(answered) else ():
+            rows = known.benchmark_rows(name)
+            if not np.isin(answered, rows).any():
+                total += transfer_variance(self.model.item_response, known, rows, self.model.config.n_llms)
+        return total / len(self.names) ** 2
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """What is known of an LLM's score on a target: its ability, its `responses` to it `(n,)`, NaN where there is none,
+    and the rows of all questions, of the target or not, that it has `answered`.
+    """  # noqa: D205 - one sentence
+
+    target: _Target
+    ability: np.ndarray
+    covariance: np.ndarray
+    responses: np.ndarray
+    answered: np.ndarray
+    strategy: str
+
+    @classmethod
+    def of(cls, target: _Target, placed: PlacedAnswers, strategy: str) -> _Standing:
+        item_response, known = target.model.item_response, target.model.known_questions
+        benchmarks = benchmarks_of(known, target.rows)
+        posterior = place_abilities(item_response, known, [placed.rows], [placed.responses], benchmarks)
+        responses = np.full(len(known), np.nan)
+        responses[placed.rows] = placed.responses
+        ability, covariance = posterior.mean[0], posterior.covariance[0]
+        return cls(target, ability, covariance, responses[target.rows], placed.rows, strategy)
+
+    @property
+    def mean(self) -> float:
+        """The score, as it is expected."""
+        arrays = (*self.target.questions, self.target.weights, self.responses)
+        return score_moments(*arrays, self.ability, self.covariance)[0]
+
+    def variance(self, chosen: Sequence[int] = (), covariance: np.ndarray | None = None) -> float:
+        """The score's variance, calibrated; or the one expected once some `chosen` questions are answered.
+
+        `covariance` is then the ability's. Those answers are taken as forecast, so their own chance falls away.
+        """
+        responses = self.responses.copy()
+        responses[list(chosen)] = 0.5
+        covariance = self.covariance if covariance is None else covariance
+        arrays = (*self.target.questions, self.target.weights, responses)
+        answered = np.concatenate([self.answered, self.target.rows[list(chosen)]])
+        factor = self.target.model.item_response.interval_factor(self.strategy, len(answered))
+        own = score_moments(*arrays, self.ability, covariance)[1]
+        return factor**2 * own + self.target.transfer_variance(answered)
+
+
+def _choose(target: _Target, asked: _Standing, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the next questions in the target, and the ability's covariance expected after them.
+
+    Answers of one LLM say nothing of the other's ability, so what reduces the variance of the difference of two scores
+    is what reduces that of the asked LLM's score.
+    """
+    allowed = np.isnan(asked.responses)
+    known = (asked.ability, asked.covariance)
+    if asked.strategy == ADAPTIVE:
+        return next_probes(*target.questions, target.weights, allowed, *known, n)
+    chosen = _order(asked.strategy, target, allowed, seed)[:n]
+    only = np.isin(np.arange(len(allowed)), chosen)
+    return chosen, next_probes(*target.questions, target.weights, only, *known, len(chosen))[1]
+
+
+def _lead(against: str, difference: float, variance: float, variance_later: float) -> Lead:
+    """The lead over another LLM, from the variance of the difference now and after the chosen questions."""
+    low, high = interval(difference, variance, lowest=-1.0)
+    later = interval(difference, variance_later, lowest=-1.0)
+    return Lead(against, difference, low, high, expected_width=later[1] - later[0])
+
+
+def _rival_answers(
+    model: EmbedLLM, llm: str | None, against: str | None, against_answers: Answers | None
+) -> dict[str, Answers]:
+    """The other LLM's answers by its name; nothing if there is no other."""
+    if against is None:
+        if against_answers is not None:
+            raise ValueError("`against_answers` is given without `against`. Name the LLM that they are of.")
+        return {}
+    if against == llm:
+        raise ValueError(f"`{llm}` is to be compared with itself. Name another LLM as `against`.")
+    if not against_answers:
+        model.llm_index(against)  # a KeyError with the closest names
+    return {against: against_answers or {}}
+
+
+def _strategy_of(model: EmbedLLM, llm: str, default: str) -> str:
+    """How the questions of an LLM were chosen; by default if it is not one of the pool."""
+    if llm not in model.config.llm_names:
+        return default
+    return STRATEGIES[model.item_response.strategies[model.llm_index(llm)]]
+
+
+def _order(strategy: str, target: _Target, allowed: np.ndarray, seed: int) -> np.ndarray:
     """The target's questions in the order of a choice that does not look at answers, without those not allowed.
 
     It is the same whatever has been answered, so going on after an interruption continues the same order.
@@ -207,7 +360,8 @@ def _order(
     if strategy == "random":
         order = generator.permutation(len(allowed))
     else:
-        order = stratified_order(questions[0] + questions[1] @ item_response.prior_mean, generator)
+        intercepts, loadings = target.questions
+        order = stratified_order(intercepts + loadings @ target.model.item_response.prior_mean, generator)
     return order[allowed[order]]
 
 

@@ -170,6 +170,25 @@ def test_probe_stops_when_the_score_is_known(capsys, folder):
     assert "\t" not in out
 
 
+def test_probe_tells_which_of_two_is_better(capsys, folder, strong_in_law, tmp_path):
+    """Against an LLM of the pool and against a new one with answers of its own; a clear case needs no questions."""
+    options = ("probe", "--model", folder, "--llm", NEW, "--benchmark", "law", "-n", 3)
+    code, out, _ = run(capsys, *options, "--against", "planted/atlas-large")
+    assert code == 0
+    assert "minus planted/atlas-large: " in out
+    assert out.rstrip().splitlines()[-1].startswith("with these 3 the interval's width becomes about")
+    good = write(tmp_path / "good.csv", strong_in_law)
+    bad = write(tmp_path / "bad.csv", {id_: 1 - grade for id_, grade in strong_in_law.items()})
+    two = ("--against", "other/llm", "--answers", good, "--against_answers", bad, "--strategy", "random")
+    code, out, _ = run(capsys, *options, *two)
+    assert f": {NEW} is better" in out
+    assert "no more questions are needed" in out
+    code, out, _ = run(capsys, *options, *two, "--json")
+    assert json.loads(out)["lead"]["decided"] is True
+    refused(run(capsys, *options, "--against", "planted/atlas"), "unknown LLM `planted/atlas`", "planted/atlas-large")
+    refused(run(capsys, *options, "--against", NEW), "is to be compared with itself")
+
+
 def ask(capsys, monkeypatch, folder: Path, answers: Path, typed: str, n: int = 50) -> str:
     """What the interactive loop prints when this is typed."""
     monkeypatch.setattr("sys.stdin", io.StringIO(typed))

@@ -10,9 +10,11 @@ import sklearn.metrics
 import torch
 
 from embedllm_hf import EmbedLLM, EmbedLLMConfig, ResponseMatrix, evaluate_model, fit_baselines, metrics
+from embedllm_hf.confidence import probability_interval
 from embedllm_hf.evaluation import METRICS
 from tests.pool import LLMS, TEXT_DIM, make_embeds, make_split
 
+CONTRACT = ("accuracy", "auc", "log_loss", "brier", "ece", "routing_accuracy")  # names that scripts rely on
 PREDICTORS = ["embedllm", "llm_mean", "llm_category_mean", "knn"]
 
 
@@ -100,6 +102,45 @@ def test_gains_are_paired_differences_over_the_best_baseline(report, predictions
     assert report.gains["accuracy"] == {"over": best, **metrics.paired_difference(*hits).to_dict()}
 
 
+def test_routing_is_set_beside_always_the_best_llm(report, predictions, split):
+    """Whatever the best baseline is, the gain over `llm_mean` is there, with its paired interval."""
+    ours, theirs = (
+        metrics.routed_responses(predictions[name], split.responses.responses()) for name in ("embedllm", "llm_mean")
+    )
+    assert report.routing_over_best_llm == {"over": "llm_mean", **metrics.paired_difference(ours, theirs).to_dict()}
+    assert f"EmbedLLM minus llm_mean = {(ours - theirs).mean():+.4f}" in str(report)
+
+
+@pytest.mark.parametrize("costs", [None, {name: 1.0 + index for index, name in enumerate(LLMS[:5])}])
+def test_the_promise_is_a_loop_over_questions(model, baselines, split, predictions, costs):
+    """Of observed LLMs whose bound reaches it the cheapest, else the most probable; only unmarked answers count."""
+    probs, truth = predictions["embedllm"], split.responses.responses()
+    named = {"baselines": baselines, "costs": costs, "min_success": 0.4}
+    promise = evaluate_model(model, split.responses, split.question_embeds, **named).promise
+    low, _ = probability_interval(probs, 1.2)  # there is no blend, so the bound is the interval's
+    answered, n_asked = [], 0
+    for row in range(len(truth)):
+        seen = [column for column in range(5 if costs else 6) if not np.isnan(truth[row, column])]
+        n_asked += len(seen) >= 2
+        reaching = [column for column in seen if low[row, column] >= 0.4]
+        if len(seen) >= 2 and reaching:
+            cheapest = min(reaching, key=lambda column: costs[LLMS[column]] if costs else -probs[row, column])
+            answered.append((truth[row, cheapest], 1.0 + cheapest))
+    assert 0 < len(answered) < n_asked
+    assert (np.isnan(truth) & (low >= 0.4)).any()  # who was not observed would be taken, if that were allowed
+    assert promise.share_answered == pytest.approx(len(answered) / n_asked)
+    assert promise.share_right == pytest.approx(np.mean(answered, axis=0)[0])
+    assert promise.low <= promise.share_right <= promise.high
+    assert promise.mean_cost == (pytest.approx(np.mean(answered, axis=0)[1]) if costs else None)
+    assert f"{promise.share_answered:.1%} of questions answered without the mark" in str(promise)
+
+
+def test_a_promise_that_is_no_probability_is_refused(model, baselines, split):
+    """Before anything is computed."""
+    with pytest.raises(ValueError, match="`min_success` is 1, expected a probability"):
+        evaluate_model(model, split.responses, split.question_embeds, baselines=baselines, min_success=1)
+
+
 def test_the_json_has_the_keys_of_the_contract(report, split):
     """Names that scripts rely on, with the numbers of the report; everything is plain JSON."""
     content = json.loads(json.dumps(report.to_dict(), allow_nan=False))
@@ -114,12 +155,12 @@ def test_the_json_has_the_keys_of_the_contract(report, split):
     }
     assert expected.items() <= content["dataset"].items()
     for name in PREDICTORS:
-        assert set(content[name]) == {"accuracy", "auc", "log_loss", "brier", "ece", "routing_accuracy"}
+        assert set(content[name]) == {*CONTRACT, "ece_llm_median"}
         assert content[name] == report.scores[name]
     assert content["oracle"] == report.oracle
     assert (content["train_seconds"], content["seed"]) == (1.5, 3)
     assert {"embedllm_hf", "python", "torch", "transformers"} <= set(content["versions"])
-    assert {"benchmarks", "gains"} <= set(content)
+    assert {"benchmarks", "gains", "routing_over_best_llm", "promise"} <= set(content)
 
 
 def test_what_is_not_defined_is_none_in_json(model):
@@ -132,6 +173,8 @@ def test_what_is_not_defined_is_none_in_json(model):
     assert content["benchmarks"]["all"]["embedllm"]["auc"] is None
     assert content["oracle"] == {"routing_accuracy": None}
     assert content["gains"] == {}
+    assert content["routing_over_best_llm"] is None
+    assert content["promise"]["share_right"] is None
     json.dumps(content, allow_nan=False)
     assert "nan" in str(report)
 

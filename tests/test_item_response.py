@@ -7,8 +7,10 @@ from scipy.special import expit
 
 from embedllm_hf import EmbedLLM, Forecaster
 from embedllm_hf.data.item_response import ItemResponse
+from embedllm_hf.evaluation import evaluate_model
 from embedllm_hf.item_response import fit_item_response
 from embedllm_hf.item_response.calibration import fit_factor, simulate_placements
+from embedllm_hf.item_response.known import known_probabilities
 from embedllm_hf.item_response.posterior import (
     after_answer,
     interval,
@@ -19,6 +21,7 @@ from embedllm_hf.item_response.posterior import (
 )
 
 from .placing import pool_of, simulated_pool, trained_model
+from .pool import make_split
 
 
 @pytest.fixture(scope="module")
@@ -220,13 +223,36 @@ def test_coverage_on_a_simulated_pool(simulated, half):
             for start in (0, 1):  # the two benchmarks
                 rows = slice(start, None, 2)
                 truth = simulated.responses[rows, column].astype(float)
-                generator = np.random.default_rng(column)
-                arrays = (questions[0][rows], questions[1][rows], truth, prior)
-                for placed in simulate_placements(*arrays, (0, 8, 32), strategy, generator):
+                generators = [np.random.default_rng(column)]
+                arrays = (questions[0][rows], questions[1][rows], truth[:, None], prior)
+                for (placed,) in simulate_placements(*arrays, (0, 8, 32), strategy, generators):
                     factor = item_response.interval_factor(strategy, placed.n_answers)
                     low, high = interval(placed.mean, placed.variance, factor)
                     covered.append(low <= truth.mean() <= high)
     assert 0.82 <= np.mean(covered) <= 0.97
+
+
+@pytest.mark.parametrize("strategy", ["adaptive", "random", "stratified"])
+def test_llms_are_simulated_alike_alone_and_together(simulated, half, strategy):
+    """Three LLMs at once, one of them with gaps, are asked and placed as each is alone; none beyond its answers."""
+    item_response = half.item_response
+    prior = item_response.prior_mean, item_response.prior_covariance
+    questions = item_response.intercepts.astype(float), item_response.discriminations.astype(float)
+    truth = simulated.responses[:, 24:27].astype(float)
+    truth[::3, 1] = np.nan
+
+    def placements(columns):
+        generators = [np.random.default_rng(column) for column in columns]
+        return list(simulate_placements(*questions, truth[:, columns], prior, (0, 5, 20), strategy, generators))
+
+    together = placements([0, 1, 2])
+    for llm in range(3):
+        for all_of_them, (alone,) in zip(together, placements([llm]), strict=True):
+            mine = all_of_them[llm]
+            np.testing.assert_array_equal(mine.answered, alone.answered)
+            assert (mine.mean, mine.variance) == pytest.approx((alone.mean, alone.variance), abs=1e-9)
+            assert mine.n_answers == len(mine.answered) == len(set(mine.answered))
+    assert not (together[-1][1].answered % 3 == 0).any()
 
 
 def test_more_answers_narrow_the_error(simulated, half):
@@ -237,7 +263,8 @@ def test_more_answers_narrow_the_error(simulated, half):
     errors = {0: [], 32: []}
     for column in range(24, 40):
         truth = simulated.responses[:, column].astype(float)
-        for placed in simulate_placements(*questions, truth, prior, (0, 32), "adaptive", np.random.default_rng(0)):
+        generators = [np.random.default_rng(0)]
+        for (placed,) in simulate_placements(*questions, truth[:, None], prior, (0, 32), "adaptive", generators):
             errors[placed.n_answers].append(abs(placed.mean - truth.mean()))
     assert np.mean(errors[32]) < np.mean(errors[0]) / 2
 
@@ -316,3 +343,18 @@ def test_an_llm_without_ability_is_forecast_by_the_network(model):
     by_network = model.with_llm("by/hand", np.ones(4), 0.5)
     by_network.item_response = None
     assert Forecaster(grown).benchmark("by/hand", "logic") == Forecaster(by_network).benchmark("by/hand", "logic")
+
+
+def test_known_questions_of_a_split_are_evaluated_as_such(model):
+    """On the training questions there is a row that uses what is known of each; on new questions there is none."""
+    train, test = make_split(80), make_split(20, first_id=200, seed=3)
+    report = evaluate_model(model, train.responses, train.question_embeds, baselines={})
+    assert report.scores["embedllm_with_known"]["log_loss"] < report.scores["embedllm"]["log_loss"]
+    new = evaluate_model(model, test.responses, test.question_embeds, baselines={})
+    assert "embedllm_with_known" not in new.scores
+    both = [train.responses.questions[7], test.responses.questions[0]]
+    known = known_probabilities(model, both)
+    item_response = model.item_response
+    expected = expit(item_response.intercepts[7] + item_response.abilities @ item_response.discriminations[7])
+    np.testing.assert_allclose(known[0], expected, rtol=1e-5)
+    assert np.isnan(known[1]).all()

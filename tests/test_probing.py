@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from embedllm_hf import Forecaster, onboard
+from embedllm_hf.item_response.priors import place_abilities
+from embedllm_hf.item_response.transfer import transfer_variance
 from embedllm_hf.probing import ask_until, is_known, probe, target_of
 
 from .placing import pool_of, simulated_pool, without_calibration
@@ -61,6 +63,17 @@ def test_the_interval_is_that_of_the_forecaster(model):
     forecast = Forecaster(onboard(model, "new/llm", answers, strategy="stratified")).benchmark("new/llm", "two")
     there = (forecast.accuracy, forecast.low, forecast.high)
     assert (plan.accuracy, plan.low, plan.high) == pytest.approx(there, 1e-4)
+
+
+def test_a_benchmark_without_answers_is_less_certain(model):
+    """With answers to `one` alone, the interval on `two` is the forecaster's, which adds what does not carry over."""
+    answers = dict.fromkeys(range(0, 60, 2), 1)
+    plan = probe(model, answers=answers, benchmark="two", strategy="random")
+    forecast = Forecaster(onboard(model, "new/llm", answers)).benchmark("new/llm", "two")
+    assert (plan.accuracy, plan.low, plan.high) == pytest.approx(
+        (forecast.accuracy, forecast.low, forecast.high), 1e-4
+    )
+    assert transfer_variance(model.item_response, model.known_questions, np.arange(1, 400, 2), 24) > 0
 
 
 def test_answers_of_the_pool_count(model):
@@ -130,3 +143,99 @@ def test_adaptive_probes_find_the_score_sooner(simulated, model):
             estimate = probe(model, answers=answers, **options).accuracy
             found.append(abs(estimate - simulated.responses[::2, column].mean()))
     assert np.mean(errors["adaptive"]) < np.mean(errors["random"])
+
+
+# --- the choice between two LLMs ---
+
+
+def test_the_next_question_is_the_best_for_the_difference(model):
+    """No other question leaves the difference of the two scores with less expected variance, by brute force.
+
+    The joint posterior of both LLMs is written out, and each question tried on the asked one.
+    """
+    answers, other = dict.fromkeys(range(0, 20, 2), 1), {100: 0, 102: 1, 104: 0}
+    plan = probe(model, "new/a", answers, benchmark="one", against="new/b", against_answers=other)
+    known, item_response = model.known_questions, model.item_response
+    rows, weights = target_of(known, "one")
+    intercepts, loadings = (
+        item_response.intercepts[rows].astype(float),
+        item_response.discriminations[rows].astype(float),
+    )
+    pair = [np.array(sorted(given)) for given in (answers, other)]
+    values = [
+        np.array([given[row] for row in asked], float) for given, asked in zip((answers, other), pair, strict=True)
+    ]
+    placed = place_abilities(item_response, known, pair, values)
+    spreads = []
+    for ability, asked in zip(placed.mean, pair, strict=True):
+        right = 1 / (1 + np.exp(-intercepts - loadings @ ability))
+        spreads.append(np.where(np.isin(rows, asked), 0.0, right * (1 - right)))
+    gradient = np.concatenate([weights * spreads[0] @ loadings, -(weights * spreads[1]) @ loadings])
+    n_traits = loadings.shape[1]
+    left = np.full(len(rows), np.inf)
+    for position in np.flatnonzero(~np.isin(rows, pair[0])):
+        joint = np.zeros((2 * n_traits, 2 * n_traits))
+        update = spreads[0][position] * np.outer(loadings[position], loadings[position])
+        joint[:n_traits, :n_traits] = np.linalg.inv(np.linalg.inv(placed.covariance[0]) + update)
+        joint[n_traits:, n_traits:] = placed.covariance[1]
+        left[position] = gradient @ joint @ gradient
+    best = left[np.flatnonzero(rows == plan.question_ids[0])[0]]
+    assert best == pytest.approx(left.min(), rel=1e-3)
+
+
+def test_the_lead_is_the_difference_of_two_forecasts(model):
+    """Worked from the two scores' own forecasts: means subtract, variances add; exchanged, the sign changes."""
+    answers, other = dict.fromkeys(range(0, 24, 2), 1), dict.fromkeys(range(0, 24, 2), 0)
+    options = {"benchmark": "one", "strategy": "random"}
+    plan = probe(model, "new/a", answers, against="new/b", against_answers=other, **options)
+    turned = probe(model, "new/b", other, against="new/a", against_answers=answers, **options)
+    alone = [probe(model, None, given, **options) for given in (answers, other)]
+    assert plan.lead.difference == pytest.approx(alone[0].accuracy - alone[1].accuracy)
+    assert plan.lead.difference > 0
+    assert turned.lead.difference == pytest.approx(-plan.lead.difference)
+    assert (turned.lead.low, turned.lead.high) == pytest.approx((-plan.lead.high, -plan.lead.low))
+    assert plan.lead.width == pytest.approx(np.hypot(alone[0].width, alone[1].width), rel=1e-6)
+    assert plan.lead.expected_width < plan.lead.width
+    assert plan.lead.decided
+    assert plan.to_dict()["lead"]["decided"] is True
+    assert "lead" not in alone[0].to_dict()
+
+
+def test_what_is_known_of_the_other_llm_narrows_the_difference(model):
+    """Against an LLM of the pool, whose score is known, nothing is added to the asked LLM's own width."""
+    plan = probe(model, "new/a", {0: 1, 2: 0}, benchmark="one", against="lab/03")
+    assert plan.lead.against == "lab/03"
+    assert plan.lead.width == pytest.approx(plan.width, rel=1e-4)
+    assert plan.lead.difference == pytest.approx(plan.accuracy - probe(model, "lab/03", benchmark="one").accuracy)
+
+
+def test_asking_ends_when_one_is_better(simulated, model):
+    """The best of the pool against the worst of the rest takes few questions; the last answer decides it, rightly."""
+    scores = simulated.responses[::2].mean(axis=0)
+    best, worst = int(scores[:24].argmax()), 24 + int(scores[24:].argmin())
+    options = {"benchmark": "one", "against": f"lab/{best:02d}"}
+    answers = ask_until(model, oracle(simulated, worst), **options)
+    assert 0 < len(answers) < 30
+    assert probe(model, answers=answers, **options).lead.high < 0
+    assert not is_known(probe(model, answers=dict(list(answers.items())[:-1]), **options))
+
+
+def test_asking_ends_when_two_are_alike(simulated, model):
+    """An LLM against its own answers under another name: no difference is found, and the width ends it."""
+    own = {question: float(simulated.responses[question, 30]) for question in range(0, 400, 2)}
+    options = {"benchmark": "one", "against": "new/twin", "against_answers": own}
+    answers = ask_until(model, oracle(simulated, 30), until_width=0.15, **options)
+    plan = probe(model, answers=answers, **options)
+    assert not plan.lead.decided
+    assert plan.lead.width < 0.15
+    assert is_known(plan, 0.15)
+
+
+def test_comparisons_that_cannot_be_are_refused(model):
+    """An unknown LLM without answers, the same LLM twice, answers of nobody."""
+    with pytest.raises(KeyError, match=r"unknown LLM `lab/3`.*did you mean"):
+        probe(model, "new/a", against="lab/3")
+    with pytest.raises(ValueError, match="`lab/03` is to be compared with itself"):
+        probe(model, "lab/03", against="lab/03")
+    with pytest.raises(ValueError, match="`against_answers` is given without `against`"):
+        probe(model, "new/a", against_answers={0: 1})

@@ -19,6 +19,7 @@ from embedllm_hf.experiments.unseen_llms import (
 )
 from embedllm_hf.experiments.unseen_report import summarise_scores
 
+from .command_line import refused, run
 from .pool import make_embeds, make_split
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "evaluate_unseen_llms.py"
@@ -54,15 +55,27 @@ def test_the_script_writes_table_numbers_and_figure(tmp_path, monkeypatch):
     ids = np.concatenate([load_responses("planted", split=name).question_ids for name in ("train", "val", "test")])
     save_question_embeddings(vectors, make_embeds(ids), ids, encoder_name="offline")
     options = ["--dataset", "planted", "--question_embeddings", str(vectors), "--output_dir", str(tmp_path / "out")]
-    assert load_script().main([*options, "--quick"]) == 0
+    assert load_script().main([*options, "--quick", "--seeds", "5", "6"]) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"README.md", "unseen_llms.json", "placement.png"}
     report = json.loads((tmp_path / "out" / "unseen_llms.json").read_text())
     assert {row["method"] for row in report["scores"]} >= {"adaptive", "random", "stratified", MEAN, NEIGHBOURS}
     assert {row["n_answers"] for row in report["scores"]} == {0, 8, 16}
+    command = "embedllm evaluate --unseen_llms --dataset planted --quick --seeds 5 6"
+    assert (report["about"]["command"], report["about"]["seeds"]) == (command, [5, 6])
+    assert set(report["scores"][0]["by_seed"]) == {"5", "6"}
     text = (tmp_path / "out" / "README.md").read_text() + json.dumps(report)
     assert str(tmp_path) not in text
     assert "multiplied by" not in text
     assert "## New questions" in text
+
+
+def test_the_verb_refuses_what_cannot_be(capsys, tmp_path):
+    """No folder for the report, one fold, and neither a model nor the experiment: one line, nothing written."""
+    unseen = ("evaluate", "--unseen_llms", "--dataset", "planted")
+    refused(run(capsys, *unseen), "--unseen_llms needs --output_dir")
+    refused(run(capsys, *unseen, "--output_dir", tmp_path / "o", "--n_folds", 1), "--n_folds is 1, expected 2 or more")
+    refused(run(capsys, "evaluate", "--dataset", "planted"), "--model is needed", "--unseen_llms")
+    assert not (tmp_path / "o").exists()
 
 
 def test_a_held_out_llm_is_judged_by_its_answers_alone(splits, embeds):

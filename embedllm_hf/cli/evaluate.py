@@ -1,52 +1,60 @@
-"""`embedllm evaluate`: a model beside the baselines, as a table and as JSON."""
+"""`embedllm evaluate`: a model beside the baselines, as a table and as JSON; or how well unseen LLMs are placed."""
 
 from __future__ import annotations
 
 import argparse
 import json
 
-from ._options import add_data_options, embed_questions
+from ._options import COSTS_HELP, add_data_options, load_measured, read_fixed_costs
+from ._unseen import add_unseen_options, evaluate_unseen
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
-    parser.add_argument("--model", required=True, help="Hub id or folder of a trained model")
+    parser.add_argument("--model", help="Hub id or folder of a trained model; not needed with --unseen_llms")
     add_data_options(parser, split="test")
+    parser.add_argument("--costs", help=f"{COSTS_HELP}; adds AIQ")
+    parser.add_argument(
+        "--min_success", type=float, default=0.8, help="the promise that is checked, see `route` (default: 0.8)"
+    )
     parser.add_argument("--output", help="file for the report as JSON")
+    add_unseen_options(parser)
 
 
 def main(options: argparse.Namespace) -> int:
     """Fit the baselines on the training split, measure, print."""
+    if options.unseen_llms:
+        return evaluate_unseen(options)
+    if options.model is None:
+        raise ValueError("--model is needed: the Hub id or folder of a trained model (or --unseen_llms).")
     from .._checks import whole_file
-    from ..baselines import fit_baselines
-    from ..data.hub import available_splits, dataset_revision, load_responses
+    from ..cost_report import cost_report
+    from ..data.hub import dataset_revision
+    from ..data.llm_table import read_costs
     from ..evaluation import evaluate_model
-    from ..modeling_embedllm import EmbedLLM
-    from ..question_encoder import encoder_of
 
-    model = EmbedLLM.from_pretrained(options.model)
-    encoder = encoder_of(model.config)
-    source = {"revision": options.dataset_revision, "duplicates": options.duplicates}
-    there = available_splits(options.dataset, revision=options.dataset_revision)
-    wanted = {"train", options.split} | ({"validation"} & set(there))
-    splits = {
-        split: load_responses(options.dataset, split=split, llm_names=model.config.llm_names, **source)
-        for split in sorted(wanted)
-    }
-    embeds = {
-        split: embed_questions(responses, encoder, options.question_embeddings) for split, responses in splits.items()
-    }
+    if options.costs is not None:
+        read_costs(options.costs)  # refused before anything is loaded
+    model, encoder, responses, embeds, baselines = load_measured(options)
+    costs = None if options.costs is None else read_fixed_costs(options.costs, encoder, responses.questions)
     report = evaluate_model(
         model,
-        splits[options.split],
-        embeds[options.split],
-        baselines=fit_baselines(splits["train"], embeds["train"], splits.get("validation"), embeds.get("validation")),
+        responses,
+        embeds,
+        baselines=baselines,
         dataset_id=options.dataset,
         revision=dataset_revision(options.dataset, options.dataset_revision),
         split=options.split,
+        costs=costs,
+        min_success=options.min_success,
     )
     print(report)
+    content = report.to_dict()
+    if costs is not None:
+        curves = cost_report(model, responses, embeds, baselines=baselines, costs=costs)
+        content["aiq"] = curves.aiq()
+        print(f"\n{curves.aiq_table()}")
     if options.output:
         with whole_file(options.output) as partial:
-            partial.write_text(json.dumps(report.to_dict(), indent=2) + "\n", encoding="utf-8")
+            partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return 0

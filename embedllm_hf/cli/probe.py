@@ -24,6 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--benchmark", action="append", help="the score to know, repeatable (default: all benchmarks, counting alike)"
     )
+    parser.add_argument("--against", help="another LLM: ask what tells which of the two scores higher")
+    parser.add_argument(
+        "--against_answers", help="its answers so far, if it is not one of the pool: a file as --answers"
+    )
     parser.add_argument("-n", type=int, default=10, help="how many questions, at most (default: 10)")
     parser.add_argument("--until_width", type=float, help="ask no more once the 90%% interval is narrower, 0.05 say")
     parser.add_argument("--strategy", choices=STRATEGIES, default="adaptive", help="how to choose (default: adaptive)")
@@ -48,6 +52,9 @@ def main(options: argparse.Namespace) -> int:
     if options.answers is not None and (Path(options.answers).is_file() or not options.interactive):
         answers = read_answers(options.answers, model.known_questions)
     choice = {"benchmark": options.benchmark, "strategy": options.strategy, "seed": options.seed}
+    choice["against"] = options.against
+    if options.against_answers is not None:
+        choice["against_answers"] = read_answers(options.against_answers, model.known_questions)
     plan = probe(model, options.llm, answers, n=options.n, **choice)
     texts = {} if options.dataset is None else read_texts(options.dataset)
     if options.interactive:
@@ -57,11 +64,12 @@ def main(options: argparse.Namespace) -> int:
         return 0
     print(_known(options.llm, plan))
     if is_known(plan, options.until_width):
-        print(f"narrower than {options.until_width:g}: no more questions are needed")
+        print("no more questions are needed")
         return 0
     for id_, benchmark in zip(plan.question_ids, plan.benchmarks, strict=True):
         print(f"{id_}\t{benchmark}\t{' '.join(texts.get(id_, '').split())[:100]}".rstrip())
-    print(f"with these {len(plan.question_ids)} the interval's width becomes about {plan.expected_width:.3f}")
+    later = plan.expected_width if plan.lead is None else plan.lead.expected_width
+    print(f"with these {len(plan.question_ids)} the interval's width becomes about {later:.3f}")
     return 0
 
 
@@ -120,7 +128,17 @@ def read_texts(dataset: str) -> dict[int, str]:
 
 
 def _known(llm: str, plan: Probes) -> str:
-    return (
+    """One line: the LLM's score, and a second one with its lead over the other LLM, if there is one."""
+    line = (
         f"{llm}: {plan.accuracy:.3f}, 90% interval [{plan.low:.3f}, {plan.high:.3f}], width {plan.width:.3f}, "
         f"from {plan.n_answers} answers"
+    )
+    if plan.lead is None:
+        return line
+    lead = plan.lead
+    better = llm if lead.difference > 0 else lead.against
+    verdict = f"{better} is better" if lead.decided else "not decided"
+    return (
+        f"{line}\nminus {lead.against}: {lead.difference:+.3f}, 90% interval [{lead.low:+.3f}, {lead.high:+.3f}], "
+        f"width {lead.width:.3f}: {verdict}"
     )

@@ -40,7 +40,13 @@ class ItemResponse:
         abilities (`np.ndarray` of shape `(n_llms, n_traits)`): NaN for an LLM that was added without answers.
         ability_covariances (`np.ndarray` of shape `(n_llms, n_traits, n_traits)`): Their posterior covariance.
         strategies (`np.ndarray` of shape `(n_llms,)`, int8): How the LLM's questions were chosen, in `STRATEGIES`.
-        prior_mean, prior_covariance (`np.ndarray` of shapes `(n_traits,)`, `(n_traits, n_traits)`): Of a newcomer.
+        prior_mean, prior_covariance (`np.ndarray` of shapes `(n_traits,)`, `(n_traits, n_traits)`): Of a newcomer
+            of which nothing is known.
+        benchmark_prior_means, benchmark_prior_covariances (`np.ndarray`, *optional*): Of a newcomer that takes a
+            benchmark, `(n_benchmarks, n_traits)` and its square, in the order of `KnownQuestions.benchmarks`; None in
+            models saved before there were any.
+        benchmark_vector_prior_means, benchmark_vector_prior_covariances (`np.ndarray`, *optional*): The same of its
+            `(vector, bias)`.
         text_coefficients (`np.ndarray` of shape `(1 + text_dim, 1 + n_traits)`): An unknown question's intercept and
             discriminations are `(1, x) @ text_coefficients`, x its text vector.
         text_variances (`np.ndarray` of shape `(n_traits,)`): Variance of intercept and discriminations, without the
@@ -65,6 +71,10 @@ class ItemResponse:
     vector_prior_mean: np.ndarray
     vector_prior_covariance: np.ndarray
     calibration: np.ndarray
+    benchmark_prior_means: np.ndarray | None = None
+    benchmark_prior_covariances: np.ndarray | None = None
+    benchmark_vector_prior_means: np.ndarray | None = None
+    benchmark_vector_prior_covariances: np.ndarray | None = None
 
     FILE: ClassVar[str] = "item_response.safetensors"
 
@@ -79,6 +89,21 @@ class ItemResponse:
     def has_ability(self, llm_index: int) -> bool:
         """Whether an LLM of the pool has been placed among the abilities."""
         return bool(np.isfinite(self.abilities[llm_index]).all())
+
+    def newcomer_prior(self, benchmarks: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and covariance of the ability of a newcomer that takes some benchmarks, given by their positions.
+
+        Of several it is the mean and covariance of their mixture in equal parts.
+        """
+        if not len(benchmarks) or self.benchmark_prior_means is None:
+            return self.prior_mean, self.prior_covariance
+        return _mixture(self.benchmark_prior_means, self.benchmark_prior_covariances, benchmarks)
+
+    def newcomer_vector_prior(self, benchmarks: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
+        """The same of its `(vector, bias)` in the network."""
+        if not len(benchmarks) or self.benchmark_vector_prior_means is None:
+            return self.vector_prior_mean, self.vector_prior_covariance
+        return _mixture(self.benchmark_vector_prior_means, self.benchmark_vector_prior_covariances, benchmarks)
 
     def interval_factor(self, strategy: str, n_answers: int) -> float:
         """What the model's standard deviation is multiplied by, so that 90% intervals hold 90% of held-out LLMs."""
@@ -148,7 +173,8 @@ class ItemResponse:
         """Write `item_response.safetensors` into a folder."""
         from safetensors.numpy import save_file
 
-        save_file({name: np.ascontiguousarray(value) for name, value in vars(self).items()}, Path(folder) / self.FILE)
+        arrays = {name: np.ascontiguousarray(value) for name, value in vars(self).items() if value is not None}
+        save_file(arrays, Path(folder) / self.FILE)
 
     @classmethod
     def load(cls, path: str | Path) -> ItemResponse:
@@ -167,3 +193,10 @@ class ItemResponse:
                 f"{path}: not a whole item-response model ({error}). Fit it again: "
                 "`model.item_response = fit_item_response(model)`."
             ) from error
+
+
+def _mixture(means: np.ndarray, covariances: np.ndarray, chosen: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of a mixture, in equal parts, of the `chosen` of some distributions."""
+    gaps = means[list(chosen)] - means[list(chosen)].mean(axis=0)
+    within = covariances[list(chosen)].mean(axis=0)
+    return means[list(chosen)].mean(axis=0), within + gaps.T @ gaps / len(gaps)

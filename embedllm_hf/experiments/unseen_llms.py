@@ -25,9 +25,10 @@ from ..data.item_response import STRATEGIES
 from ..data.known_questions import KnownQuestions
 from ..data.responses import ResponseMatrix
 from ..item_response import fit_item_response
-from ..item_response.calibration import scored_benchmarks, simulate_placements
+from ..item_response.calibration import is_scored, simulate_placements
 from ..item_response.fitting import fit_abilities, fit_questions
 from ..item_response.posterior import interval
+from ..item_response.priors import benchmarks_of
 from ..modeling_embedllm import EmbedLLM
 from ..onboarding import onboard_many
 from ..training.arguments import EmbedLLMTrainingArguments
@@ -60,6 +61,11 @@ class UnseenSettings:
     n_draws: int = 2
     n_answers_new: tuple[int, ...] = (64, 512)
     n_answers_retrained: int = 64
+
+    @classmethod
+    def quick(cls) -> UnseenSettings:
+        """Everything small: to try it, not for figures."""
+        return cls(n_folds=2, seeds=(0,), n_answers=(0, 8, 16), n_draws=1, n_answers_new=(16,), n_answers_retrained=16)
 
 
 @dataclass(frozen=True)
@@ -182,9 +188,12 @@ def _forecast_scores(
     column = everything.llm_names.index(llm)
     responses = everything.select(llms=[llm]).responses()[:, 0].astype(np.float64)
     item_response, known = model.item_response, model.known_questions
-    prior = item_response.prior_mean, item_response.prior_covariance
-    for number, (benchmark, rows) in enumerate(scored_benchmarks(known, responses)):
-        truth = responses[rows]
+    for number, benchmark in enumerate(known.benchmarks):
+        rows = known.benchmark_rows(benchmark)
+        if not is_scored(responses[rows, None]):
+            continue
+        rows = rows[~np.isnan(responses[rows])]
+        truth, prior = responses[rows], item_response.newcomer_prior(benchmarks_of(known, rows))
         counts = [count for count in settings.n_answers if count < len(rows)]
         about = {"seed": seed, "llm": llm, "benchmark": benchmark}
         questions = item_response.intercepts[rows], item_response.discriminations[rows]
@@ -192,7 +201,8 @@ def _forecast_scores(
         for strategy in STRATEGIES:
             for draw in range(1 if strategy == "adaptive" else settings.n_draws):
                 generator = np.random.default_rng([seed, column, number, draw])
-                for placed in simulate_placements(*questions, truth, prior, counts, strategy, generator):
+                placements = simulate_placements(*questions, truth[:, None], prior, counts, strategy, [generator])
+                for (placed,) in placements:
                     factor = item_response.interval_factor(strategy, placed.n_answers)
                     low, high = interval(placed.mean, placed.variance, factor)
                     forecast = expit(questions[0] + questions[1] @ placed.ability)
@@ -253,7 +263,7 @@ def _one_trait_records(
     prior = abilities.mean(axis=0), np.atleast_2d(np.cov(abilities.T)) * 1.1
     for method, strategy in zip(ONE_TRAIT, ("adaptive", "random"), strict=True):
         questions = parameters[:, 0], parameters[:, 1:]
-        for placed in simulate_placements(*questions, truth, prior, counts, strategy, generator):
+        for (placed,) in simulate_placements(*questions, truth[:, None], prior, counts, strategy, [generator]):
             about["n_answers"] = placed.n_answers
             yield ScoreRecord(**about, method=method, error=placed.mean - truth.mean())
 

@@ -18,10 +18,12 @@ from ..data.item_response import STRATEGIES
 from ..data.known_questions import KnownQuestions
 from .fitting import NetworkView, PoolFit, fit_pool
 from .posterior import Z90, next_probes, place_llms, score_moments, stratified_order
+from .priors import benchmark_priors
 
 LEVEL = 0.9
 N_ANSWERS = (0, 8, 16, 32, 64, 128)
 _N_FOLDS = 6
+_N_DRAWS = 4  # of questions chosen at random, for each LLM and benchmark
 _MIN_SHARE = 0.8  # of a benchmark that an LLM has answered, for its score to be known
 _MIN_ERRORS = 30  # fewer do not tell a factor
 
@@ -51,49 +53,64 @@ def simulate_placements(
     prior: tuple[np.ndarray, np.ndarray],
     n_answers: Sequence[int],
     strategy: str,
-    generator: np.random.Generator,
-) -> Iterator[Placement]:
-    """Place an LLM whose answers are all there, from ever more of them.
+    generators: Sequence[np.random.Generator],
+) -> Iterator[list[Placement]]:
+    """Place LLMs from ever more of their answers to the questions of one score, all of them at once.
 
     Args:
-        intercepts, loadings (`np.ndarray` of shapes `(n,)`, `(n, n_traits)`): Questions of one score.
-        responses (`np.ndarray` of shape `(n,)`): The LLM's, none missing.
+        intercepts, loadings (`np.ndarray` of shapes `(n,)`, `(n, n_traits)`): The questions.
+        responses (`np.ndarray` of shape `(n, n_llms)`): NaN where an LLM has no answer: it is not asked for that one,
+            and its score is over the others.
         prior (`tuple`): Mean and covariance of a newcomer's ability.
-        n_answers (`Sequence[int]`): Ascending; after how many to stop and look.
+        n_answers (`Sequence[int]`): Ascending, at most those that each LLM has; after how many to stop and look.
         strategy (`str`): In `STRATEGIES`. The adaptive choice asks one question at a time.
-        generator (`np.random.Generator`): Of the other two.
+        generators (`Sequence[np.random.Generator]`): One an LLM, of the other two.
+
+    Yields:
+        `list[Placement]`: One an LLM, after each number of answers.
     """
-    weights = np.full(len(responses), 1 / len(responses))
-    asked = np.zeros(0, int)
-    log_odds = intercepts + loadings @ prior[0]
-    order = generator.permutation(len(responses)) if strategy == "random" else stratified_order(log_odds, generator)
-    ability, covariance = prior
+    columns = range(responses.shape[1])
+    there = ~np.isnan(responses)
+    weights = there / there.sum(axis=0)
+    orders = [_order(strategy, intercepts + loadings @ prior[0], there[:, llm], generators[llm]) for llm in columns]
+    asked = [np.zeros(0, int) for _ in columns]
+    placed = place_llms(intercepts, loadings, asked, asked, *prior)
     for wanted in n_answers:
-        while len(asked) < wanted:
-            if strategy != "adaptive":
-                asked = order[:wanted]
+        while len(asked[0]) < wanted:
+            if strategy == "adaptive":
+                known = zip(placed.mean, placed.covariance, strict=True)
+                for llm, ability in zip(columns, known, strict=True):
+                    allowed = there[:, llm].copy()
+                    allowed[asked[llm]] = False
+                    chosen, _ = next_probes(intercepts, loadings, weights[:, llm], allowed, *ability, 1)
+                    asked[llm] = np.concatenate([asked[llm], chosen])
             else:
-                allowed = np.ones(len(responses), bool)
-                allowed[asked] = False
-                chosen, _ = next_probes(intercepts, loadings, weights, allowed, ability, covariance, 1)
-                asked = np.concatenate([asked, chosen])
-            posterior = place_llms(intercepts, loadings, [asked], [responses[asked]], *prior)
-            ability, covariance = posterior.mean[0], posterior.covariance[0]
-        seen = np.full(len(responses), np.nan)
-        seen[asked] = responses[asked]
-        mean, variance = score_moments(intercepts, loadings, weights, seen, ability, covariance)
-        yield Placement(wanted, asked, mean, variance, ability)
+                asked = [order[:wanted] for order in orders]
+            answers = [responses[rows, llm] for llm, rows in zip(columns, asked, strict=True)]
+            placed = place_llms(intercepts, loadings, asked, answers, *prior)
+        found = []
+        for llm, rows in zip(columns, asked, strict=True):
+            seen = np.full(len(responses), np.nan)
+            seen[rows] = responses[rows, llm]
+            ability = placed.mean[llm], placed.covariance[llm]
+            moments = score_moments(intercepts, loadings, weights[:, llm], seen, *ability)
+            found.append(Placement(wanted, rows, *moments, placed.mean[llm]))
+        yield found
 
 
-def scored_benchmarks(known: KnownQuestions, responses: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    """Benchmarks of which an LLM with these `responses` `(n_questions,)` has answered most, with the rows it has."""
-    found = []
-    for benchmark in known.benchmarks:
-        rows = known.benchmark_rows(benchmark)
-        answered = rows[~np.isnan(responses[rows])]
-        if len(answered) >= max(_MIN_SHARE * len(rows), 2):
-            found.append((benchmark, answered))
-    return found
+def _order(strategy: str, log_odds: np.ndarray, there: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """The order of a choice that does not look at answers, of the questions that are `there`; else nothing."""
+    rows = np.flatnonzero(there)
+    if strategy == "adaptive":
+        return rows[:0]
+    if strategy == "random":
+        return rows[generator.permutation(len(rows))]
+    return rows[stratified_order(log_odds[rows], generator)]
+
+
+def is_scored(responses: np.ndarray) -> np.ndarray:
+    """Which LLMs have `responses` `(n_questions, n_llms)` to most of a benchmark, so that their score is known."""
+    return (~np.isnan(responses)).sum(axis=0) >= max(_MIN_SHARE * len(responses), 2)
 
 
 def calibrate_intervals(
@@ -110,27 +127,32 @@ def calibrate_intervals(
     folds = np.random.default_rng(seed).permutation(np.arange(n_llms) % min(_N_FOLDS, n_llms))
     errors: dict[str, list[tuple[int, float]]] = {strategy: [] for strategy in STRATEGIES}
     for fold in range(folds.max() + 1):
-        rest = np.flatnonzero(folds != fold)
+        rest, held_out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         fit = fit_pool(network.of_llms(rest), responses[:, rest], features)
-        for column in np.flatnonzero(folds == fold):
+        priors = zip(*benchmark_priors(fit.newcomer_prior, known, responses[:, rest]), strict=True)
+        for number, (benchmark, prior) in enumerate(zip(known.benchmarks, priors, strict=True)):
+            rows = known.benchmark_rows(benchmark)
+            columns = held_out[is_scored(responses[np.ix_(rows, held_out)])]
             for strategy in STRATEGIES:
-                found = _errors(fit, known, responses[:, column], strategy, [seed, int(column)])
-                errors[strategy].extend(found)
+                n_draws = 1 if strategy == "adaptive" else _N_DRAWS
+                seeds = [[seed, int(column), number, draw] for column in columns for draw in range(n_draws)]
+                truth = responses[np.ix_(rows, np.repeat(columns, n_draws))].astype(np.float64)
+                errors[strategy].extend(_errors(fit, rows, truth, prior, strategy, seeds))
     return np.array([fit_factor(errors[strategy]) for strategy in STRATEGIES])
 
 
 def _errors(
-    fit: PoolFit, known: KnownQuestions, responses: np.ndarray, strategy: str, seed: list[int]
+    fit: PoolFit, rows: np.ndarray, truth: np.ndarray, prior: tuple, strategy: str, seeds: list[list[int]]
 ) -> Iterator[tuple[int, float]]:
-    """(answers, error in standard deviations) of one held-out LLM's forecasts."""
-    prior = fit.newcomer_prior()
-    for number, (_, rows) in enumerate(scored_benchmarks(known, responses)):
-        generator = np.random.default_rng([*seed, number])
-        counts = [count for count in N_ANSWERS if count <= len(rows) / 2]
-        truth = responses[rows].astype(np.float64)
-        questions = fit.intercepts[rows], fit.discriminations[rows]
-        for placed in simulate_placements(*questions, truth, prior, counts, strategy, generator):
-            yield placed.n_answers, abs(placed.mean - truth.mean()) / np.sqrt(placed.variance)
+    """(answers, error in standard deviations) of forecasts of a benchmark's scores, from `truth` `(n, n_llms)`."""
+    if not seeds:
+        return
+    counts = [count for count in N_ANSWERS if count <= (~np.isnan(truth)).sum(axis=0).min() / 2]
+    questions, generators = (fit.intercepts[rows], fit.discriminations[rows]), map(np.random.default_rng, seeds)
+    scores = np.nanmean(truth, axis=0)
+    for placements in simulate_placements(*questions, truth, prior, counts, strategy, list(generators)):
+        for placed, score in zip(placements, scores, strict=True):
+            yield placed.n_answers, abs(placed.mean - score) / np.sqrt(placed.variance)
 
 
 def fit_factor(errors: Sequence[tuple[int, float]]) -> tuple[float, float, float]:

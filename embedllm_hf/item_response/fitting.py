@@ -64,6 +64,11 @@ class NetworkView:
         """The same with some of the LLMs."""
         return NetworkView(self.vector_map, self.base_map, self.llm_vectors[columns])
 
+    def newcomer_prior(self, llms: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and covariance of a newcomer's vector and bias: the pool's, or that of some `llms` of it."""
+        vectors = self.llm_vectors if llms is None else self.llm_vectors[llms]
+        return vectors.mean(axis=0), _towards_diagonal(np.cov(vectors.T)) + 1e-5 * np.eye(vectors.shape[1])
+
 
 @dataclass(frozen=True)
 class PoolFit:
@@ -77,10 +82,12 @@ class PoolFit:
     text_coefficients: np.ndarray
     text_variances: np.ndarray
 
-    def newcomer_prior(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and covariance of a newcomer's ability: the pool's, a little widened."""
-        spread = np.atleast_2d(np.cov(self.abilities.T)) + self.ability_covariances.mean(axis=0)
-        return self.abilities.mean(axis=0), _INFLATION * _towards_diagonal(spread)
+    def newcomer_prior(self, llms: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and covariance of a newcomer's ability: the pool's, or that of some `llms` of it, a little widened."""
+        chosen = slice(None) if llms is None else llms
+        abilities, covariances = self.abilities[chosen], self.ability_covariances[chosen]
+        spread = np.atleast_2d(np.cov(abilities.T)) + covariances.mean(axis=0)
+        return abilities.mean(axis=0), _INFLATION * _towards_diagonal(spread)
 
 
 def fit_item_response(model: EmbedLLM, *, calibrate: bool = True) -> ItemResponse:
@@ -98,6 +105,7 @@ def fit_item_response(model: EmbedLLM, *, calibrate: bool = True) -> ItemRespons
         ValueError: If the model keeps no known questions, or has fewer than three LLMs.
     """
     from .calibration import calibrate_intervals
+    from .priors import benchmark_priors
 
     known = known_questions_of(model)
     if model.config.n_llms < MIN_LLMS:
@@ -107,20 +115,25 @@ def fit_item_response(model: EmbedLLM, *, calibrate: bool = True) -> ItemRespons
     features = features_of(known)
     fit = fit_pool(network, responses, features)
     prior_mean, prior_covariance = fit.newcomer_prior()
-    vectors = network.llm_vectors
-    covariance = _towards_diagonal(np.cov(vectors.T)) + 1e-5 * np.eye(vectors.shape[1])
+    vector_mean, vector_covariance = network.newcomer_prior()
+    by_benchmark = benchmark_priors(fit.newcomer_prior, known, responses)
+    vectors_by_benchmark = benchmark_priors(network.newcomer_prior, known, responses)
     calibration = np.zeros((len(STRATEGIES), 3))
     if calibrate:
         calibration = calibrate_intervals(network, known, responses, features)
     arrays = {**vars(fit), "residuals": _fit_residuals(network, responses, features)}
     return ItemResponse(
         **{name: value.astype(np.float32) for name, value in arrays.items()},
-        strategies=np.full(len(vectors), STRATEGIES.index(DEFAULT_STRATEGY), np.int8),
+        strategies=np.full(model.config.n_llms, STRATEGIES.index(DEFAULT_STRATEGY), np.int8),
         prior_mean=prior_mean,
         prior_covariance=prior_covariance,
-        vector_prior_mean=vectors.mean(axis=0),
-        vector_prior_covariance=covariance,
+        vector_prior_mean=vector_mean,
+        vector_prior_covariance=vector_covariance,
         calibration=calibration,
+        benchmark_prior_means=by_benchmark[0],
+        benchmark_prior_covariances=by_benchmark[1],
+        benchmark_vector_prior_means=vectors_by_benchmark[0],
+        benchmark_vector_prior_covariances=vectors_by_benchmark[1],
     )
 
 

@@ -141,10 +141,13 @@ def score_moments(
     return mean, float(gradient @ covariance @ gradient + (weights**2 @ spread))
 
 
-def interval(mean: float, variance: float, factor: float) -> tuple[float, float]:
-    """The 90% interval of a score in [0, 1]; `factor` is that of `ItemResponse.interval_factor`."""
+def interval(mean: float, variance: float, factor: float = 1.0, lowest: float = 0.0) -> tuple[float, float]:
+    """The 90% interval of a score in [0, 1], or of a difference of scores, whose `lowest` value is -1.
+
+    `factor` is that of `ItemResponse.interval_factor`, if the variance is not calibrated yet.
+    """
     reach = Z90 * factor * float(np.sqrt(max(variance, 0.0)))
-    return max(0.0, mean - reach), min(1.0, mean + reach)
+    return max(lowest, mean - reach), min(1.0, mean + reach)
 
 
 def next_probes(

@@ -10,9 +10,9 @@ import numpy as np
 
 from ..data.item_response import ItemResponse
 from ..data.known_questions import KnownQuestions
-from .posterior import place_llms, score_moments
+from .posterior import score_moments
+from .priors import TAKEN_SHARE, place_abilities
 
-_ANSWERED_SHARE = 0.5  # of the benchmark that an LLM must have answered for its score to count as known
 _MIN_ANSWERS = 8  # elsewhere
 _MIN_COMPARED = 3
 
@@ -37,20 +37,14 @@ def transfer_variance(item_response: ItemResponse, known: KnownQuestions, rows: 
     outside = np.ones(len(known), bool)
     outside[rows] = False
     elsewhere = [np.flatnonzero(outside & ~np.isnan(responses[:, llm])) for llm in range(n_llms)]
-    answered = (~np.isnan(inside)).mean(axis=0) >= _ANSWERED_SHARE
+    answered = (~np.isnan(inside)).mean(axis=0) >= TAKEN_SHARE
     compared = [llm for llm in np.flatnonzero(answered) if len(elsewhere[llm]) >= _MIN_ANSWERS]
     if len(compared) < _MIN_COMPARED:
         return 0.0
     intercepts = item_response.intercepts.astype(np.float64)
     loadings = item_response.discriminations.astype(np.float64)
-    placed = place_llms(
-        intercepts,
-        loadings,
-        [elsewhere[llm] for llm in compared],
-        [responses[elsewhere[llm], llm] for llm in compared],
-        item_response.prior_mean,
-        item_response.prior_covariance,
-    )
+    answers = [responses[elsewhere[llm], llm] for llm in compared]
+    placed = place_abilities(item_response, known, [elsewhere[llm] for llm in compared], answers)
     excess = []
     for position, llm in enumerate(compared):
         seen = rows[~np.isnan(inside[:, llm])]
