@@ -2,10 +2,12 @@
 
 python scripts/benchmark.py                        # all rows, some minutes
 python scripts/benchmark.py scoring start --output speed.json
+python scripts/benchmark.py real --dataset D --question_embeddings F    # the row that needs real data
 """
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 
@@ -17,16 +19,22 @@ def main() -> int:
     parser.add_argument("rows", nargs="*", metavar="row", help=f"of {', '.join(ROWS)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="small sizes: to see that it runs, not for figures")
     parser.add_argument("--full_csv", action="store_true", help="3.3 million rows of CSV (2.7 GB) in place of a tenth")
+    parser.add_argument("--dataset", help="data set of responses for the row `real`: Hub id or folder")
+    parser.add_argument("--question_embeddings", help="safetensors file with the text vectors of its questions")
     parser.add_argument("--output", help="file for the report as JSON")
     options = parser.parse_args()
     unknown = set(options.rows) - set(ROWS)
     if unknown:
         parser.error(f"unknown row {', '.join(sorted(unknown))}; known are {', '.join(ROWS)}")
+    if (options.dataset is None) != (options.question_embeddings is None):
+        parser.error("--dataset and --question_embeddings go together: give both, or neither")
     settings = SpeedSettings.quick() if options.quick else SpeedSettings()
-    if options.full_csv:
-        settings = SpeedSettings(csv_rows=3_300_000)
+    real = {"dataset": options.dataset, "question_embeddings": options.question_embeddings}
+    settings = replace(settings, **real, **({"csv_rows": 3_300_000} if options.full_csv else {}))
     report = measure(options.rows or ROWS, settings)
     print(format_table(report))
+    if options.dataset is None and "real" in (options.rows or ROWS):
+        print("\nThe row `real` was left out: it needs --dataset and --question_embeddings.")
     if options.output:
         Path(options.output).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0

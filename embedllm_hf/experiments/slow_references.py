@@ -8,6 +8,7 @@ logits, cross-entropy, Adam.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from itertools import cycle, islice
 
 import numpy as np
@@ -34,6 +35,10 @@ class PairDataset(Dataset):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         return self.llms[index], self.questions[index], self.labels[index]
+
+    def batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """What a `DataLoader` of it yields, batch by batch, without the wait for single pairs."""
+        return zip(*(array.split(PAIRS_A_BATCH) for array in (self.llms, self.questions, self.labels)), strict=True)
 
 
 class PairNetwork(nn.Module):
@@ -77,43 +82,38 @@ def time_pair_training(
     return (time.perf_counter() - started) / (n_batches * PAIRS_A_BATCH)
 
 
-def train_pairs_until_best(
+def count_epochs_until_best(
     train: ResponseMatrix, train_embeds: np.ndarray, validation: ResponseMatrix, validation_embeds: np.ndarray,
-    *, embed_dim: int = 232, learning_rate: float = 1e-4, n_epochs: int = 50, patience: int = 5,
-) -> tuple[float, float]:  # fmt: skip
-    """Run the per-pair loop with the published settings until its validation accuracy stops rising.
+    *, embed_dim: int = 232, learning_rate: float = 1e-4, n_epochs: int = 50, noise_std: float = 0.05,
+) -> tuple[float, int]:  # fmt: skip
+    """Train the per-pair network with the published settings, and see when its validation accuracy is best.
+
+    The batches, and so the weights, are those of the per-pair loop; they are cut out of arrays, since only the result
+    is wanted here. `time_pair_training` tells what a pair takes in the loop itself.
 
     Returns:
-        `tuple[float, float]`: Best validation accuracy, and the seconds of training until then (measuring excluded).
+        `tuple[float, int]`: Best validation accuracy, and the epochs until then.
     """
-    embeds = np.concatenate([train_embeds, validation_embeds])
-    model = PairNetwork(embeds, train.n_llms, embed_dim, noise_std=0.05)
-    optimizer = torch.optim.Adam(
-        [p for p in model.parameters() if p.requires_grad], lr=learning_rate, weight_decay=1e-5
-    )
-    loader = DataLoader(PairDataset(train), batch_size=PAIRS_A_BATCH)
-    llms = torch.as_tensor(validation.llm_indices).long()
+    model = PairNetwork(np.concatenate([train_embeds, validation_embeds]), train.n_llms, embed_dim, noise_std)
+    optimizer = torch.optim.Adam(_trained(model), lr=learning_rate, weight_decay=1e-5)
+    pairs = PairDataset(train)
+    llms = torch.tensor(validation.llm_indices, dtype=torch.long)
     questions = torch.as_tensor(validation.question_indices) + len(train_embeds)
     truth = torch.as_tensor(validation.values > 0.5)
-    best, best_seconds, seconds, since = 0.0, 0.0, 0.0, 0
-    for _ in range(n_epochs):
-        started = time.perf_counter()
+    best, best_epoch = 0.0, 0
+    for epoch in range(1, n_epochs + 1):
         model.train()
-        for batch_llms, batch_questions, labels in loader:
+        for batch_llms, batch_questions, labels in pairs.batches():
             optimizer.zero_grad()
             nn.functional.cross_entropy(model(batch_llms, batch_questions), labels).backward()
             optimizer.step()
-        seconds += time.perf_counter() - started
         model.eval()
         with torch.no_grad():
             logits = model(llms, questions)
         reached = ((logits[:, 1] > logits[:, 0]) == truth).float().mean().item()
-        since = 0 if reached > best else since + 1
         if reached > best:
-            best, best_seconds = reached, seconds
-        if since >= patience:
-            break
-    return best, best_seconds
+            best, best_epoch = reached, epoch
+    return best, best_epoch
 
 
 def time_pair_scoring(model: EmbedLLMNetwork, question_embeds: np.ndarray, n_questions: int) -> float:

@@ -1,0 +1,32 @@
+"""`embedllm distill`: a static encoder from a model's own encoder, for those who need microseconds."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's options."""
+    parser.add_argument(
+        "--model", required=True, help="Hub id or folder of the trained model whose encoder it learns from"
+    )
+    parser.add_argument("--dataset", required=True, help="data set whose training questions it learns from")
+    parser.add_argument("--dataset_revision", help="branch, tag or commit of a Hub data set")
+    parser.add_argument("--output_dir", required=True, help="new folder of the static encoder")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Distil, and say how to go on."""
+    from ..data.hub import load_responses
+    from ..modeling_embedllm import EmbedLLM
+    from ..question_encoder import encoder_of
+    from ..static_encoder import distill_encoder
+
+    questions = load_responses(options.dataset, split="train", revision=options.dataset_revision).questions
+    encoder = encoder_of(EmbedLLM.from_pretrained(options.model))
+    distill_encoder(encoder, options.output_dir, questions)
+    print(
+        f"saved to {options.output_dir}. Train on its vectors: embedllm train --encoder {options.output_dir} "
+        f"--dataset {options.dataset} --output_dir ..."
+    )
+    return 0
