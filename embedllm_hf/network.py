@@ -81,6 +81,9 @@ class EmbedLLMNetwork(PreTrainedModel):
         elif module is self and self.llm_bias is not None:
             nn.init.zeros_(self.llm_bias)
 
+    def get_input_embeddings(self) -> None:
+        """None: there is no table of tokens, which FSDP asks for in order to shard it apart."""
+
     # --- scoring ---
 
     def forward(
@@ -206,14 +209,12 @@ class EmbedLLMNetwork(PreTrainedModel):
         wrong, right = self.classifier.weight
         question_vectors = self.question_proj(embeds) * (right - wrong)
         question_offsets = 0.0 if self.question_bias is None else self.question_bias(embeds)[:, 0]
-        pairs = zip(
-            torch.as_tensor(question_indices).split(_PAIRS), torch.as_tensor(llm_indices).split(_PAIRS), strict=True
-        )
+        indices = (torch.tensor(values).split(_PAIRS) for values in (question_indices, llm_indices))
         log_odds = [
             (question_vectors[questions] * weight[llms.long()]).sum(dim=1)
             + self._llm_offsets()[llms.long()]
             + (question_offsets if self.question_bias is None else question_offsets[questions])
-            for questions, llms in pairs
+            for questions, llms in zip(*indices, strict=True)
         ]
         return torch.cat(log_odds).sigmoid().float().cpu().numpy() if log_odds else np.empty(0, np.float32)
 

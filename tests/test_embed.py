@@ -1,9 +1,6 @@
 """Embedding a data set's questions: one vector each, resumable, shared over processes."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +11,8 @@ from embedllm_hf.cli import main
 from embedllm_hf.data.hub import SPLIT_NAMES
 from embedllm_hf.question_encoder import load_question_embeddings
 
-ROOT = Path(__file__).parent.parent
+from .launching import run_on_one_and_on_two
+
 OPTIONS = ["--dataset", "planted", "--encoder", "offline"]
 
 
@@ -22,7 +20,7 @@ def test_each_question_once(tmp_path, capsys):
     """The file has every question of every split once, with its vector, and names the encoder."""
     file = tmp_path / "vectors.safetensors"
     assert main(["embed", *OPTIONS, "--output", str(file)]) == 0
-    assert "944 questions, 384 wide, by offline" in capsys.readouterr().out
+    assert "944 questions, 384 wide, by sentence-transformers/all-MiniLM-L6-v2" in capsys.readouterr().out
     assert len(set(load_file(file)["prompt_id"].tolist())) == 944
     for split in SPLIT_NAMES:
         responses = load_responses("planted", split=split)
@@ -63,13 +61,7 @@ def test_an_interrupted_run_goes_on(tmp_path, monkeypatch):
 def test_two_processes_make_the_file_of_one(tmp_path):
     """Shared over two CPU processes, the file is that of one process."""
     files = [tmp_path / "one.safetensors", tmp_path / "two.safetensors"]
-    for n_processes, file in enumerate(files, start=1):
-        command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(n_processes)]
-        command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-        command += ["--main_process_port", "0", "--num_cpu_threads_per_process", "1"] if n_processes > 1 else []
-        command += ["scripts/embed_questions.py", *OPTIONS, "--output", str(file)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
-        assert done.returncode == 0, done.stderr[-2000:]
+    run_on_one_and_on_two(*(["embed", *OPTIONS, "--output", str(file)] for file in files))
     one, two = map(load_file, files)
     np.testing.assert_array_equal(one["prompt_id"], two["prompt_id"])
     np.testing.assert_allclose(one["question_embeddings"], two["question_embeddings"], atol=1e-3)

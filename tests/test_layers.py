@@ -16,6 +16,7 @@ LAYERS = (
     "_checks",
     "_defaults",
     "_hub",
+    "_processes",
     "data",
     "vector_cache",
     "question_encoder",

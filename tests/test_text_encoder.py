@@ -1,7 +1,6 @@
 """Training the text encoder: it learns what a frozen one barely sees, resumes to the bit, travels with the model."""
 
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -28,10 +27,10 @@ from embedllm_hf.training.batches import Block, TextBlocks
 from embedllm_hf.training.text_encoder import summed_ranking_loss
 
 from .command_line import refused, run
+from .launching import run_on_one_and_on_two
 from .pool import LLMS, make_split
 from .tiny_encoder import WIDTH, save_tiny_encoder
 
-ROOT = Path(__file__).parent.parent
 TRAIN, VALIDATION = (make_split(n, first_id=first, seed=first).responses for n, first in ((240, 0), (60, 240)))
 LOGIC, POETRY = "A logic question, number 7?", "A poetry question, number 7?"
 
@@ -203,16 +202,10 @@ def test_adapters_need_their_package(tiny, tmp_path, monkeypatch):
 def test_two_processes_equal_one(tiny, tmp_path):
     """`accelerate launch` on two CPU processes gives the one-process encoder up to summation order."""
     folders = [tmp_path / "one", tmp_path / "two"]
-    for n_processes, folder in enumerate(folders, start=1):
-        command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(n_processes)]
-        command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-        if n_processes > 1:
-            command += ["--num_cpu_threads_per_process", "1", "--main_process_port", "0"]
-        command += ["scripts/train.py", "--dataset", "planted", "--encoder", str(tiny), "--output_dir", str(folder)]
-        command += ["--train_encoder", "--encoder_epochs", "1", "--encoder_learning_rate", "1e-3"]
-        command += ["--encoder_block_size", "128", "--encoder_precision", "fp32", "--disable_tqdm"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
-        assert done.returncode == 0, done.stderr[-2000:]
+    command = ["train", "--dataset", "planted", "--encoder", str(tiny), "--train_encoder", "--disable_tqdm"]
+    command += ["--encoder_epochs", "1", "--encoder_learning_rate", "1e-3", "--encoder_block_size", "128"]
+    command += ["--encoder_precision", "fp32", "--output_dir"]
+    run_on_one_and_on_two(*([*command, str(folder)] for folder in folders))
     one, two = (EmbedLLM.from_pretrained(folder) for folder in folders)
     assert one.text_encoder is not None
     weights = [model.text_encoder.load().state_dict() for model in (one, two)]

@@ -1,9 +1,6 @@
 """Training: it learns the planted skill, resumes to the bit, and does not depend on the number of processes."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,9 +14,9 @@ from embedllm_hf.metrics import accuracy, log_loss
 from embedllm_hf.training.batches import QuestionBlocks
 from embedllm_hf.training.trainer import CHECKPOINTS, save_checkpoint
 
+from .launching import run_on_one_and_on_two
 from .pool import LLMS, TEXT_DIM, make_frame, make_split
 
-ROOT = Path(__file__).parent.parent
 TRAIN, VALIDATION, TEST = make_split(120), make_split(40, first_id=120, seed=1), make_split(60, first_id=160, seed=2)
 
 
@@ -205,16 +202,10 @@ def test_splits_must_be_the_models(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_equal_one(tmp_path):
-    """`accelerate launch scripts/train.py` on two CPU processes gives the one-process model up to summation order."""
+    """The whole training on two processes gives the one-process model up to summation order."""
     folders = [tmp_path / "one", tmp_path / "two"]
-    for n_processes, folder in enumerate(folders, start=1):
-        command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(n_processes)]
-        command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-        if n_processes > 1:
-            command += ["--num_cpu_threads_per_process", "1", "--main_process_port", "0"]
-        command += ["scripts/train.py", "--dataset", "planted", "--encoder", "offline", "--output_dir", str(folder)]
-        done = subprocess.run([*command, "--disable_tqdm"], cwd=ROOT, capture_output=True, text=True, timeout=250)
-        assert done.returncode == 0, done.stderr[-2000:]
+    command = ["train", "--dataset", "planted", "--encoder", "offline", "--disable_tqdm", "--output_dir"]
+    run_on_one_and_on_two(*([*command, str(folder)] for folder in folders))
     one, two = (EmbedLLM.from_pretrained(folder).state_dict() for folder in folders)
     for name, value in one.items():
         torch.testing.assert_close(value, two[name], rtol=1e-3, atol=1e-4)

@@ -25,14 +25,14 @@ def main(options: argparse.Namespace) -> int:
     from pathlib import Path
 
     import numpy as np
-    from accelerate import PartialState
 
     from .._checks import whole_file
+    from .._processes import process_state
     from ..data.hub import available_splits, load_responses
     from ..modeling_embedllm import EmbedLLM
     from ..question_encoder import DEFAULT_ENCODER, QuestionEncoder, encoder_of, save_question_embeddings
 
-    state = PartialState()
+    state = process_state()
     texts: dict[int, str] = {}
     for split in available_splits(options.dataset, revision=options.dataset_revision):
         responses = load_responses(options.dataset, split=split, revision=options.dataset_revision)

@@ -37,9 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Train and save; then, on the main process, measure the test split once and save that with the model."""
-    from accelerate import PartialState
     from transformers import set_seed
 
+    from .._processes import process_state
     from ..blending import fit_blend
     from ..item_response import MIN_LLMS, fit_item_response
     from ..modeling_embedllm import EmbedLLM
@@ -56,8 +56,8 @@ def main(options: argparse.Namespace) -> int:
     encoder = QuestionEncoder(config.encoder_name, revision=config.encoder_revision)
 
     def embed(responses: ResponseMatrix):
-        with PartialState().main_process_first():  # the others find its work in the cache
-            show = PartialState().is_main_process and not args.disable_tqdm
+        with process_state().main_process_first():  # the others find its work in the cache
+            show = process_state().is_main_process and not args.disable_tqdm
             return embed_questions(responses, encoder, options.question_embeddings, show_progress=show)
 
     train_embeds, validation_embeds = embed(train), embed(validation)
@@ -68,11 +68,16 @@ def main(options: argparse.Namespace) -> int:
     seconds = history.seconds
     if encoder_args.train_encoder:
         seconds += TextEncoderTrainer(model, encoder, args, encoder_args, train, validation).train().seconds
-    if not PartialState().is_main_process:
+    state = process_state()
+    state.destroy_process_group()  # the rest is one process's work
+    if not state.is_main_process:
         return 0
     if model.text_encoder is not None:
         encoder, options.question_embeddings = model.text_encoder, None  # the file is of the frozen encoder
-        train_embeds, validation_embeds = (embed_questions(part, encoder, None) for part in (train, validation))
+        show = {"show_progress": not args.disable_tqdm}
+        train_embeds, validation_embeds = (
+            embed_questions(part, encoder, None, **show) for part in (train, validation)
+        )
     model.blend = fit_blend(model, validation, validation_embeds)  # None where the network alone is better
     if model.config.n_llms >= MIN_LLMS:
         model.item_response = fit_item_response(model)
@@ -107,7 +112,8 @@ def _measure(
     if split == "test":
         source = {"revision": options.dataset_revision, "duplicates": options.duplicates}
         measured = load_responses(options.dataset, split=split, llm_names=model.config.llm_names, **source)
-        measured_embeds = embed_questions(measured, encoder, options.question_embeddings)
+        show = {"show_progress": not options.disable_tqdm}
+        measured_embeds = embed_questions(measured, encoder, options.question_embeddings, **show)
     return evaluate_model(
         model,
         measured,

@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
 from accelerate.utils import DistributedDataParallelKwargs, gather_object
 from torch import nn
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, get_scheduler
 
 from .._checks import require_extra
+from .._processes import process_state
 from ..data.known_questions import KnownQuestions
 from ..data.responses import ResponseMatrix
 from ..metrics import log_loss
@@ -132,7 +133,7 @@ class TextEncoderTrainer:
 
     Raises:
         ValueError: If the LLMs are not the model's, a split has no responses, or a block has fewer questions than
-            there are processes.
+            there are processes, or they are of FSDP.
         ImportError: If adapters are asked for and peft is missing.
     """
 
@@ -151,6 +152,7 @@ class TextEncoderTrainer:
         self.args, self.encoder_args = args, encoder_args
         self.train_responses, self.validation = train, validation
         self.history = TextTrainingHistory()
+        process_state()  # before Accelerate looks for itself
         # Encoders have weights that sentence vectors do not use (a pooler, say): DDP has to look for them.
         unused = DistributedDataParallelKwargs(find_unused_parameters=True)
         self.accelerator = Accelerator(
@@ -159,6 +161,10 @@ class TextEncoderTrainer:
             step_scheduler_with_optimizer=False,
             kwargs_handlers=[unused],
         )
+        if self.accelerator.distributed_type == DistributedType.FSDP:
+            raise ValueError(
+                "FSDP does not train the text encoder, which each process holds whole. Use DDP (multi_gpu.yaml)."
+            )
 
     @property
     def _checkpoint(self) -> Path:
@@ -198,7 +204,6 @@ class TextEncoderTrainer:
             self._finish_epoch(joint, EpochRecord(_START, None, self._validation_loss(joint)))
         with _keeping_freed_memory():
             self._loop(wrapped, joint, optimizer, scheduler, blocks)
-        accelerator.end_training()
         accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
         joint.load_state_dict(history.best_weights)
         if adapters is not None:

@@ -6,6 +6,7 @@ best epoch are kept. It sees text vectors, never text, and never the test split.
 
 from __future__ import annotations
 
+import copy
 import logging
 import shutil
 import time
@@ -24,6 +25,7 @@ from tqdm.auto import tqdm
 from transformers import get_scheduler
 
 from .._checks import disk_error, whole_directory
+from .._processes import process_state
 from ..data.known_questions import KnownQuestions
 from ..data.responses import ResponseMatrix, check_pool
 from ..metrics import log_loss
@@ -118,6 +120,7 @@ class EmbedLLMTrainer:
         self.train_responses, self.train_embeds = train, train_embeds
         self.validation, self.validation_embeds = validation, validation_embeds
         self.history = TrainingHistory()
+        process_state()  # before Accelerate looks for itself
         self.accelerator = Accelerator(
             mixed_precision=args.mixed_precision,
             log_with=args.report_to,
@@ -147,10 +150,12 @@ class EmbedLLMTrainer:
         )
         _start_from_llm_means(self.model, self.train_responses)
         n_steps = len(blocks) * args.num_train_epochs
-        groups = parameter_groups(self.model, args.weight_decay)
+        # FSDP leaves a network in pieces: it gets one of its own, whose weights `self.model` takes over each epoch.
+        network = copy.deepcopy(self.model) if accelerator.distributed_type == DistributedType.FSDP else self.model
+        groups = parameter_groups(network, args.weight_decay)
         optimizer = torch.optim.AdamW(groups, lr=args.learning_rate, fused=True)
         scheduler = get_scheduler(args.lr_scheduler_type, optimizer, int(args.warmup_ratio * n_steps), n_steps)
-        model, optimizer, scheduler = accelerator.prepare(self.model, optimizer, scheduler)
+        model, optimizer, scheduler = accelerator.prepare(network, optimizer, scheduler)
         accelerator.register_for_checkpointing(self.history)
         if args.resume_from_checkpoint and self._checkpoint.is_dir():
             accelerator.load_state(str(self._checkpoint))
@@ -167,7 +172,8 @@ class EmbedLLMTrainer:
         )
         with progress, _threads_for(6 * blocks.block_size * self.model.num_parameters()):
             self._loop(model, optimizer, scheduler, blocks, progress)
-        accelerator.end_training()
+        for tracker in accelerator.trackers:  # and no more: `end_training` would break up the group of processes
+            tracker.finish()
         accelerator.unwrap_model(model, keep_fp32_wrapper=False)
         self.model.load_state_dict(self.history.best_weights)
         self.model.eval()
@@ -208,6 +214,9 @@ class EmbedLLMTrainer:
             mean_loss = (
                 accelerator.reduce(epoch_loss, reduction="mean").item() * blocks.block_size / blocks.n_questions
             )
+            if accelerator.distributed_type == DistributedType.FSDP:
+                pieces = model.state_dict().items()
+                self.model.load_state_dict({name: piece.full_tensor() for name, piece in pieces})
             self._finish_epoch(EpochRecord(epoch, mean_loss, self._validation_loss()), progress)
             history.seconds = time.perf_counter() - began
             if args.save_checkpoints:

@@ -1,0 +1,25 @@
+"""This process's place among those that `accelerate launch` has started, on accelerators or on processors."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
+
+
+def process_state() -> PartialState:
+    """Accelerate's state of the group of processes; every later `Accelerator` shares it.
+
+    On a machine without accelerators Accelerate takes each process of a group for one that is alone, unless it is told
+    that the group runs on processors.
+    """
+    import torch
+    from accelerate import PartialState
+    from accelerate.utils import parse_flag_from_env
+
+    in_group = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return PartialState(
+        cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or (in_group and not torch.accelerator.is_available())
+    )
