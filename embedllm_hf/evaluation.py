@@ -132,7 +132,7 @@ class EvaluationReport:
         report = asdict(self)
         scores = report.pop("scores")
         dataset = report.pop("dataset")
-        return _without_nan({"dataset": dataset, **scores, **report})
+        return without_nan({"dataset": dataset, **scores, **report})
 
     def __str__(self) -> str:
         return format_report(self)
@@ -216,7 +216,7 @@ def evaluate_model(
         reliability=metrics.reliability_bins(predictions[MODEL], truth),
         train_seconds=train_seconds,
         seed=seed,
-        versions=_versions(),
+        versions=package_versions(),
     )
 
 
@@ -305,16 +305,18 @@ def check_promise(
     return KeptPromise(min_success, cost is not None, share, right.difference, right.low, right.high, mean_cost)
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Versions of this package, of Python and of what the numbers depend on."""
     installed = {package: importlib.metadata.version(package) for package in _PACKAGES}
     return {"embedllm_hf": __version__, "python": platform.python_version(), **installed}
 
 
-def _without_nan(value: object) -> object:
+def without_nan(value: object) -> object:
+    """The same with None for NaN, however deep, since JSON has no NaN."""
     if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_without_nan(item) for item in value]
+        return [without_nan(item) for item in value]
     return None if isinstance(value, float) and np.isnan(value) else value
 
 
