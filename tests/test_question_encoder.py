@@ -274,6 +274,18 @@ def test_offline_is_minilm_in_another_wrapping():
     check_encoder(QuestionEncoder("offline"), EmbedLLMConfig(encoder_name=MINILM))
 
 
+def test_half_precision_is_close_and_kept_apart(tmp_path):
+    """bfloat16 gives nearly the same vectors, in a cache of its own; another name of it is refused."""
+    whole, half = (QuestionEncoder("offline", cache_dir=tmp_path, precision=name) for name in ("float32", "bfloat16"))
+    one, other = whole.encode(["What is 17 * 23?"]), half.encode(["What is 17 * 23?"])
+    assert other.dtype == np.float32
+    assert not np.array_equal(one, other)
+    assert (one @ other.T).item() > 0.999
+    assert whole._cache().path != half._cache().path
+    with pytest.raises(ValueError, match="fp8"):
+        QuestionEncoder("offline", precision="fp8")
+
+
 # --- vectors from a file ---
 
 IDS = np.array([30, 10, 20])
