@@ -1,5 +1,6 @@
 """CSV and Parquet tables of responses: odd texts, streaming, damage."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -157,7 +158,11 @@ def test_a_text_is_kept_once_however_many_llms_answered(table):
     before = pa.total_allocated_bytes()
     batches = list(iterate_file(table))
     assert sum(batch.num_rows for batch in batches) == 60
-    assert pa.total_allocated_bytes() - before < 30_000_000
+    for _ in range(100):  # Arrow's threads, which read ahead, give their buffers back a little later
+        if pa.total_allocated_bytes() - before < 30_000_000:
+            return
+        time.sleep(0.1)
+    pytest.fail(f"{pa.total_allocated_bytes() - before:,} bytes are held")
 
 
 # --- bad rows ---
