@@ -16,7 +16,7 @@ from embedllm_hf import EmbedLLM, EmbedLLMConfig, load_responses, model_card
 from embedllm_hf.plots import reliability_figure, save_png
 from scripts import make_cards
 
-NAMES = ("open-llm-responses", "planted-quickstart")
+NAMES = ("open-llm-responses", "planted-quickstart", "open-llm-responses-trained-encoder")
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_options_that_do_not_fit_are_refused(arguments, capsys):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_cards_hold_nothing_of_this_machine(name):
-    """No path, a small folder, and metadata that the Hub's client reads, with six results."""
+    """No path, a small folder, and metadata that the Hub's client reads, with seven results."""
     folder = make_cards.CARDS / name
     assert sum(path.stat().st_size for path in folder.iterdir()) < 150_000
     for path in (folder / "README.md", folder / "metrics.json", folder / "config.json"):
@@ -126,13 +126,13 @@ def test_the_cards_hold_nothing_of_this_machine(name):
         assert "shared/data" not in text, path
         assert str(make_cards.CARDS.parent) not in text, path
     data = ModelCard((folder / "README.md").read_text(encoding="utf-8")).data
-    assert len(data.eval_results) == 6
+    assert len(data.eval_results) == 7
     assert data.datasets is None
 
 
 def questions_in_card(name: str, dataset: str) -> list[str]:
     """Questions of a data set that stand in a card's folder, in any file."""
-    content = b"\n".join(path.read_bytes() for path in (make_cards.CARDS / name).iterdir())
+    content = b"\n".join(path.read_bytes() for path in (make_cards.CARDS / name).rglob("*") if path.is_file())
     splits = [load_responses(dataset, split=split) for split in ("train", "validation", "test")]
     return [text for responses in splits for text in responses.questions if text.encode() in content]
 
@@ -143,11 +143,19 @@ def test_no_question_text_gets_into_the_planted_card():
 
 
 @pytest.mark.real_data
-def test_no_question_text_gets_into_the_real_card(real_data):
+@pytest.mark.parametrize("name", ["paper", "unseen_llms"])
+def test_no_question_text_gets_into_the_real_reports(real_data, name):
+    """None of the benchmarks' questions stands in a report, its pictures and its numbers."""
+    assert questions_in_card(name, str(real_data)) == []
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["open-llm-responses", "open-llm-responses-trained-encoder"])
+def test_no_question_text_gets_into_the_real_card(real_data, name):
     """None of the benchmarks' questions stands in a file of the card, and its sizes are those of the data."""
-    assert questions_in_card("open-llm-responses", str(real_data)) == []
+    assert questions_in_card(name, str(real_data)) == []
     test = load_responses(real_data, split="test")
-    metrics = json.loads((make_cards.CARDS / "open-llm-responses" / "metrics.json").read_text())
+    metrics = json.loads((make_cards.CARDS / name / "metrics.json").read_text())
     expected = (real_data.name, test.n_questions, test.n_llms, test.n_observed)
     assert tuple(metrics["dataset"][key] for key in ("id", "n_questions", "n_llms", "n_observed")) == expected
 
@@ -164,4 +172,4 @@ def test_the_script_runs_from_anywhere(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 cards are up to date" in done.stdout
+    assert "3 cards are up to date" in done.stdout
