@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +60,12 @@ class DatasetInfo:
     duplicates: str
     n_repeats: int
     n_contradictions: int
+
+    @classmethod
+    def of(cls, responses: ResponseMatrix, **named: str | None) -> DatasetInfo:
+        """The sizes of some responses, with `id`, `revision` and `split` as they are given."""
+        summary = asdict(responses.summary())
+        return cls(**named, **{item.name: summary[item.name] for item in fields(cls) if item.name not in named})
 
 
 @dataclass(frozen=True)
@@ -194,19 +200,8 @@ def evaluate_model(
         if not np.isnan(truth[rows]).all():
             by_benchmark[benchmark] = {name: _measure(probs[rows], truth[rows]) for name, probs in predictions.items()}
     scores = {name: _measure(probs, truth) for name, probs in predictions.items()}
-    summary = responses.summary()
     return EvaluationReport(
-        dataset=DatasetInfo(
-            id=_public_id(dataset_id),
-            revision=revision,
-            split=split,
-            n_questions=summary.n_questions,
-            n_llms=summary.n_llms,
-            n_observed=summary.n_observed,
-            duplicates=summary.duplicates,
-            n_repeats=summary.n_repeats,
-            n_contradictions=summary.n_contradictions,
-        ),
+        dataset=DatasetInfo.of(responses, id=_public_id(dataset_id), revision=revision, split=split),
         scores=scores,
         oracle={"routing_accuracy": metrics.oracle_accuracy(truth)},
         benchmarks=by_benchmark,

@@ -64,8 +64,7 @@ def main(options: argparse.Namespace) -> int:
     config.text_dim, config.encoder_revision = train_embeds.shape[1], encoder.revision
     set_seed(args.seed)  # before the model is built: its initial weights are random
     model = EmbedLLM(config)
-    history = EmbedLLMTrainer(model, args, train, train_embeds, validation, validation_embeds).train()
-    seconds = history.seconds
+    seconds = EmbedLLMTrainer(model, args, train, train_embeds, validation, validation_embeds).train().seconds
     if encoder_args.train_encoder:
         seconds += TextEncoderTrainer(model, encoder, args, encoder_args, train, validation).train().seconds
     state = process_state()
@@ -75,9 +74,7 @@ def main(options: argparse.Namespace) -> int:
     if model.text_encoder is not None:
         encoder, options.question_embeddings = model.text_encoder, None  # the file is of the frozen encoder
         show = {"show_progress": not args.disable_tqdm}
-        train_embeds, validation_embeds = (
-            embed_questions(part, encoder, None, **show) for part in (train, validation)
-        )
+        train_embeds, validation_embeds = (encoder.encode(part.questions, **show) for part in (train, validation))
     model.blend = fit_blend(model, validation, validation_embeds)  # None where the network alone is better
     if model.config.n_llms >= MIN_LLMS:
         model.item_response = fit_item_response(model)
@@ -87,8 +84,7 @@ def main(options: argparse.Namespace) -> int:
     report = _measure(model, encoder, splits, options, train_seconds=round(seconds, 2))
     model.metrics = report.to_dict()
     save_trained(model, args.output_dir, remote_code=options.remote_code)
-    print(report)
-    print(f"\ntrained in {seconds:.1f} s (epoch {history.best_epoch + 1} kept); saved to {args.output_dir}")
+    print(f"{report}\n\ntrained in {seconds:.1f} s; saved to {args.output_dir}")
     if options.push_to_hub:
         _push(model, args.output_dir, options)
     return 0
