@@ -278,7 +278,8 @@ def load_question_embeddings(
     if made_by and encoder_name and published_encoder(made_by) != published_encoder(encoder_name):
         raise ValueError(
             f"{path.name}: its vectors are of the encoder `{made_by}`, expected `{encoder_name}`. "
-            f"Pass --encoder {made_by}, or a file of that encoder's vectors."
+            f"To train with the file's, pass --encoder {made_by}; else leave the file out, or write another one with "
+            "`embedllm embed`."
         )
     if vectors.ndim != 2 or ids.shape != (len(vectors),):
         raise ValueError(
