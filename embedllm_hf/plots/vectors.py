@@ -142,7 +142,7 @@ def group_figure(tests: Sequence[Mapping], control: Sequence[Mapping]) -> Figure
     )
     height = figure.get_figheight()
     figure.subplots_adjust(left=0.17, right=0.985, top=1 - 0.75 / height, bottom=0.75 / height, wspace=0.12)
-    _legend(figure, panels, 4)
+    _legend(figure, panels, 2)
     return figure
 
 
