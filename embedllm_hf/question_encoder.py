@@ -176,9 +176,11 @@ class QuestionEncoder:
 
         Raises:
             OSError: If it cannot be loaded.
-            ValueError: If the files of a trained encoder hold other weights than the model was trained with.
+            ValueError: If its weights are a damaged file, or of a trained encoder other ones than the model was
+                trained with.
         """
         if self._model is None:
+            from safetensors import SafetensorError
             from sentence_transformers import SentenceTransformer
 
             source = str(self._folder or self.name)
@@ -192,6 +194,11 @@ class QuestionEncoder:
                 raise OSError(
                     f"the text encoder `{source}`{at} cannot be loaded ({str(error).splitlines()[0]}). "
                     "Check the name and the network, or use `offline`."
+                ) from error
+            except SafetensorError as error:
+                raise ValueError(
+                    f"{source}: the text encoder's weights are not a whole safetensors file ({error}). Fetch or train "
+                    "it again."
                 ) from error
             if self.digest is not None and weights_digest(model) != self.digest:
                 raise ValueError(

@@ -320,6 +320,14 @@ def test_a_missing_or_foreign_encoder_is_refused(saved, tiny):
         EmbedLLM.from_pretrained(saved).text_encoder.encode(["a text that no cache has seen"])
 
 
+def test_an_encoder_cut_in_half_is_named(saved):
+    """One line that names the folder, not the reader's own words alone."""
+    weights = saved / "text_encoder" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+    with pytest.raises(ValueError, match=r"text_encoder: the text encoder's weights are not a whole safetensors file"):
+        EmbedLLM.from_pretrained(saved).text_encoder.encode(["another text that no cache has seen"])
+
+
 def test_the_frozen_encoder_is_not_the_trained_one(trained, tiny):
     """Neither in Python nor as a file of vectors."""
     with pytest.raises(ValueError, match="with its weights trained"):

@@ -353,6 +353,7 @@ class TextEncoderTrainer:
         trained = QuestionEncoder.trained(encoder.eval(), name=self.encoder.name)
         model.text_encoder = trained
         model.config.trained_encoder = trained.digest
+        model.known_questions = None  # theirs are vectors of the frozen encoder
         if self.accelerator.is_main_process:
             show = not self.args.disable_tqdm
             embeds = trained.encode(self.train_responses.questions, show_progress=show)
