@@ -12,16 +12,16 @@ _MODULE_OF = {
     "EmbedLLMConfig": "configuration_embedllm",
     "EmbedLLMTrainer": "training.trainer",
     "EmbedLLMTrainingArguments": "training.arguments",
-    "Forecaster": "forecasting",
-    "QuestionEncoder": "question_encoder",
+    "Forecaster": "inference.forecaster",
+    "QuestionEncoder": "encoding.question_encoder",
     "ResponseMatrix": "data.responses",
-    "Router": "routing",
+    "Router": "inference.router",
     "TextEncoderArguments": "training.arguments",
-    "TextEncoderTrainer": "training.text_encoder",
-    "evaluate_model": "evaluation",
-    "fit_baselines": "baselines",
-    "load_responses": "data.hub",
-    "onboard": "onboarding",
+    "TextEncoderTrainer": "training.encoder_trainer",
+    "evaluate_model": "evaluation.report",
+    "fit_baselines": "predictors.baselines",
+    "load_responses": "data.sources",
+    "onboard": "new_llms.onboarding",
 }
 # Whoever takes one of these may go on to `transformers.pipeline("llm-routing", ...)`: the pipelines are registered
 # along with them, like AutoConfig and AutoModel. Here, since the model's module may not import what is built on it.
@@ -34,7 +34,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)
     if name in _WITH_PIPELINES:
-        importlib.import_module(".pipelines", __name__)
+        importlib.import_module(".inference.pipelines", __name__)
     globals()[name] = value
     return value
 

@@ -8,7 +8,10 @@ from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig
 
 from ._checks import check_distinct
-from ._defaults import DEFAULT_ENCODER, DEFAULT_ENCODER_REVISION
+from ._errors import InputError
+
+DEFAULT_ENCODER = "sentence-transformers/all-mpnet-base-v2"  # the paper's
+DEFAULT_ENCODER_REVISION = "e8c3b32edf5434bc2275fc9bab85f82640a19130"
 
 
 class EmbedLLMConfig(PreTrainedConfig):
@@ -50,9 +53,9 @@ class EmbedLLMConfig(PreTrainedConfig):
     ) -> None:
         for name, value in (("text_dim", text_dim), ("embed_dim", embed_dim)):
             if value < 1:
-                raise ValueError(f"`{name}` is {value}, expected a positive number.")
+                raise InputError(f"`{name}` is {value}, expected a positive number.")
         if noise_std < 0:
-            raise ValueError(f"`noise_std` is {noise_std}, expected 0 or more.")
+            raise InputError(f"`noise_std` is {noise_std}, expected 0 or more.")
         llm_names = list(llm_names)
         check_distinct("`llm_names`", llm_names)
         self.llm_names = llm_names

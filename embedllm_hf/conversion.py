@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 
 from ._checks import shorten
-from ._defaults import DEFAULT_ENCODER
-from .configuration_embedllm import EmbedLLMConfig
-from .data.hub import read_order as read_model_order
+from ._errors import InputError, MissingFile
+from .configuration_embedllm import DEFAULT_ENCODER, EmbedLLMConfig
+from .data.sources import read_order as read_model_order
 from .modeling_embedllm import EmbedLLM
 
 _NAME_HERE = {
@@ -62,12 +62,12 @@ def convert_original_checkpoint(
     }
     for name, shape in expected.items():
         if state[name].shape != shape:
-            raise ValueError(
+            raise InputError(
                 f"{checkpoint}: `{name}` has shape {tuple(state[name].shape)}, expected {shape} beside `P.weight` "
                 f"{n_llms, embed_dim} and `{_QUESTIONS}` {tuple(state[_QUESTIONS].shape)}. Is it one model's file?"
             )
     if len(names) != n_llms:
-        raise ValueError(
+        raise InputError(
             f"{model_order}: names {len(names)} LLMs, but {checkpoint} holds vectors of {n_llms}. "
             "Give the file of the data set that the checkpoint was trained on."
         )
@@ -85,7 +85,7 @@ def convert_original_checkpoint(
 
 def _existing(argument: str, path: str | Path) -> Path:
     if not Path(path).is_file():
-        raise FileNotFoundError(f"`{argument}`: there is no file {path}.")
+        raise MissingFile(f"`{argument}`: there is no file {path}.")
     return Path(path)
 
 
@@ -96,19 +96,19 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
     except OSError:
         raise
     except Exception as error:  # a damaged pickle raises nearly anything: eleven types in 3,000 tries
-        raise ValueError(
+        raise InputError(
             f"{path}: cannot be read as a state dict of tensors ({type(error).__name__}). Is the file whole, and what "
             "`torch.save(model.state_dict(), ...)` wrote? Nothing else is unpickled."
         ) from error
     if not isinstance(state, dict):
-        raise ValueError(f"{path}: holds a `{type(state).__name__}`, expected a state dict of tensors.")
+        raise InputError(f"{path}: holds a `{type(state).__name__}`, expected a state dict of tensors.")
     wanted = {*_NAME_HERE, _QUESTIONS}
     wrong = {"missing": wanted - set(state), "unknown": set(state) - wanted}
     if any(wrong.values()):
         found = "; ".join(f"{kind} {shorten(keys, 6)}" for kind, keys in wrong.items() if keys)
-        raise ValueError(f"{path}: {found}. Expected the weights {shorten(wanted, 6)} of the original code.")
+        raise InputError(f"{path}: {found}. Expected the weights {shorten(wanted, 6)} of the original code.")
     for name, weight in state.items():
         rank = 1 if name.endswith("bias") else 2
         if not isinstance(weight, torch.Tensor) or weight.ndim != rank or not torch.isfinite(weight).all():
-            raise ValueError(f"{path}: `{name}` is no tensor of rank {rank} with finite numbers. Is the file damaged?")
+            raise InputError(f"{path}: `{name}` is no tensor of rank {rank} with finite numbers. Is the file damaged?")
     return state

@@ -20,15 +20,16 @@ import torch
 from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi
 from transformers import AutoModel
 
-from ._hub import commit, explain_hub_errors, fetch_snapshot, retried
+from ._errors import InputError
+from .bank.blend import Blend
+from .bank.item_parameters import STRATEGIES, ItemResponse
+from .bank.question_bank import KnownQuestions
+from .cards.model_card import write_model_card
 from .configuration_embedllm import EmbedLLMConfig
-from .data.blend import Blend
-from .data.item_response import STRATEGIES, ItemResponse
-from .data.known_questions import KnownQuestions
-from .model_card import write_model_card
+from .encoding.question_encoder import QuestionEncoder
+from .hub.client import commit, explain_hub_errors, fetch_snapshot, retried
+from .hub.remote_code import export_remote_code
 from .network import EmbedLLMNetwork
-from .question_encoder import QuestionEncoder
-from .remote_code import export_remote_code
 
 logger = logging.getLogger(__name__)
 
@@ -181,14 +182,14 @@ class EmbedLLM(EmbedLLMNetwork):
                 and one is given.
         """
         if name in self.config.llm_names:
-            raise ValueError(f"the pool has an LLM `{name}` already. Choose another name, or remove that one first.")
+            raise InputError(f"the pool has an LLM `{name}` already. Choose another name, or remove that one first.")
         vector = np.asarray(llm_embed, np.float32)
         if vector.shape != (self.config.embed_dim,):
-            raise ValueError(
+            raise InputError(
                 f"`llm_embed` has shape {vector.shape}, expected ({self.config.embed_dim},), as the pool's vectors."
             )
         if self.llm_bias is None and llm_bias:
-            raise ValueError("`llm_bias` is given, but this model has no biases. Leave it out.")
+            raise InputError("`llm_bias` is given, but this model has no biases. Leave it out.")
         return self.with_llm_vectors([name], vector[None], np.array([llm_bias]))
 
     def with_llm_vectors(self, names: Sequence[str], llm_embeds: np.ndarray, llm_biases: np.ndarray) -> EmbedLLM:
@@ -222,7 +223,7 @@ class EmbedLLM(EmbedLLMNetwork):
         """
         renamed, names = self.llm_index(name), list(self.config.llm_names)
         if new_name in names:
-            raise ValueError(f"the pool has an LLM `{new_name}` already. Choose another name.")
+            raise InputError(f"the pool has an LLM `{new_name}` already. Choose another name.")
         names[renamed] = new_name
         return self._of_pool(names, list(range(len(names))))
 
@@ -290,7 +291,7 @@ class EmbedLLM(EmbedLLMNetwork):
         ours, theirs = self.state_dict(), shared.state_dict()
         for weight in ours.keys() - _PER_LLM_WEIGHTS:
             if weight not in theirs or not torch.equal(ours[weight], theirs[weight]):
-                raise ValueError(
+                raise InputError(
                     f"{repo_id}: `{weight}` differs from this model's, so its LLM vectors live in another space. "
                     "Place the LLM with that model, and push it from there."
                 )
@@ -337,7 +338,7 @@ def _needed(files: Sequence[str]) -> list[str]:
 def _trained_encoder(folder: Path, config: EmbedLLMConfig) -> QuestionEncoder:
     """The text encoder in a model's folder; it is read when the first text is encoded."""
     if not (folder / "modules.json").is_file():
-        raise ValueError(
+        raise InputError(
             f"{folder}: the text encoder that the model was trained with is not there. Fetch or copy the model's "
             f"folder with its `{TEXT_ENCODER}`."
         )
@@ -380,9 +381,9 @@ def _load_metrics(path: Path) -> dict:
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path}: not a whole JSON file ({error}). Train or fetch the model again.") from error
+        raise InputError(f"{path}: not a whole JSON file ({error}). Train or fetch the model again.") from error
     if not isinstance(metrics, dict):
-        raise ValueError(f"{path}: holds a JSON {type(metrics).__name__}, expected metrics by name.")
+        raise InputError(f"{path}: holds a JSON {type(metrics).__name__}, expected metrics by name.")
     return metrics
 
 

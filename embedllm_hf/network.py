@@ -27,6 +27,7 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from ._checks import index_of, shorten
+from ._errors import InputError
 from .configuration_embedllm import EmbedLLMConfig
 
 _PAIRS = 1 << 18  # pairs scored at once by `predict_pairs`
@@ -160,7 +161,7 @@ class EmbedLLMNetwork(PreTrainedModel):
 
     def _check_width(self, question_embeds: torch.Tensor | np.ndarray) -> None:
         if question_embeds.ndim != 2 or question_embeds.shape[1] != self.config.text_dim:
-            raise ValueError(
+            raise InputError(
                 f"`question_embeds` has shape {tuple(question_embeds.shape)}, but this model takes "
                 f"(n_questions, {self.config.text_dim}), from `{self.config.encoder_name}`. "
                 "Encode the questions with that encoder."
@@ -277,15 +278,15 @@ class EmbedLLMNetwork(PreTrainedModel):
         try:
             model, info = super().from_pretrained(source, *args, **kwargs, output_loading_info=True)
         except SafetensorError as error:
-            raise ValueError(f"{source}: the weights cannot be read ({error}). Fetch or train them again.") from error
+            raise InputError(f"{source}: the weights cannot be read ({error}). Fetch or train them again.") from error
         except RuntimeError as error:
             if "size mismatch" not in str(error) and "mismatched" not in str(error):
                 raise
-            raise ValueError(f"{source}: the weights do not fit `config.json` ({_first_line(error)}).") from error
+            raise InputError(f"{source}: the weights do not fit `config.json` ({_first_line(error)}).") from error
         wrong = {kind: sorted(map(str, info[f"{kind}_keys"])) for kind in ("missing", "unexpected", "mismatched")}
         if any(wrong.values()):
             found = "; ".join(f"{kind} {shorten(keys)}" for kind, keys in wrong.items() if keys)
-            raise ValueError(f"{source}: the weights do not fit `config.json`: {found}. Is the save complete?")
+            raise InputError(f"{source}: the weights do not fit `config.json`: {found}. Is the save complete?")
         return (model, info) if with_info else model
 
 

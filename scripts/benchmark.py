@@ -13,7 +13,7 @@ from pathlib import Path
 
 def main() -> int:
     """Print the table, and write JSON if asked to."""
-    from embedllm_hf.experiments.speed import ROWS, SpeedSettings, format_table, measure
+    from .speed import ROWS, SpeedSettings, format_table, measure
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("rows", nargs="*", metavar="row", help=f"of {', '.join(ROWS)} (default: all)")

@@ -79,7 +79,7 @@ def render(folder: Path, target: Path) -> None:
     from safetensors.numpy import load_file
 
     from embedllm_hf import EmbedLLMConfig
-    from embedllm_hf.model_card import write_model_card
+    from embedllm_hf.cards.model_card import write_model_card
 
     config = EmbedLLMConfig.from_pretrained(folder)
     metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))

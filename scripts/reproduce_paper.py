@@ -64,8 +64,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--more_question_embeddings: expected ENCODER=FILE, each encoder once")
     logging.basicConfig(level=logging.WARNING)
 
-    from embedllm_hf.experiments.paper.report import write_report
-    from embedllm_hf.experiments.paper.setting import FULL, QUICK, load_data
+    from .paper.report import write_report
+    from .paper.setting import FULL, QUICK, load_data
 
     try:
         data = load_data(

@@ -5,7 +5,7 @@ import sys
 
 from accelerate import DistributedType
 
-from embedllm_hf._processes import process_state
+from embedllm_hf.training.processes import process_state
 
 if __name__ == "__main__":
     state = process_state()

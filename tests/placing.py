@@ -7,8 +7,14 @@ import numpy as np
 from scipy.special import expit
 from transformers import set_seed
 
-from embedllm_hf import EmbedLLM, EmbedLLMConfig, EmbedLLMTrainer, EmbedLLMTrainingArguments, ResponseMatrix
-from embedllm_hf.data.known_questions import KnownQuestions
+from embedllm_hf import (
+    EmbedLLM,
+    EmbedLLMConfig,
+    EmbedLLMTrainer,
+    EmbedLLMTrainingArguments,
+    ResponseMatrix,
+)
+from embedllm_hf.bank.question_bank import KnownQuestions
 from embedllm_hf.item_response import fit_item_response
 
 from .pool import LLMS, TEXT_DIM, make_split

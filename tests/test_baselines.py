@@ -6,8 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from embedllm_hf import ResponseMatrix, baselines, fit_baselines, metrics
-from embedllm_hf.baselines import KNN_NEIGHBOURS, KNN_SHRINKAGE, LLMCategoryMean, LLMMean, NearestQuestions
+from embedllm_hf import ResponseMatrix, fit_baselines, metrics
+from embedllm_hf.predictors import baselines
+from embedllm_hf.predictors.baselines import (
+    KNN_NEIGHBOURS,
+    KNN_SHRINKAGE,
+    LLMCategoryMean,
+    LLMMean,
+    NearestQuestions,
+)
 from tests.pool import make_split
 
 

@@ -10,8 +10,19 @@ from safetensors.numpy import load_file, save_file
 from scipy import sparse
 from scipy.special import expit, logit
 
-from embedllm_hf import EmbedLLM, EmbedLLMConfig, EmbedLLMTrainer, EmbedLLMTrainingArguments, metrics
-from embedllm_hf.blending import (
+from embedllm_hf import (
+    EmbedLLM,
+    EmbedLLMConfig,
+    EmbedLLMTrainer,
+    EmbedLLMTrainingArguments,
+    metrics,
+)
+from embedllm_hf.bank.blend import Blend
+from embedllm_hf.bank.question_bank import KnownQuestions
+from embedllm_hf.item_response import fit_item_response
+from embedllm_hf.new_llms.onboarding import onboard
+from embedllm_hf.predictors.neighbours import difficulty_offsets, llm_offsets, nearest_rows
+from embedllm_hf.predictors.stacked import (
     QUESTION_SD,
     BlendedPredictor,
     category_table,
@@ -20,11 +31,6 @@ from embedllm_hf.blending import (
     fit_question_sd,
     fit_weights,
 )
-from embedllm_hf.data.blend import Blend
-from embedllm_hf.data.known_questions import KnownQuestions
-from embedllm_hf.item_response import fit_item_response
-from embedllm_hf.neighbours import difficulty_offsets, llm_offsets, nearest_rows
-from embedllm_hf.onboarding import onboard
 from tests.pool import LLMS, TEXT_DIM, make_split
 
 

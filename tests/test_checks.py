@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from embedllm_hf._checks import check_choice, index_of, require_extra, shorten, unknown_name, whole_directory
+from embedllm_hf._checks import check_choice, index_of, require_extra, shorten, unknown_name
+from embedllm_hf._files import whole_directory
 
 
 def test_shorten_sorts_quotes_and_counts_the_rest():

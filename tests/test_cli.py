@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture
 def dataset(tmp_path) -> Path:
     """A folder in the EmbedLLM layout, with text vectors beside it."""
-    from embedllm_hf.question_encoder import save_question_embeddings
+    from embedllm_hf.encoding.question_encoder import save_question_embeddings
 
     folder = tmp_path / "dataset"
     folder.mkdir()
@@ -221,7 +221,7 @@ def test_one_llm_only_is_refused(capsys, dataset, tmp_path):
 @pytest.mark.parametrize("damage", ["cut", "ids", "width"])
 def test_bad_vectors_are_refused(capsys, dataset, tmp_path, damage, quickstart):
     """Vectors that are cut off, of other questions, or of the wrong width for a model are refused."""
-    from embedllm_hf.question_encoder import save_question_embeddings
+    from embedllm_hf.encoding.question_encoder import save_question_embeddings
 
     path, split = dataset / "vectors.safetensors", make_split(140)
     if damage == "cut":

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from embedllm_hf import EmbedLLM, load_responses
-from embedllm_hf.data.answers import append_answer, read_answers
 from embedllm_hf.item_response import fit_item_response
+from embedllm_hf.new_llms.answers import append_answer, read_answers
 
 from .command_line import refused, run
 

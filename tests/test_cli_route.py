@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from embedllm_hf.data.synthetic import planted_llms
+from embedllm_hf.data.planted import planted_llms
 from tests.test_cli import refused, run
 
 QUESTIONS = ["What is 64 multiplied by 33?", "How do I cook lentils with coconut milk?"]

@@ -7,11 +7,11 @@ import pytest
 from scipy.special import expit, logit
 
 from embedllm_hf import EmbedLLM, EmbedLLMConfig
-from embedllm_hf.blending import BlendedPredictor, fit_blend
-from embedllm_hf.confidence import bounds, calibrated_bound, probability_interval
-from embedllm_hf.data.blend import Blend
-from embedllm_hf.data.known_questions import KnownQuestions
+from embedllm_hf.bank.blend import Blend
+from embedllm_hf.bank.question_bank import KnownQuestions
 from embedllm_hf.metrics import calibration_covariance
+from embedllm_hf.predictors.confidence import bounds, calibrated_bound, probability_interval
+from embedllm_hf.predictors.stacked import BlendedPredictor, fit_blend
 from tests.pool import LLMS, TEXT_DIM, make_split
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from embedllm_hf import EmbedLLM, EmbedLLMConfig, ResponseMatrix
-from embedllm_hf.baselines import LLMCategoryMean, LLMMean, NearestQuestions, Predictor
+from embedllm_hf.predictors.baselines import LLMCategoryMean, LLMMean, NearestQuestions, Predictor
 from tests.pool import LLMS, TEXT_DIM, make_split
 
 ORDER = [3, 0, 5, 1, 4, 2]

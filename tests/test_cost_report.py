@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from embedllm_hf import EmbedLLM, fit_baselines, plots
-from embedllm_hf.cost_report import complete_part, cost_report
-from embedllm_hf.data.hub import load_responses
 from embedllm_hf.data.llm_table import TokenPrice
-from embedllm_hf.data.synthetic import planted_llms
+from embedllm_hf.data.planted import planted_llms
+from embedllm_hf.data.sources import load_responses
+from embedllm_hf.encoding.question_encoder import encoder_of
+from embedllm_hf.evaluation.cost_report import complete_part, cost_report
 from embedllm_hf.metrics import cost_curves, oracle_accuracy
-from embedllm_hf.question_encoder import encoder_of
 from tests.test_cli import refused, run
 
 NAN = np.nan

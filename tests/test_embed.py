@@ -8,8 +8,8 @@ from safetensors.numpy import load_file
 
 from embedllm_hf import QuestionEncoder, load_responses
 from embedllm_hf.cli import main
-from embedllm_hf.data.hub import SPLIT_NAMES
-from embedllm_hf.question_encoder import load_question_embeddings
+from embedllm_hf.data.sources import SPLIT_NAMES
+from embedllm_hf.encoding.question_encoder import load_question_embeddings
 
 from .launching import run_on_one_and_on_two
 
@@ -32,7 +32,7 @@ def test_each_question_once(tmp_path, capsys):
 def test_an_interrupted_run_goes_on(tmp_path, monkeypatch):
     """What was encoded before the interruption is not encoded again."""
     texts = [f"Question number {number}?" for number in range(50)]
-    monkeypatch.setattr("embedllm_hf.question_encoder._ENCODED_AT_ONCE", 10)
+    monkeypatch.setattr("embedllm_hf.encoding.question_encoder._ENCODED_AT_ONCE", 10)
     encoder = QuestionEncoder("offline", cache_dir=tmp_path)
     encode, calls = encoder.load().encode, []
 

@@ -9,9 +9,16 @@ import pytest
 import sklearn.metrics
 import torch
 
-from embedllm_hf import EmbedLLM, EmbedLLMConfig, ResponseMatrix, evaluate_model, fit_baselines, metrics
-from embedllm_hf.confidence import probability_interval
-from embedllm_hf.evaluation import METRICS
+from embedllm_hf import (
+    EmbedLLM,
+    EmbedLLMConfig,
+    ResponseMatrix,
+    evaluate_model,
+    fit_baselines,
+    metrics,
+)
+from embedllm_hf.evaluation.report import METRICS
+from embedllm_hf.predictors.confidence import probability_interval
 from tests.pool import LLMS, TEXT_DIM, make_embeds, make_split
 
 CONTRACT = ("accuracy", "auc", "log_loss", "brier", "ece", "routing_accuracy")  # names that scripts rely on
@@ -241,8 +248,8 @@ def test_vectors_of_another_number_of_questions_are_refused(model, baselines, sp
 
 def test_a_model_with_a_blend_has_rows_for_its_parts(model, baselines, split):
     """`embedllm` is the blend from the text alone; beside it the network, and the blend with the category given."""
-    from embedllm_hf.blending import BlendedPredictor, fit_blend
-    from embedllm_hf.data.known_questions import KnownQuestions
+    from embedllm_hf.bank.question_bank import KnownQuestions
+    from embedllm_hf.predictors.stacked import BlendedPredictor, fit_blend
 
     train, blended = make_split(80), model._of_pool(list(LLMS), list(range(6)))
     blended.known_questions = KnownQuestions.from_responses(train.responses, train.question_embeds)

@@ -8,7 +8,7 @@ import pytest
 from datasets import load_dataset
 
 from embedllm_hf import ResponseMatrix, load_responses
-from embedllm_hf.data.hub import available_splits
+from embedllm_hf.data.sources import available_splits
 
 from .hub.clients import no_waiting, run_python
 from .pool import LLMS, make_frame, make_split
@@ -16,7 +16,7 @@ from .pool import LLMS, make_frame, make_split
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
-    monkeypatch.setattr("embedllm_hf._hub.RETRY_SECONDS", (0, 0))
+    monkeypatch.setattr("embedllm_hf.hub.client.RETRY_SECONDS", (0, 0))
 
 
 def original_layout(first_id: int = 0) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from embedllm_hf import ResponseMatrix, load_responses
-from embedllm_hf.data.hub import available_splits, dataset_revision, split_files, split_name
+from embedllm_hf.data.sources import available_splits, dataset_revision, split_files, split_name
 from tests.pool import LLMS, make_frame
 
 ABSENT = LLMS[2]  # the LLM that the test split lacks, in the middle of the order

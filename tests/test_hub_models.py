@@ -9,8 +9,8 @@ import torch
 from transformers import AutoConfig, AutoModel, pipeline
 
 from embedllm_hf import EmbedLLM, EmbedLLMConfig, Router
+from embedllm_hf.bank.question_bank import KnownQuestions
 from embedllm_hf.cli import main
-from embedllm_hf.data.known_questions import KnownQuestions
 
 from .hub.clients import no_waiting, run_python
 from .hub.faults import COMMITS
@@ -19,7 +19,7 @@ from .pool import LLMS, TEXT_DIM, make_split
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
-    monkeypatch.setattr("embedllm_hf._hub.RETRY_SECONDS", (0, 0))
+    monkeypatch.setattr("embedllm_hf.hub.client.RETRY_SECONDS", (0, 0))
 
 
 def make_model(seed: int = 0) -> EmbedLLM:

@@ -6,8 +6,8 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from embedllm_hf import EmbedLLM, Forecaster
-from embedllm_hf.data.item_response import ItemResponse
-from embedllm_hf.evaluation import evaluate_model
+from embedllm_hf.bank.item_parameters import ItemResponse
+from embedllm_hf.evaluation.report import evaluate_model
 from embedllm_hf.item_response import fit_item_response
 from embedllm_hf.item_response.calibration import fit_factor, simulate_placements
 from embedllm_hf.item_response.known import known_probabilities

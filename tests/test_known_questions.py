@@ -5,7 +5,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from embedllm_hf import ResponseMatrix
-from embedllm_hf.data.known_questions import KnownQuestions, question_keys
+from embedllm_hf.bank.question_bank import KnownQuestions, question_keys
 from embedllm_hf.data.responses import benchmark_categories
 from tests.pool import LLMS, make_frame, make_split
 

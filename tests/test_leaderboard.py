@@ -7,9 +7,9 @@ import pytest
 from scipy.special import expit, logit
 
 from embedllm_hf import EmbedLLM
-from embedllm_hf.data.synthetic import planted_llms
-from embedllm_hf.forecasting import known_probabilities
-from embedllm_hf.leaderboard import Leaderboard, only_one_right, score_distribution, win_probabilities
+from embedllm_hf.data.planted import planted_llms
+from embedllm_hf.inference.forecaster import known_probabilities
+from embedllm_hf.inference.leaderboard import Leaderboard, only_one_right, score_distribution, win_probabilities
 from tests.test_cli import refused, run
 
 ARITHMETIC = ["What is 17 multiplied by 47?", "Add 508 to 21 and halve the result.", "Divide 96 by 12, to two places."]

@@ -12,7 +12,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from safetensors.numpy import load_file
 
-from embedllm_hf import EmbedLLM, EmbedLLMConfig, load_responses, model_card
+from embedllm_hf import EmbedLLM, EmbedLLMConfig, load_responses
+from embedllm_hf.cards import model_card
 from embedllm_hf.plots import reliability_figure, save_png
 from scripts import make_cards
 

@@ -14,11 +14,20 @@ import torch
 from huggingface_hub import EvalResult, HfApi, ModelCard
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
-from embedllm_hf import EmbedLLM, EmbedLLMConfig, Router, card_text, evaluate_model, evaluation, fit_baselines
+from embedllm_hf import EmbedLLM, EmbedLLMConfig, Router, evaluate_model, fit_baselines
+from embedllm_hf.bank.question_bank import KnownQuestions
+from embedllm_hf.cards import text as card_text
+from embedllm_hf.cards.model_card import (
+    CARD_FILE,
+    MAP_FILE,
+    RELIABILITY_FILE,
+    base_model_of,
+    model_card,
+    write_model_card,
+)
 from embedllm_hf.cli import main
-from embedllm_hf.data.known_questions import KnownQuestions
 from embedllm_hf.data.responses import DUPLICATE_RULES
-from embedllm_hf.model_card import CARD_FILE, MAP_FILE, RELIABILITY_FILE, base_model_of, model_card, write_model_card
+from embedllm_hf.evaluation import report as evaluation
 from embedllm_hf.modeling_embedllm import METRICS_FILE
 
 from .pool import LLMS, TEXT_DIM, make_split

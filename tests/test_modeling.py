@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel
 
 from embedllm_hf import EmbedLLM, EmbedLLMConfig
-from embedllm_hf.data.known_questions import KnownQuestions
+from embedllm_hf.bank.question_bank import KnownQuestions
 
 from .pool import LLMS, TEXT_DIM, make_split
 

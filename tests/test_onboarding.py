@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from embedllm_hf import EmbedLLM, Forecaster, QuestionEncoder, onboard
-from embedllm_hf.data.known_questions import KnownQuestions, question_keys
-from embedllm_hf.onboarding import onboard_many, refine
+from embedllm_hf.bank.question_bank import KnownQuestions, question_keys
+from embedllm_hf.new_llms.onboarding import onboard_many, refine
 
 from .placing import trained_model
 from .pool import make_embeds, make_split

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from embedllm_hf.experiments.paper import benchmark_scores, transfer
-from embedllm_hf.experiments.paper.disagreement import cosine_distances, disagreement
-from embedllm_hf.experiments.paper.halves import (
+from scripts.paper import benchmark_scores, transfer
+from scripts.paper.disagreement import cosine_distances, disagreement
+from scripts.paper.halves import (
     PENALTIES,
     judge_order,
     kendall_sums,
@@ -17,7 +17,7 @@ from embedllm_hf.experiments.paper.halves import (
     ridge_forecasts,
     smallest_significant_tau,
 )
-from embedllm_hf.experiments.paper.permutation import (
+from scripts.paper.permutation import (
     distance_gap,
     holm,
     mantel,
@@ -27,7 +27,7 @@ from embedllm_hf.experiments.paper.permutation import (
     shuffles,
     silhouette,
 )
-from embedllm_hf.experiments.paper.refits import procrustes_residual
+from scripts.paper.refits import procrustes_residual
 
 
 def test_ridge_is_that_of_the_normal_equations_and_its_strength_that_of_leaving_one_out():

@@ -11,13 +11,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from embedllm_hf import ResponseMatrix
-from embedllm_hf.evaluation import without_nan
-from embedllm_hf.experiments.paper import benchmark_scores, llm_map, transfer, vectors
-from embedllm_hf.experiments.paper.permutation import (
-    holm,
-)
-from embedllm_hf.experiments.paper.setting import PaperData, PaperSettings
-from embedllm_hf.plots.interactive import llm_map_page
+from embedllm_hf.evaluation.report import without_nan
+from scripts.paper import benchmark_scores, llm_map, transfer, vectors
+from scripts.paper.map_page import llm_map_page
+from scripts.paper.permutation import holm
+from scripts.paper.setting import PaperData, PaperSettings
 
 N_LLMS = 24
 # Each benchmark asks for two skills; the first three alike, the last three alike.

@@ -41,7 +41,7 @@ for statement in (
     "from embedllm_hf import EmbedLLMConfig",
     "from embedllm_hf import Forecaster",
     "from embedllm_hf import Router",
-    "import embedllm_hf.pipelines",
+    "import embedllm_hf.inference.pipelines",
 ):
     assert not TASKS & set(PIPELINE_REGISTRY.get_supported_tasks()), statement
     exec(statement)

@@ -7,10 +7,10 @@ import pytest
 
 from embedllm_hf import Forecaster, onboard
 from embedllm_hf.item_response import fit_item_response
-from embedllm_hf.item_response.fitting import PoolFit
+from embedllm_hf.item_response.fit import PoolFit
 from embedllm_hf.item_response.priors import benchmark_priors, benchmarks_of, place_abilities
-from embedllm_hf.onboarding import onboard_many
-from embedllm_hf.probing import probe
+from embedllm_hf.new_llms.onboarding import onboard_many
+from embedllm_hf.new_llms.probing import probe
 
 from .placing import simulated_pool
 

@@ -6,7 +6,7 @@ import pytest
 from embedllm_hf import Forecaster, onboard
 from embedllm_hf.item_response.priors import place_abilities
 from embedllm_hf.item_response.transfer import transfer_variance
-from embedllm_hf.probing import ask_until, is_known, probe, target_of
+from embedllm_hf.new_llms.probing import ask_until, is_known, probe, target_of
 
 from .placing import pool_of, simulated_pool, without_calibration
 

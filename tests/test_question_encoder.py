@@ -10,9 +10,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from embedllm_hf import EmbedLLM, EmbedLLMConfig, QuestionEncoder
-from embedllm_hf.question_encoder import (
-    DEFAULT_ENCODER,
-    DEFAULT_ENCODER_REVISION,
+from embedllm_hf.configuration_embedllm import DEFAULT_ENCODER, DEFAULT_ENCODER_REVISION
+from embedllm_hf.encoding.question_encoder import (
     check_encoder,
     encoder_of,
     load_question_embeddings,

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from embedllm_hf import ResponseMatrix
-from embedllm_hf.data import reading
-from embedllm_hf.data.reading import collect_responses, iterate_file
+from embedllm_hf.data import long_table as reading
+from embedllm_hf.data.long_table import collect_responses, iterate_file
 from tests.pool import LLMS, make_frame
 
 ODD_PROMPTS = [

@@ -9,8 +9,8 @@ import pytest
 
 from embedllm_hf import EmbedLLM
 from embedllm_hf.cli import main
-from embedllm_hf.data.hub import load_responses
-from embedllm_hf.question_encoder import DEFAULT_ENCODER, DEFAULT_ENCODER_REVISION
+from embedllm_hf.configuration_embedllm import DEFAULT_ENCODER, DEFAULT_ENCODER_REVISION
+from embedllm_hf.data.sources import load_responses
 
 from .hub import HubServer
 

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoConfig, AutoModel
 
 from embedllm_hf import EmbedLLM
-from embedllm_hf.remote_code import export_remote_code, remote_code_files
+from embedllm_hf.hub.remote_code import export_remote_code, remote_code_files
 
 from .hub.clients import run_python
 from .pool import LLMS, TEXT_DIM

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from embedllm_hf.data.hub import load_responses
+from embedllm_hf.data.planted import planted_probabilities
 from embedllm_hf.data.responses import ResponseMatrix
-from embedllm_hf.data.synthetic import planted_probabilities
-from embedllm_hf.experiments.paper import ablations, forecasting, report, routing, wording
-from embedllm_hf.experiments.paper.setting import QUICK, PaperData, load_data
-from embedllm_hf.question_encoder import save_question_embeddings
+from embedllm_hf.data.sources import load_responses
+from embedllm_hf.encoding.question_encoder import save_question_embeddings
+from scripts.paper import ablations, forecasting, report, routing, wording
+from scripts.paper.setting import QUICK, PaperData, load_data
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "reproduce_paper.py"
 NOWHERE = "nobody/no-encoder"  # the test Hub has none of that name, and nothing needs to be encoded

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from embedllm_hf import EmbedLLM, QuestionEncoder, Router
-from embedllm_hf.blending import fit_blend
-from embedllm_hf.data.hub import load_responses
 from embedllm_hf.data.llm_table import TokenPrice
-from embedllm_hf.data.synthetic import planted_llms
-from embedllm_hf.routing import rank_llms
+from embedllm_hf.data.planted import planted_llms
+from embedllm_hf.data.sources import load_responses
+from embedllm_hf.inference.router import rank_llms
+from embedllm_hf.predictors.stacked import fit_blend
 
 QUESTION = "What is 17 multiplied by 47?"
 COSTS = {name: 3.0 if "large" in name else 1.0 for name in planted_llms()}
@@ -197,7 +197,7 @@ def test_many_questions_are_routed_in_blocks(router, monkeypatch):
     """Blocks say what one call would have said."""
     questions = list(load_responses("planted", split="test").questions[:30])
     at_once = router(questions, explain=True)
-    monkeypatch.setattr("embedllm_hf.routing._ROUTING_ROWS", 7)
+    monkeypatch.setattr("embedllm_hf.inference.router._ROUTING_ROWS", 7)
     in_blocks = router(questions, explain=True)
     assert [item.llm for item in in_blocks] == [item.llm for item in at_once]
     assert [item.evidence[0].question_id for item in in_blocks] == [item.evidence[0].question_id for item in at_once]

@@ -7,8 +7,14 @@ import numpy as np
 import pytest
 
 from embedllm_hf import EmbedLLM
-from embedllm_hf.data.synthetic import planted_llms
-from embedllm_hf.similarity import choose_portfolio, portfolio, predicted_agreement, similar_llms, stand_in
+from embedllm_hf.data.planted import planted_llms
+from embedllm_hf.inference.similar import (
+    choose_portfolio,
+    portfolio,
+    predicted_agreement,
+    similar_llms,
+    stand_in,
+)
 from tests.test_cli import refused, run
 
 

@@ -11,14 +11,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from embedllm_hf import EmbedLLM, EmbedLLMConfig, load_responses
-from embedllm_hf.experiments.slow_references import (
-    PAIRS_A_BATCH,
-    PairDataset,
-    PairNetwork,
-    count_epochs_until_best,
-)
-from embedllm_hf.experiments.speed import made
-from embedllm_hf.question_encoder import save_question_embeddings
+from embedllm_hf.encoding.question_encoder import save_question_embeddings
+from scripts.speed import made
+from scripts.speed.slow_references import PAIRS_A_BATCH, PairDataset, PairNetwork, count_epochs_until_best
 
 from .pool import LLMS, TEXT_DIM, make_split
 

@@ -6,8 +6,8 @@ from scipy import sparse
 
 from embedllm_hf import EmbedLLM, EmbedLLMConfig, QuestionEncoder
 from embedllm_hf.cli import main
-from embedllm_hf.data.synthetic import planted_pool
-from embedllm_hf.static_encoder import RIDGE, SMOOTHING, distill_encoder, fit_token_vectors
+from embedllm_hf.data.planted import planted_pool
+from embedllm_hf.encoding.distill import RIDGE, SMOOTHING, distill_encoder, fit_token_vectors
 
 TEXTS = [str(text) for text in planted_pool("test").questions]  # topic after topic
 HELD_OUT, FITTED = TEXTS[::8], [text for number, text in enumerate(TEXTS) if number % 8]

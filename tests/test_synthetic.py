@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from embedllm_hf.data.synthetic import (
+from embedllm_hf.data.planted import (
     HIDDEN_SHARE,
     SPLIT_SIZES,
     planted_llms,

@@ -21,10 +21,10 @@ from embedllm_hf import (
     TextEncoderArguments,
     TextEncoderTrainer,
 )
-from embedllm_hf.question_encoder import encoder_of, weights_digest
-from embedllm_hf.training import text_encoder
+from embedllm_hf.encoding.question_encoder import encoder_of, weights_digest
+from embedllm_hf.training import encoder_trainer as text_encoder
 from embedllm_hf.training.batches import Block, TextBlocks
-from embedllm_hf.training.text_encoder import summed_ranking_loss
+from embedllm_hf.training.encoder_trainer import summed_ranking_loss
 
 from .command_line import refused, run
 from .launching import run_on_one_and_on_two

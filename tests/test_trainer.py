@@ -9,7 +9,13 @@ import torch
 from accelerate.state import AcceleratorState
 from transformers import set_seed
 
-from embedllm_hf import EmbedLLM, EmbedLLMConfig, EmbedLLMTrainer, EmbedLLMTrainingArguments, ResponseMatrix
+from embedllm_hf import (
+    EmbedLLM,
+    EmbedLLMConfig,
+    EmbedLLMTrainer,
+    EmbedLLMTrainingArguments,
+    ResponseMatrix,
+)
 from embedllm_hf.metrics import accuracy, log_loss
 from embedllm_hf.training.batches import QuestionBlocks
 from embedllm_hf.training.trainer import CHECKPOINTS, save_checkpoint

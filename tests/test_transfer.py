@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from embedllm_hf import Forecaster
-from embedllm_hf.data.known_questions import KnownQuestions
+from embedllm_hf.bank.question_bank import KnownQuestions
 from embedllm_hf.item_response.transfer import transfer_variance
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedllm_hf.experiments.unseen_llms import (
+from embedllm_hf.new_llms.unseen_llms import (
     MEAN,
     NEIGHBOURS,
     NewQuestionRecord,
@@ -17,7 +17,7 @@ from embedllm_hf.experiments.unseen_llms import (
     measure_seed,
     summarise_new_questions,
 )
-from embedllm_hf.experiments.unseen_report import summarise_scores
+from embedllm_hf.new_llms.unseen_report import summarise_scores
 
 from .command_line import refused, run
 from .pool import make_embeds, make_split
@@ -50,7 +50,7 @@ def test_the_script_writes_table_numbers_and_figure(tmp_path, monkeypatch):
     """`--quick` on the planted pool: all methods are there, no path of this machine, no text of a question."""
     vectors = tmp_path / "vectors.safetensors"
     from embedllm_hf import load_responses
-    from embedllm_hf.question_encoder import save_question_embeddings
+    from embedllm_hf.encoding.question_encoder import save_question_embeddings
 
     ids = np.concatenate([load_responses("planted", split=name).question_ids for name in ("train", "val", "test")])
     save_question_embeddings(vectors, make_embeds(ids), ids, encoder_name="offline")

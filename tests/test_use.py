@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from embedllm_hf import Forecaster, QuestionEncoder, Router
-from embedllm_hf.blending import fit_blend
-from embedllm_hf.data.hub import load_responses
-from embedllm_hf.data.synthetic import planted_llms, planted_probabilities
+from embedllm_hf.data.planted import planted_llms, planted_probabilities
+from embedllm_hf.data.sources import load_responses
+from embedllm_hf.predictors.stacked import fit_blend
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,13 @@ import logging
 import numpy as np
 import pytest
 
-from embedllm_hf import EmbedLLM, EmbedLLMConfig, vector_index
-from embedllm_hf.baselines import unit_rows
-from embedllm_hf.blending import BlendedPredictor, fit_blend
-from embedllm_hf.data.known_questions import KnownQuestions
-from embedllm_hf.neighbours import nearest_rows
-from embedllm_hf.vector_index import VectorIndex
+from embedllm_hf import EmbedLLM, EmbedLLMConfig
+from embedllm_hf.bank.question_bank import KnownQuestions
+from embedllm_hf.predictors import vector_index
+from embedllm_hf.predictors.baselines import unit_rows
+from embedllm_hf.predictors.neighbours import nearest_rows
+from embedllm_hf.predictors.stacked import BlendedPredictor, fit_blend
+from embedllm_hf.predictors.vector_index import VectorIndex
 from tests.pool import LLMS, TEXT_DIM, make_split
 
 

@@ -8,13 +8,15 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from .._errors import InputError
+
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..baselines import Predictor
     from ..data.responses import ResponseMatrix
+    from ..encoding.question_encoder import QuestionEncoder
     from ..modeling_embedllm import EmbedLLM
-    from ..question_encoder import QuestionEncoder
+    from ..predictors.baselines import Predictor
 
 COSTS_HELP = (
     "CSV with `llm` and `cost` (a call), or `usd_per_million_input_tokens` and `usd_per_million_output_tokens` (by "
@@ -63,7 +65,7 @@ def embed_questions(
     responses: ResponseMatrix, encoder: QuestionEncoder, path: str | None, *, show_progress: bool = True
 ) -> np.ndarray:
     """Text vectors of a split: from the file at `path`, else by encoding."""
-    from ..question_encoder import load_question_embeddings
+    from ..encoding.question_encoder import load_question_embeddings
 
     if path is not None:
         return load_question_embeddings(path, responses.question_ids, encoder_name=encoder.label)
@@ -74,10 +76,10 @@ def load_measured(
     options: argparse.Namespace,
 ) -> tuple[EmbedLLM, QuestionEncoder, ResponseMatrix, np.ndarray, dict[str, Predictor]]:
     """What is measured: the model, its encoder, the split with its text vectors, baselines from the training split."""
-    from ..baselines import fit_baselines
-    from ..data.hub import available_splits, load_responses
+    from ..data.sources import available_splits, load_responses
+    from ..encoding.question_encoder import encoder_of
     from ..modeling_embedllm import EmbedLLM
-    from ..question_encoder import encoder_of
+    from ..predictors.baselines import fit_baselines
 
     model = EmbedLLM.from_pretrained(options.model)
     encoder = encoder_of(model)
@@ -103,13 +105,13 @@ def read_fixed_costs(
         ValueError: If prices are by the token and there are no questions.
     """
     from ..data.llm_table import are_by_token, costs_at, read_costs
-    from ..encoded_model import count_tokens
+    from ..inference.base import count_tokens
 
     costs = read_costs(path, column=column)
     if not are_by_token(costs):
         return costs
     if questions is None:
-        raise ValueError(f"{path}: its prices are by the token. Give --questions, or name a column: --cost_column.")
+        raise InputError(f"{path}: its prices are by the token. Give --questions, or name a column: --cost_column.")
     return costs_at(costs, float(count_tokens(encoder, questions).mean()))
 
 

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .._errors import InputError, MissingFile
+
 STANDARD_INPUT = "-"
 QUESTIONS_HELP = "file of questions: .txt (one a line), .jsonl or .csv; - is standard input"
 _FIELDS = ("question", "prompt", "text")
@@ -31,7 +33,7 @@ def read_questions(path: str) -> list[str]:
     else:
         file = Path(path)
         if not file.is_file():
-            raise FileNotFoundError(f"`--questions`: there is no file {path}.")
+            raise MissingFile(f"`--questions`: there is no file {path}.")
         name, content = path, file.read_bytes()
     lines = _decode(name, content)
     kind = Path(path).suffix.lower()
@@ -42,7 +44,7 @@ def read_questions(path: str) -> list[str]:
     else:
         questions = [line.strip() for line in lines if line.strip()]
     if not questions:
-        raise ValueError(f"{name}: holds no text, expected one question a line.")
+        raise InputError(f"{name}: holds no text, expected one question a line.")
     return questions
 
 
@@ -53,7 +55,7 @@ def _decode(name: str, content: bytes) -> list[str]:
         try:
             lines.append(line.removesuffix(b"\r").decode("utf-8"))
         except UnicodeDecodeError as error:
-            raise ValueError(f"{name}, line {number}: not UTF-8 ({error.reason}). Save the file as UTF-8.") from error
+            raise InputError(f"{name}, line {number}: not UTF-8 ({error.reason}). Save the file as UTF-8.") from error
     return lines
 
 
@@ -61,13 +63,13 @@ def _from_json(name: str, number: int, line: str) -> str:
     try:
         item = json.loads(line)
     except ValueError as error:
-        raise ValueError(f"{name}, line {number}: not JSON ({error}). Write one JSON object a line.") from error
+        raise InputError(f"{name}, line {number}: not JSON ({error}). Write one JSON object a line.") from error
     if isinstance(item, str):
         return _checked(name, number, item)
     found = sorted(item) if isinstance(item, dict) else type(item).__name__
     field = next((field for field in _FIELDS if isinstance(item, dict) and isinstance(item.get(field), str)), None)
     if field is None:
-        raise ValueError(f"{name}, line {number}: expected a text in `question` or `prompt`, found {found}.")
+        raise InputError(f"{name}, line {number}: expected a text in `question` or `prompt`, found {found}.")
     return _checked(name, number, item[field])
 
 
@@ -77,13 +79,13 @@ def _from_csv(name: str, lines: Sequence[str]) -> list[str]:
     try:
         field = next((field for field in _FIELDS if field in (reader.fieldnames or ())), None)
         if field is None:
-            raise ValueError(f"{name}: expected a column `question` or `prompt`, found {reader.fieldnames}.")
+            raise InputError(f"{name}: expected a column `question` or `prompt`, found {reader.fieldnames}.")
         return [_checked(name, reader.line_num, row[field] or "") for row in reader]
     except csv.Error as error:
-        raise ValueError(f"{name}, line {reader.line_num}: cannot be read as CSV ({error}).") from error
+        raise InputError(f"{name}, line {reader.line_num}: cannot be read as CSV ({error}).") from error
 
 
 def _checked(name: str, number: int, text: str) -> str:
     if not text.strip():
-        raise ValueError(f"{name}, line {number}: the question is empty. Remove the line, or fill it in.")
+        raise InputError(f"{name}, line {number}: the question is empty. Remove the line, or fill it in.")
     return text.strip()

@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._errors import InputError
 from ._options import embed_questions
 
 if TYPE_CHECKING:
-    from ..experiments.unseen_llms import UnseenSettings
+    from ..new_llms.unseen_llms import UnseenSettings
 
 
 def add_unseen_options(parser: argparse.ArgumentParser) -> None:
@@ -30,12 +31,12 @@ def add_unseen_options(parser: argparse.ArgumentParser) -> None:
 def evaluate_unseen(options: argparse.Namespace) -> int:
     """Run the experiment seed by seed; the report is written anew after each."""
     if options.output_dir is None:
-        raise ValueError("--unseen_llms needs --output_dir, the folder of the report.")
+        raise InputError("--unseen_llms needs --output_dir, the folder of the report.")
     import torch
 
-    from ..data.hub import load_responses
-    from ..experiments.unseen_report import measure_and_report
-    from ..question_encoder import QuestionEncoder
+    from ..data.sources import load_responses
+    from ..encoding.question_encoder import QuestionEncoder
+    from ..new_llms.unseen_report import measure_and_report
 
     settings = _settings(options)
     source = {"revision": options.dataset_revision, "duplicates": options.duplicates}
@@ -57,10 +58,10 @@ def evaluate_unseen(options: argparse.Namespace) -> int:
 def _settings(options: argparse.Namespace) -> UnseenSettings:
     from dataclasses import replace
 
-    from ..experiments.unseen_llms import UnseenSettings
+    from ..new_llms.unseen_llms import UnseenSettings
 
     settings = UnseenSettings.quick() if options.quick else UnseenSettings()
     chosen = {"seeds": options.seeds and tuple(options.seeds), "n_folds": options.n_folds}
     if options.n_folds is not None and options.n_folds < 2:
-        raise ValueError(f"--n_folds is {options.n_folds}, expected 2 or more.")
+        raise InputError(f"--n_folds is {options.n_folds}, expected 2 or more.")
     return replace(settings, **{name: value for name, value in chosen.items() if value is not None})

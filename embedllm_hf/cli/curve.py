@@ -6,7 +6,13 @@ import argparse
 import json
 from pathlib import Path
 
-from ._options import COSTS_HELP, add_data_options, load_measured, print_json, read_fixed_costs
+from ._options import (
+    COSTS_HELP,
+    add_data_options,
+    load_measured,
+    print_json,
+    read_fixed_costs,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Fit the baselines on the training split, sweep the cost weight, print."""
-    from ..cost_report import cost_report
     from ..data.llm_table import read_costs
+    from ..evaluation.cost_report import cost_report
 
     read_costs(options.costs)  # refused before anything is loaded
     model, encoder, responses, embeds, baselines = load_measured(options)

@@ -17,10 +17,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Distil, and say how to go on."""
-    from ..data.hub import load_responses
+    from ..data.sources import load_responses
+    from ..encoding.distill import distill_encoder
+    from ..encoding.question_encoder import encoder_of
     from ..modeling_embedllm import EmbedLLM
-    from ..question_encoder import encoder_of
-    from ..static_encoder import distill_encoder
 
     questions = load_responses(options.dataset, split="train", revision=options.dataset_revision).questions
     encoder = encoder_of(EmbedLLM.from_pretrained(options.model))

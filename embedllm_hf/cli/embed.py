@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 
+from .._errors import MissingFile
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
@@ -26,11 +28,12 @@ def main(options: argparse.Namespace) -> int:
 
     import numpy as np
 
-    from .._checks import whole_file
-    from .._processes import process_state
-    from ..data.hub import available_splits, load_responses
+    from .._files import whole_file
+    from ..configuration_embedllm import DEFAULT_ENCODER
+    from ..data.sources import available_splits, load_responses
+    from ..encoding.question_encoder import QuestionEncoder, encoder_of, save_question_embeddings
     from ..modeling_embedllm import EmbedLLM
-    from ..question_encoder import DEFAULT_ENCODER, QuestionEncoder, encoder_of, save_question_embeddings
+    from ..training.processes import process_state
 
     state = process_state()
     texts: dict[int, str] = {}
@@ -38,7 +41,7 @@ def main(options: argparse.Namespace) -> int:
         responses = load_responses(options.dataset, split=split, revision=options.dataset_revision)
         texts.update(zip(responses.question_ids.tolist(), responses.questions, strict=True))
     if not texts:
-        raise FileNotFoundError(f"{options.dataset}: no split was found. Give a data set in the EmbedLLM layout.")
+        raise MissingFile(f"{options.dataset}: no split was found. Give a data set in the EmbedLLM layout.")
     ids = sorted(texts)
     if options.model is not None:
         encoder = encoder_of(EmbedLLM.from_pretrained(options.model))

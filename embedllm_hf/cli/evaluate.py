@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from .._errors import InputError
 from ._options import COSTS_HELP, add_data_options, load_measured, read_fixed_costs
 from ._unseen import add_unseen_options, evaluate_unseen
 
@@ -26,12 +27,12 @@ def main(options: argparse.Namespace) -> int:
     if options.unseen_llms:
         return evaluate_unseen(options)
     if options.model is None:
-        raise ValueError("--model is needed: the Hub id or folder of a trained model (or --unseen_llms).")
-    from .._checks import whole_file
-    from ..cost_report import cost_report
-    from ..data.hub import dataset_revision
+        raise InputError("--model is needed: the Hub id or folder of a trained model (or --unseen_llms).")
+    from .._files import whole_file
     from ..data.llm_table import read_costs
-    from ..evaluation import evaluate_model
+    from ..data.sources import dataset_revision
+    from ..evaluation.cost_report import cost_report
+    from ..evaluation.report import evaluate_model
 
     if options.costs is not None:
         read_costs(options.costs)  # refused before anything is loaded

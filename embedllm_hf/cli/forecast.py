@@ -6,11 +6,12 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
+from .._errors import InputError
 from ._options import print_json
 from ._questions import QUESTIONS_HELP, read_questions
 
 if TYPE_CHECKING:
-    from ..forecasting import Forecaster
+    from ..inference.forecaster import Forecaster
 
 _BATCH = 1024  # questions that are forecast, and then printed, together
 
@@ -30,12 +31,12 @@ def main(options: argparse.Namespace) -> int:
     """Print the expected share of right answers, or each question's probability, with its 90% interval."""
     targets = [bool(options.question), options.benchmark is not None, options.questions is not None]
     if sum(targets) != 1:
-        raise ValueError("expected one of --benchmark, --questions, and questions as arguments.")
+        raise InputError("expected one of --benchmark, --questions, and questions as arguments.")
     if options.each and options.questions is None:
-        raise ValueError("--each goes with --questions.")
+        raise InputError("--each goes with --questions.")
     own = None if options.questions is None else read_questions(options.questions)
 
-    from ..forecasting import Forecaster
+    from ..inference.forecaster import Forecaster
 
     forecaster = Forecaster.from_pretrained(options.model)
     if options.question or options.each:

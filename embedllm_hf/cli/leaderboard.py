@@ -22,7 +22,7 @@ def main(options: argparse.Namespace) -> int:
     """Print a line an LLM, the best first."""
     questions = None if options.questions is None else read_questions(options.questions)
 
-    from ..leaderboard import Leaderboard
+    from ..inference.leaderboard import Leaderboard
 
     llms = split_names(options.llms)
     board = Leaderboard.from_pretrained(options.model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..data.item_response import DEFAULT_STRATEGY, STRATEGIES
+from ..bank.item_parameters import DEFAULT_STRATEGY, STRATEGIES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,10 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Place, save, and print the LLM's expected scores."""
-    from ..data.answers import read_answers
-    from ..forecasting import Forecaster
+    from ..inference.forecaster import Forecaster
     from ..modeling_embedllm import EmbedLLM
-    from ..onboarding import onboard, refine
+    from ..new_llms.answers import read_answers
+    from ..new_llms.onboarding import onboard, refine
     from ..training.arguments import EmbedLLMTrainingArguments
     from ..training.trainer import check_output_dir, save_trained
 

@@ -23,9 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Print the LLMs in the order in which they add most."""
+    from ..encoding.question_encoder import encoder_of
+    from ..inference.similar import portfolio
     from ..modeling_embedllm import EmbedLLM
-    from ..question_encoder import encoder_of
-    from ..similarity import portfolio
 
     questions = None if options.questions is None else read_questions(options.questions)
     model = EmbedLLM.from_pretrained(options.model)

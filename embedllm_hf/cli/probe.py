@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..data.item_response import STRATEGIES
+from .._errors import InputError
+from ..bank.item_parameters import STRATEGIES
 from ._options import print_json
 
 if TYPE_CHECKING:
     from ..modeling_embedllm import EmbedLLM
-    from ..probing import Probes
+    from ..new_llms.probing import Probes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,14 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Print the next questions, or ask them."""
-    from ..data.answers import read_answers
     from ..modeling_embedllm import EmbedLLM
-    from ..probing import is_known, probe
+    from ..new_llms.answers import read_answers
+    from ..new_llms.probing import is_known, probe
 
     if options.interactive and (options.answers is None or options.dataset is None):
-        raise ValueError("--interactive needs --answers, the file to add to, and --dataset, to show the questions.")
+        raise InputError("--interactive needs --answers, the file to add to, and --dataset, to show the questions.")
     if options.until_width is not None and not 0 < options.until_width < 1:
-        raise ValueError(f"--until_width is {options.until_width:g}, expected a width in (0, 1).")
+        raise InputError(f"--until_width is {options.until_width:g}, expected a width in (0, 1).")
     model = EmbedLLM.from_pretrained(options.model)
     answers = {}
     if options.answers is not None and (Path(options.answers).is_file() or not options.interactive):
@@ -81,8 +82,8 @@ def ask(
     texts: Mapping[int, str],
 ) -> int:
     """Show one question after the other and read its grade, until the score is known, `-n` are asked or input ends."""
-    from ..data.answers import append_answer
-    from ..probing import is_known, probe
+    from ..new_llms.answers import append_answer
+    from ..new_llms.probing import is_known, probe
 
     for number in range(options.n + 1):
         plan = probe(model, options.llm, answers, n=1, **choice)
@@ -121,7 +122,7 @@ def read_grade() -> float | None:
 
 def read_texts(dataset: str) -> dict[int, str]:
     """The text of each `prompt_id` of a data set, from all its splits."""
-    from ..data.hub import available_splits, load_responses
+    from ..data.sources import available_splits, load_responses
 
     splits = [load_responses(dataset, split=split) for split in available_splits(dataset)]
     return {int(id_): text for split in splits for id_, text in zip(split.question_ids, split.questions, strict=True)}

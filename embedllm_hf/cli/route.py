@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from .._errors import InputError
 from ._options import COSTS_HELP, print_json, split_names
 from ._questions import QUESTIONS_HELP, read_questions
 
@@ -43,10 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Print one line, or one JSON object, a question."""
     if bool(options.question) == (options.questions is not None):
-        raise ValueError("expected questions as arguments or in a file (--questions), one of the two.")
+        raise InputError("expected questions as arguments or in a file (--questions), one of the two.")
     questions = options.question or read_questions(options.questions)
 
-    from ..routing import Router
+    from ..inference.router import Router
 
     router = Router.from_pretrained(options.model, costs=options.costs, facts=options.facts or options.costs)
     choice = {

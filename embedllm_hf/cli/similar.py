@@ -18,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Print a line an LLM, the most alike first."""
+    from ..inference.similar import similar_llms
     from ..modeling_embedllm import EmbedLLM
-    from ..similarity import similar_llms
 
     model, exclude = EmbedLLM.from_pretrained(options.model), split_names(options.exclude) or ()
     found = similar_llms(model, options.llm, options.n, exclude=exclude)

@@ -5,17 +5,23 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from .._errors import FileError
 from ..training.arguments import EmbedLLMTrainingArguments, TextEncoderArguments
-from ._options import add_data_options, add_dataclass_options, embed_questions, read_dataclass_options
+from ._options import (
+    add_data_options,
+    add_dataclass_options,
+    embed_questions,
+    read_dataclass_options,
+)
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ..configuration_embedllm import EmbedLLMConfig
     from ..data.responses import ResponseMatrix
-    from ..evaluation import EvaluationReport
+    from ..encoding.question_encoder import QuestionEncoder
+    from ..evaluation.report import EvaluationReport
     from ..modeling_embedllm import EmbedLLM
-    from ..question_encoder import QuestionEncoder
 
 # Where a data set has no validation split, this share of its training questions serves as one.
 VALIDATION_SHARE = 0.1
@@ -39,12 +45,12 @@ def main(options: argparse.Namespace) -> int:
     """Train and save; then, on the main process, measure the test split once and save that with the model."""
     from transformers import set_seed
 
-    from .._processes import process_state
-    from ..blending import fit_blend
+    from ..encoding.question_encoder import QuestionEncoder
     from ..item_response import MIN_LLMS, fit_item_response
     from ..modeling_embedllm import EmbedLLM
-    from ..question_encoder import QuestionEncoder
-    from ..training.text_encoder import TextEncoderTrainer
+    from ..predictors.stacked import fit_blend
+    from ..training.encoder_trainer import TextEncoderTrainer
+    from ..training.processes import process_state
     from ..training.trainer import EmbedLLMTrainer, check_output_dir, save_trained
 
     args = read_dataclass_options(options, EmbedLLMTrainingArguments)
@@ -99,9 +105,9 @@ def _measure(
     train_seconds: float,
 ) -> EvaluationReport:
     """The report on the test split, or where there is none on the validation split."""
-    from ..baselines import fit_baselines
-    from ..data.hub import available_splits, dataset_revision, load_responses
-    from ..evaluation import evaluate_model
+    from ..data.sources import available_splits, dataset_revision, load_responses
+    from ..evaluation.report import evaluate_model
+    from ..predictors.baselines import fit_baselines
 
     split = "test" if "test" in available_splits(options.dataset, revision=options.dataset_revision) else "validation"
     measured, measured_embeds = splits["validation"]
@@ -128,7 +134,7 @@ def _push(model: EmbedLLM, folder: str, options: argparse.Namespace) -> None:
     try:
         done = model.push_to_hub(options.push_to_hub, remote_code=options.remote_code)
     except (OSError, ValueError) as error:
-        raise OSError(
+        raise FileError(
             f"the model is saved to {folder}, but was not pushed: {error} Push it later with "
             f"EmbedLLM.from_pretrained({folder!r}).push_to_hub({options.push_to_hub!r})."
         ) from error
@@ -137,8 +143,8 @@ def _push(model: EmbedLLM, folder: str, options: argparse.Namespace) -> None:
 
 def _training_splits(options: argparse.Namespace, source: dict) -> tuple[ResponseMatrix, ResponseMatrix]:
     """The training and validation responses, checked before any expensive work."""
-    from ..data.hub import available_splits, load_responses
     from ..data.responses import check_pool
+    from ..data.sources import available_splits, load_responses
     from ..data.splits import split_questions
 
     train = load_responses(options.dataset, split="train", **source)

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from .._checks import closest_names, shorten
+from .._errors import InputError, MissingFile, UnknownName
 
 NAME_COLUMNS = ("llm", "model_name")
 INPUT_PRICE, OUTPUT_PRICE = "usd_per_million_input_tokens", "usd_per_million_output_tokens"
@@ -66,15 +67,15 @@ def read_llm_table(path: str | Path) -> dict[str, dict[str, str]]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"there is no table of LLMs {path}.")
+        raise MissingFile(f"there is no table of LLMs {path}.")
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 ({error.reason}). Save the file as UTF-8.") from error
+        raise InputError(f"{path}: not UTF-8 ({error.reason}). Save the file as UTF-8.") from error
     columns = list(rows[0]) if rows else []
     name_column = next((column for column in NAME_COLUMNS if column in columns), None)
     if name_column is None:
-        raise ValueError(
+        raise InputError(
             f"{path}: expected a header with a column `llm` or `model_name` and a row an LLM; found the columns "
             f"{shorten(column for column in columns if column) or 'of an empty table'}."
         )
@@ -82,7 +83,7 @@ def read_llm_table(path: str | Path) -> dict[str, dict[str, str]]:
     for row in rows:
         name = (row[name_column] or "").strip()
         if name in table:
-            raise ValueError(f"{path}: `{name}` stands there twice. Give each LLM one row.")
+            raise InputError(f"{path}: `{name}` stands there twice. Give each LLM one row.")
         table[name] = {column: (cell or "").strip() for column, cell in row.items() if isinstance(column, str)}
     return table
 
@@ -129,7 +130,7 @@ def _costs_in_file(path: str | Path, column: str | None) -> dict[str, object]:
     wanted = COST_COLUMNS if column is None else (column,)
     cost_column = next((name for name in wanted if name in columns), None)
     if cost_column is None:
-        raise ValueError(f"{path}: expected a column {shorten(wanted)}; found {shorten(columns, 10)}.")
+        raise InputError(f"{path}: expected a column {shorten(wanted)}; found {shorten(columns, 10)}.")
     return {name: cells[cost_column] for name, cells in table.items() if cells[cost_column]}
 
 
@@ -139,7 +140,7 @@ def _number(name: str, value: object) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if not 0 <= number < math.inf:
-        raise ValueError(f"`costs`: that of `{name}` is {value!r}, expected a number of 0 or more.")
+        raise InputError(f"`costs`: that of `{name}` is {value!r}, expected a number of 0 or more.")
     return number
 
 
@@ -172,7 +173,7 @@ def costs_of(costs: Mapping[str, Cost], llm_names: Sequence[str], n_tokens: np.n
     """
     missing = [name for name in llm_names if name not in costs]
     if missing:
-        raise ValueError(
+        raise InputError(
             f"`costs`: no cost for {len(missing)} of {len(llm_names)} LLMs, {shorten(missing, 3)}. Add them, or leave "
             "these LLMs out of the choice."
         )
@@ -180,7 +181,7 @@ def costs_of(costs: Mapping[str, Cost], llm_names: Sequence[str], n_tokens: np.n
     if n_tokens is None:
         by_token = [name for name, price in zip(llm_names, prices, strict=True) if isinstance(price, TokenPrice)]
         if by_token:
-            raise ValueError(
+            raise InputError(
                 f"`costs`: that of `{by_token[0]}` is by the token, and no question's length is known here. Give "
                 "questions, or the costs of a call."
             )
@@ -234,11 +235,11 @@ def select_llms(
         ValueError: If a list is empty, no LLM has a value, facts are missing, or nobody is left.
     """
     if llms is not None and not len(llms):
-        raise ValueError("`llms` is empty, expected at least one LLM to choose from.")
+        raise InputError("`llms` is empty, expected at least one LLM to choose from.")
     having = {fact: values for fact, values in (having or {}).items() if values is not None}
     if facts is None and (having or max_params is not None):
         asked = shorten([*having, *(["max_params"] if max_params is not None else [])])
-        raise ValueError(f"{asked} need `facts`, a table of the LLMs. Pass it to the router.")
+        raise InputError(f"{asked} need `facts`, a table of the LLMs. Pass it to the router.")
     known = None if facts is None else [facts.get(name, {}) for name in names]
     left = np.ones(len(names), bool) if llms is None else _fitting(llms, names, known)
     if len(exclude):
@@ -248,7 +249,7 @@ def select_llms(
     if max_params is not None:
         left &= np.array([params_of(one) <= max_params for one in known])
     if not left.any():
-        raise ValueError(f"no LLM of {len(names)} is left to choose from. Loosen the filters.")
+        raise InputError(f"no LLM of {len(names)} is left to choose from. Loosen the filters.")
     return np.flatnonzero(left)
 
 
@@ -272,7 +273,7 @@ def _named(pattern: str, names: Sequence[str]) -> np.ndarray:
     fits = np.array([fnmatch.fnmatchcase(name, pattern) for name in names], bool)
     if not fits.any():
         kind = "no LLM fits the pattern" if set(pattern) & set("*?[") else "unknown LLM"
-        raise KeyError(f"{kind} `{pattern}` (of {len(names)} known): {closest_names(pattern, names)}")
+        raise UnknownName(f"{kind} `{pattern}` (of {len(names)} known): {closest_names(pattern, names)}")
     return fits
 
 
@@ -289,5 +290,5 @@ def _having(fact: str, allowed: Sequence[str], facts: Sequence[Mapping[str, obje
     if not fits or wrong:
         found = shorten(wrong) if wrong else repr(allowed)
         known = shorten({value for value in values if value}, 10) or "nothing: the table has no such column"
-        raise ValueError(f"`{fact}` is {found}, expected a list of some of {known}.")
+        raise InputError(f"`{fact}` is {found}, expected a list of some of {known}.")
     return np.logical_or.reduce(list(fits.values()))

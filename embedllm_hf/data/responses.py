@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from .._checks import check_distinct, index_of, shorten
+from .._errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -252,7 +253,7 @@ class ResponseMatrix:
         Raises:
             ValueError: If a column is missing or a row is not usable; the message names the row.
         """
-        from .reading import collect_responses
+        from .long_table import collect_responses
 
         return collect_responses(table.to_batches(), "table", llm_names=llm_names, duplicates=duplicates)
 
@@ -264,7 +265,7 @@ class ResponseMatrix:
         try:
             table = pa.Table.from_pandas(frame, preserve_index=False)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise ValueError(f"`frame`: a column mixes types and cannot be read: {error}.") from error
+            raise InputError(f"`frame`: a column mixes types and cannot be read: {error}.") from error
         return cls.from_long(table, llm_names=llm_names, duplicates=duplicates)
 
     def push_to_hub(
@@ -302,9 +303,9 @@ def check_pool(responses: ResponseMatrix, where: str) -> None:
         ValueError: With what was found in `where`.
     """
     if responses.n_observed == 0:
-        raise ValueError(f"{where}: the split holds no responses. Choose a split with rows.")
+        raise InputError(f"{where}: the split holds no responses. Choose a split with rows.")
     if responses.n_llms < 2:
-        raise ValueError(
+        raise InputError(
             f"{where}: only one LLM ({shorten(responses.llm_names)}), expected at least two. "
             "A pool is learned from differences between LLMs; add responses of another LLM."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._errors import InputError
 from .responses import ResponseMatrix
 
 
@@ -24,14 +25,14 @@ def split_questions(
         ValueError: If `share` is not in (0, 1), or a part would be empty.
     """
     if not 0 < share < 1:
-        raise ValueError(f"`share` is {share}, expected a share in (0, 1).")
+        raise InputError(f"`share` is {share}, expected a share in (0, 1).")
     generator = np.random.default_rng(seed)
     taken = np.zeros(responses.n_questions, bool)
     for category in sorted(set(responses.categories)):
         rows = generator.permutation(np.flatnonzero(responses.categories == category))
         taken[rows[: round(share * len(rows))]] = True
     if not taken.any() or taken.all():
-        raise ValueError(
+        raise InputError(
             f"{responses.n_questions} questions are too few to set a share of {share:g} aside. "
             "Give a validation split."
         )

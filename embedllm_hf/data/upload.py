@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
-from .._hub import commit, explain_hub_errors
-from .hub import ORDER_FILE, split_name
+from ..hub.client import commit, explain_hub_errors
 from .responses import ResponseMatrix
+from .sources import ORDER_FILE, split_name
 
 if TYPE_CHECKING:
     from huggingface_hub import DatasetCard

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
-from ..data.item_response import STRATEGIES
-from ..data.known_questions import KnownQuestions
-from .fitting import NetworkView, PoolFit, fit_pool
+from ..bank.item_parameters import STRATEGIES
+from ..bank.question_bank import KnownQuestions
+from .fit import NetworkView, PoolFit, fit_pool
 from .posterior import Z90, next_probes, place_llms, score_moments, stratified_order
 from .priors import benchmark_priors
 

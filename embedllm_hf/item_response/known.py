@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import expit
 
-from ..data.known_questions import question_keys
+from ..bank.question_bank import question_keys
 from ..modeling_embedllm import EmbedLLM
 
 

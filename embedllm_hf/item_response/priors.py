@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..data.item_response import ItemResponse
-from ..data.known_questions import NO_CATEGORY, KnownQuestions
+from ..bank.item_parameters import ItemResponse
+from ..bank.question_bank import NO_CATEGORY, KnownQuestions
 from .posterior import Posterior, place_llms
 
 TAKEN_SHARE = 0.5  # of a benchmark's questions that an LLM has answered, for it to have taken the benchmark

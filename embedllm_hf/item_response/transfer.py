@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..data.item_response import ItemResponse
-from ..data.known_questions import KnownQuestions
+from ..bank.item_parameters import ItemResponse
+from ..bank.question_bank import KnownQuestions
 from .posterior import score_moments
 from .priors import TAKEN_SHARE, place_abilities
 

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from .._errors import InputError
+
 
 @dataclass(frozen=True)
 class PairedDifference:
@@ -47,13 +49,13 @@ def paired_difference(
     """
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if first.shape != second.shape:
-        raise ValueError(f"`first` has shape {first.shape} and `second` {second.shape}, expected the same questions.")
+        raise InputError(f"`first` has shape {first.shape} and `second` {second.shape}, expected the same questions.")
     gaps = first - second
     gaps = gaps.reshape(len(gaps), -1)
     sums, counts = np.nansum(gaps, axis=1), (~np.isnan(gaps)).sum(axis=1)
     sums, counts = sums[counts > 0], counts[counts > 0]
     if not len(counts):
-        raise ValueError("`first` and `second` share no value that counts (all NaN), so there is nothing to compare.")
+        raise InputError("`first` and `second` share no value that counts (all NaN), so there is nothing to compare.")
     generator = np.random.default_rng(seed)
     equal = np.full(len(counts), 1 / len(counts))
     means = np.empty(n_resamples)

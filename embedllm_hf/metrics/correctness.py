@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
+from .._errors import InputError
+
 
 def observed_pairs(probs: np.ndarray, responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The probabilities and responses of the observed pairs, each `(n_observed,)`.
@@ -20,17 +22,17 @@ def observed_pairs(probs: np.ndarray, responses: np.ndarray) -> tuple[np.ndarray
     """
     probs, responses = np.asarray(probs, np.float64), np.asarray(responses, np.float64)
     if probs.shape != responses.shape:
-        raise ValueError(
+        raise InputError(
             f"`probs` has shape {probs.shape} and `responses` {responses.shape}, expected the same "
             "(n_questions, n_llms). Select the same questions and LLMs for both."
         )
     observed = ~np.isnan(responses)
     probs, responses = probs[observed], responses[observed]
     if not len(responses):
-        raise ValueError("`responses` holds no observed pair (all NaN), so there is nothing to measure.")
+        raise InputError("`responses` holds no observed pair (all NaN), so there is nothing to measure.")
     for name, values in (("probs", probs), ("responses", responses)):
         if not ((values >= 0) & (values <= 1)).all():
-            raise ValueError(f"`{name}` holds a value outside [0, 1] or NaN. Give probabilities, not log odds.")
+            raise InputError(f"`{name}` holds a value outside [0, 1] or NaN. Give probabilities, not log odds.")
     return probs, responses
 
 

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from .._errors import InputError
+
 _N_WEIGHTS = 200
 
 
@@ -57,16 +59,16 @@ def cost_quality_curve(
     """
     probs, responses, costs = (np.asarray(array, np.float64) for array in (probs, responses, costs))
     if probs.shape != responses.shape or costs.shape != probs.shape[1:]:
-        raise ValueError(
+        raise InputError(
             f"`probs`, `responses` and `costs` have shapes {probs.shape}, {responses.shape} and {costs.shape}, "
             "expected (n_questions, n_llms) twice and (n_llms,)."
         )
     if not ((costs >= 0) & np.isfinite(costs)).all():
-        raise ValueError("`costs` holds a value that is negative or missing. Leave LLMs without a cost out.")
+        raise InputError("`costs` holds a value that is negative or missing. Leave LLMs without a cost out.")
     observed = ~np.isnan(responses)
     counted = observed.sum(axis=1) >= 2
     if not counted.any():
-        raise ValueError("no question has two observed LLMs, so there is nothing to choose.")
+        raise InputError("no question has two observed LLMs, so there is nothing to choose.")
     probs, responses, observed = probs[counted], responses[counted], observed[counted]
     if cost_weights is None:
         cost_weights = np.concatenate([[0.0], np.geomspace(1e-4, 1e4, _N_WEIGHTS) / max(costs.max(), 1e-12)])
@@ -132,7 +134,7 @@ def aiq(cost: np.ndarray, quality: np.ndarray, cost_range: tuple[float, float]) 
     """
     low, high = cost_range
     if not 0 <= low < high:
-        raise ValueError(f"`cost_range` is {cost_range}, expected 0 <= low < high.")
+        raise InputError(f"`cost_range` is {cost_range}, expected 0 <= low < high.")
     xs, ys = frontier(np.append(cost, 0.0), np.append(quality, 0.0))
     at = np.unique(np.concatenate([[low, high], xs[(xs > low) & (xs < high)]]))
     return _area(at, np.interp(at, xs, ys)) / (high - low)
@@ -145,7 +147,7 @@ def deferral_area(cost: np.ndarray, quality: np.ndarray, cost_range: tuple[float
     """
     low, high = cost_range
     if not 0 <= low < high:
-        raise ValueError(f"`cost_range` is {cost_range}, expected 0 <= low < high.")
+        raise InputError(f"`cost_range` is {cost_range}, expected 0 <= low < high.")
     xs, ys = _best_by_cost(cost, quality)
     at = np.unique(np.concatenate([[low, high], xs[(xs > low) & (xs < high)]]))
     return _area(at, np.interp(at, xs, ys)) / (high - low)
@@ -243,10 +245,10 @@ def recovered_gap(scores: np.ndarray, weak: np.ndarray, strong: np.ndarray) -> t
     """
     scores, weak, strong = (np.asarray(array, np.float64) for array in (scores, weak, strong))
     if not scores.shape == weak.shape == strong.shape or scores.ndim != 1:
-        raise ValueError(f"`scores`, `weak`, `strong` have shapes {scores.shape}, {weak.shape}, {strong.shape}.")
+        raise InputError(f"`scores`, `weak`, `strong` have shapes {scores.shape}, {weak.shape}, {strong.shape}.")
     gain = strong - weak
     if not gain.sum() > 0:
-        raise ValueError("`strong` is not better than `weak` on these questions, so there is no gap to recover.")
+        raise InputError("`strong` is not better than `weak` on these questions, so there is no gap to recover.")
     _, group = np.unique(-scores, return_inverse=True)
     mean_gain = np.bincount(group, gain) / np.bincount(group)
     in_order = mean_gain[np.sort(group)]
@@ -267,6 +269,6 @@ def cpt(scores: np.ndarray, weak: np.ndarray, strong: np.ndarray, *, recovery: f
         recovery (`float`): Share of the gap, in (0, 1]; 0.5 for CPT(50%).
     """
     if not 0 < recovery <= 1:
-        raise ValueError(f"`recovery` is {recovery}, expected a share of the gap in (0, 1].")
+        raise InputError(f"`recovery` is {recovery}, expected a share of the gap in (0, 1].")
     shares, recovered = recovered_gap(scores, weak, strong)
     return float(shares[np.flatnonzero(recovered >= recovery - 1e-12)[0]])

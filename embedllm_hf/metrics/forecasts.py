@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import kendalltau
 
+from .._errors import InputError
+
 
 def benchmark_forecast(
     predictions: np.ndarray, references: np.ndarray, lows: np.ndarray | None = None, highs: np.ndarray | None = None
@@ -29,10 +31,10 @@ def benchmark_forecast(
     columns = {name: np.asarray(values, np.float64) for name, values in given.items() if values is not None}
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
-        raise ValueError(f"the arguments have lengths {lengths}, expected the same: one entry a score.")
+        raise InputError(f"the arguments have lengths {lengths}, expected the same: one entry a score.")
     known = ~np.isnan(columns["references"])
     if not known.any():
-        raise ValueError("`references` holds no known score (all NaN), so there is nothing to measure.")
+        raise InputError("`references` holds no known score (all NaN), so there is nothing to measure.")
     columns = {name: values[known] for name, values in columns.items()}
     forecast, actual = columns["predictions"], columns["references"]
     result = {

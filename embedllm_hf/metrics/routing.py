@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._errors import InputError
+
 
 def routed_responses(probs: np.ndarray, responses: np.ndarray) -> np.ndarray:
     """The response of the chosen LLM on each question.
@@ -25,7 +27,7 @@ def routed_responses(probs: np.ndarray, responses: np.ndarray) -> np.ndarray:
     """
     probs, responses = np.asarray(probs), np.asarray(responses, np.float64)
     if probs.shape != responses.shape:
-        raise ValueError(f"`probs` has shape {probs.shape} and `responses` {responses.shape}, expected the same.")
+        raise InputError(f"`probs` has shape {probs.shape} and `responses` {responses.shape}, expected the same.")
     observed = ~np.isnan(responses)
     chosen = np.where(observed, probs, -np.inf).argmax(axis=1)
     outcome = responses[np.arange(len(responses)), chosen]

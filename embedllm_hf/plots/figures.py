@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .canvas import COLOURS, GREY, INK, SHAPES, label_points, new_figure, plain_axes, short_name
+from .._errors import InputError
+from .canvas import (
+    COLOURS,
+    GREY,
+    INK,
+    SHAPES,
+    label_points,
+    new_figure,
+    plain_axes,
+    short_name,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +42,7 @@ def reliability_figure(bins: Sequence[Mapping[str, float]]) -> Figure:
         ValueError: If there are no bins.
     """
     if not len(bins):
-        raise ValueError("`bins` is empty, expected the `reliability` of a report.")
+        raise InputError("`bins` is empty, expected the `reliability` of a report.")
     figure = new_figure(5.2, 5.4)
     curve, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     figure.subplots_adjust(left=0.13, right=0.97, top=0.92, bottom=0.1, hspace=0.08)
@@ -70,9 +80,9 @@ def llm_map_figure(llm_embeds: np.ndarray, llm_names: Sequence[str]) -> Figure:
         ValueError: If there are fewer than three LLMs, or names and vectors differ in number.
     """
     if len(llm_embeds) != len(llm_names):
-        raise ValueError(f"`llm_embeds` has {len(llm_embeds)} rows, but `llm_names` {len(llm_names)} names.")
+        raise InputError(f"`llm_embeds` has {len(llm_embeds)} rows, but `llm_names` {len(llm_names)} names.")
     if len(llm_names) < MIN_LLMS_ON_MAP:
-        raise ValueError(f"`llm_names` has {len(llm_names)} names, expected at least {MIN_LLMS_ON_MAP} for a map.")
+        raise InputError(f"`llm_names` has {len(llm_names)} names, expected at least {MIN_LLMS_ON_MAP} for a map.")
     points, explained = principal_plane(llm_embeds)
     figure = new_figure(10, 7.2)
     axes = figure.subplots()
@@ -102,7 +112,7 @@ def placement_figure(rows: Sequence[Mapping[str, object]]) -> Figure:
         ValueError: If there are no rows.
     """
     if not len(rows):
-        raise ValueError("`rows` is empty, expected the scores of a report.")
+        raise InputError("`rows` is empty, expected the scores of a report.")
     figure = new_figure(9.6, 4.6)
     error, coverage = figure.subplots(1, 2, width_ratios=(3, 2))
     figure.subplots_adjust(left=0.075, right=0.98, top=0.9, bottom=0.12, wspace=0.22)
@@ -169,7 +179,7 @@ def cost_quality_figure(benchmarks: Mapping[str, Mapping]) -> Figure:
         ValueError: If there are no benchmarks.
     """
     if not benchmarks:
-        raise ValueError("`benchmarks` is empty, expected those of a cost report.")
+        raise InputError("`benchmarks` is empty, expected those of a cost report.")
     n_columns = min(3, len(benchmarks))
     n_rows = -(-len(benchmarks) // n_columns)
     figure = new_figure(4.4 * n_columns, 3.6 * n_rows + 0.5)

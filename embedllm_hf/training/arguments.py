@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .._checks import check_choice
+from .._errors import InputError
 
 MIXED_PRECISION = ("no", "bf16", "fp16")
 ENCODER_PRECISION = ("auto", "bf16", "fp32")
@@ -47,13 +48,13 @@ class EmbedLLMTrainingArguments:
     def __post_init__(self) -> None:
         for name in ("num_train_epochs", "block_size", "early_stopping_patience"):
             if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` is {getattr(self, name)}, expected 1 or more.")
+                raise InputError(f"`{name}` is {getattr(self, name)}, expected 1 or more.")
         if self.learning_rate <= 0:
-            raise ValueError(f"`learning_rate` is {self.learning_rate}, expected more than 0.")
+            raise InputError(f"`learning_rate` is {self.learning_rate}, expected more than 0.")
         if self.weight_decay < 0:
-            raise ValueError(f"`weight_decay` is {self.weight_decay}, expected 0 or more.")
+            raise InputError(f"`weight_decay` is {self.weight_decay}, expected 0 or more.")
         if not 0 <= self.warmup_ratio < 1:
-            raise ValueError(f"`warmup_ratio` is {self.warmup_ratio}, expected a share in [0, 1).")
+            raise InputError(f"`warmup_ratio` is {self.warmup_ratio}, expected a share in [0, 1).")
         check_choice("mixed_precision", self.mixed_precision, MIXED_PRECISION)
         check_choice("lr_scheduler_type", self.lr_scheduler_type, SCHEDULES)
 
@@ -89,10 +90,10 @@ class TextEncoderArguments:
     def __post_init__(self) -> None:
         for name in ("encoder_epochs", "encoder_block_size", "encoder_save_steps"):
             if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` is {getattr(self, name)}, expected 1 or more.")
+                raise InputError(f"`{name}` is {getattr(self, name)}, expected 1 or more.")
         if self.encoder_learning_rate <= 0:
-            raise ValueError(f"`encoder_learning_rate` is {self.encoder_learning_rate}, expected more than 0.")
+            raise InputError(f"`encoder_learning_rate` is {self.encoder_learning_rate}, expected more than 0.")
         for name in ("ranking_weight", "gradient_accumulation_steps", "adapter_rank"):
             if getattr(self, name) < 0:
-                raise ValueError(f"`{name}` is {getattr(self, name)}, expected 0 or more.")
+                raise InputError(f"`{name}` is {getattr(self, name)}, expected 0 or more.")
         check_choice("encoder_precision", self.encoder_precision, ENCODER_PRECISION)

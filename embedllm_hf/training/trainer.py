@@ -24,14 +24,15 @@ from safetensors import SafetensorError
 from tqdm.auto import tqdm
 from transformers import get_scheduler
 
-from .._checks import disk_error, whole_directory
-from .._processes import process_state
-from ..data.known_questions import KnownQuestions
+from .._errors import ExistingFile, InputError
+from .._files import disk_error, whole_directory
+from ..bank.question_bank import KnownQuestions
 from ..data.responses import ResponseMatrix, check_pool
 from ..metrics import log_loss
 from ..modeling_embedllm import EmbedLLM
 from .arguments import EmbedLLMTrainingArguments
 from .batches import DENSE_CELLS, QuestionBlocks
+from .processes import process_state
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ class EmbedLLMTrainer:
         _check_split(model, train, train_embeds, "train")
         if validation is not None:
             if validation_embeds is None:
-                raise ValueError("`validation_embeds` is missing: `validation` needs its questions' text vectors.")
+                raise InputError("`validation_embeds` is missing: `validation` needs its questions' text vectors.")
             _check_split(model, validation, validation_embeds, "validation")
         self.model = model
         self.args = args
@@ -296,9 +297,9 @@ def check_output_dir(args: EmbedLLMTrainingArguments) -> None:
     """
     folder = Path(args.output_dir)
     if folder.exists() and not folder.is_dir():
-        raise FileExistsError(f"`output_dir`: {folder} is a file, expected a folder. Choose another name.")
+        raise ExistingFile(f"`output_dir`: {folder} is a file, expected a folder. Choose another name.")
     if (folder / "config.json").exists() and not (args.overwrite_output_dir or args.resume_from_checkpoint):
-        raise FileExistsError(
+        raise ExistingFile(
             f"`output_dir`: {folder} holds a model already. Choose another folder, or pass --overwrite_output_dir."
         )
 
@@ -307,7 +308,7 @@ def check_split_of_model(model: EmbedLLM, responses: ResponseMatrix, split: str)
     """Refuse responses without any observation, or of other LLMs than the model's."""
     check_pool(responses, split)
     if list(responses.llm_names) != list(model.config.llm_names):
-        raise ValueError(
+        raise InputError(
             f"`{split}` has {responses.n_llms} LLMs that are not the model's {model.config.n_llms}, or in another "
             "order. Load every split with the same `llm_names`."
         )
@@ -318,7 +319,7 @@ def _check_split(model: EmbedLLM, responses: ResponseMatrix, question_embeds: np
     check_split_of_model(model, responses, split)
     expected = (responses.n_questions, model.config.text_dim)
     if question_embeds.shape != expected:
-        raise ValueError(
+        raise InputError(
             f"`{split}_embeds` has shape {question_embeds.shape}, expected {expected}: one text vector a question, "
             f"from `{model.config.encoder_name}`."
         )

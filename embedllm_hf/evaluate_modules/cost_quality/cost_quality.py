@@ -7,7 +7,7 @@ import datasets
 import evaluate
 import numpy as np
 
-from embedllm_hf import metrics
+from ... import metrics
 
 _CITATION = """\
 @inproceedings{zhuang2025embedllm,

@@ -1,0 +1,51 @@
+"""Errors that tell the user of the library what to mend: what was found, what was expected, what to do.
+
+Each is also the built-in error of its kind, so `except ValueError` catches it. Whatever else the library lets pass, an
+error of Python's or of another package, is either the system's (an `OSError`) or a bug of ours; the command line tells
+the two apart by these classes.
+"""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Something that the caller can mend; the message says how."""
+
+
+class InputError(UserError, ValueError):
+    """A value that cannot be used."""
+
+
+class InputTypeError(UserError, TypeError):
+    """A value of a type that cannot be used."""
+
+
+class UnknownName(UserError, KeyError):
+    """A name that is not known."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""  # a KeyError would show the message in quotation marks
+
+
+class MissingExtra(UserError, ImportError):
+    """An optional package that is not installed."""
+
+
+class FileError(UserError, OSError):
+    """A file, a folder or the Hub, that does not do what it should."""
+
+
+class MissingFile(FileError, FileNotFoundError):
+    """A file, a folder or a repository that is not there."""
+
+
+class ExistingFile(FileError, FileExistsError):
+    """A file or folder that would be overwritten."""
+
+
+class Refused(FileError, PermissionError):
+    """The Hub or the system refuses."""
+
+
+class Unreachable(FileError, ConnectionError):
+    """The Hub cannot be reached."""

@@ -1,0 +1,1 @@
+"""What a model knows beside its network: frozen state and its file, no fitting."""

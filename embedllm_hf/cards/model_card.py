@@ -1,0 +1,218 @@
+"""The model card: what a model is, how to use it, how it was measured, what it is not for.
+
+A card is a function of the configuration, the content of `metrics.json` and the LLM vectors; every number comes from
+there, and a value that is not known leaves its line out. The text is `model_card.md`; the metadata, with the
+results that the Hub shows, is built by `huggingface_hub`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from .. import plots
+from ..configuration_embedllm import EmbedLLMConfig
+from ..encoding.question_encoder import OFFLINE_ENCODER
+from .text import (
+    METRICS,
+    MODEL,
+    base_model_of,
+    benchmark_table,
+    code,
+    dataset_lines,
+    describe_encoder,
+    describe_form,
+    gain_lines,
+    is_on_hub,
+    measured_on,
+    predictor_notes,
+    predictor_scores,
+    promise_lines,
+    results_table,
+    training_lines,
+)
+
+logger = logging.getLogger(__name__)
+
+CARD_FILE, RELIABILITY_FILE, MAP_FILE = "README.md", "reliability.png", "llm_map.png"
+LIBRARY = "embedllm_hf"
+# The Hub takes only tasks of its own list. The nearest one: a text goes in, and each LLM of the pool, as each class
+# of a classifier, gets a probability. Our own `llm-routing` is a tag instead.
+TASK, TASK_NAME = "text-classification", "Which LLM answers a question correctly"
+TAGS = ("embedllm", "llm-routing", "llm-forecasting", "llm-evaluation")
+_QUESTION = "What is 17 * 23?"
+_PLACEHOLDER = "path/to/model"
+_TEMPLATE = Path(__file__).with_name("model_card.md")
+
+
+def write_model_card(
+    folder: str | Path,
+    config: EmbedLLMConfig,
+    metrics: Mapping | None,
+    llm_embeds: np.ndarray,
+    *,
+    repo_id: str | None = None,
+    benchmarks: Sequence[str] = (),
+) -> None:
+    """Write the card and its pictures into a folder.
+
+    A picture is left out if there is nothing to draw, or matplotlib is not installed. A `README.md` that is there and
+    is no card of this library stays as it is.
+
+    Args:
+        folder (`str` or `Path`): An existing folder.
+        config, metrics, repo_id, benchmarks: As for `model_card`.
+        llm_embeds (`np.ndarray` of shape `(n_llms, embed_dim)`): The LLM vectors, for the map.
+    """
+    folder = Path(folder)
+    path = folder / CARD_FILE
+    if path.exists() and f"library_name: {LIBRARY}" not in path.read_text(encoding="utf-8", errors="replace"):
+        logger.warning("%s is no card of %s; it stays as it is, and no card is written.", path, LIBRARY)
+        return
+    pictures = _draw(folder, config, metrics or {}, llm_embeds)
+    card = model_card(config, metrics, repo_id=repo_id, pictures=pictures, benchmarks=benchmarks)
+    card.save(path)
+
+
+def _draw(folder: Path, config: EmbedLLMConfig, metrics: Mapping, llm_embeds: np.ndarray) -> list[str]:
+    """Save what pictures can be drawn, remove those of an earlier save, and return the names of the files."""
+    drawable = {}
+    if metrics.get("reliability"):
+        drawable[RELIABILITY_FILE] = lambda: plots.reliability_figure(metrics["reliability"])
+    if config.n_llms >= plots.MIN_LLMS_ON_MAP and np.isfinite(llm_embeds).all() and np.ptp(llm_embeds, axis=0).any():
+        drawable[MAP_FILE] = lambda: plots.llm_map_figure(llm_embeds, config.llm_names)
+    for name in (RELIABILITY_FILE, MAP_FILE):
+        (folder / name).unlink(missing_ok=True)
+    try:
+        for name, draw in drawable.items():
+            plots.save_png(draw(), folder / name)
+    except ImportError as error:
+        logger.info("The model card has no pictures: %s", error)
+        return []
+    return list(drawable)
+
+
+def model_card(
+    config: EmbedLLMConfig,
+    metrics: Mapping | None,
+    *,
+    repo_id: str | None = None,
+    pictures: Sequence[str] = (RELIABILITY_FILE, MAP_FILE),
+    benchmarks: Sequence[str] = (),
+) -> ModelCard:
+    """Build the card.
+
+    Args:
+        config (`EmbedLLMConfig`): Sizes, names, encoder.
+        metrics (`Mapping`, *optional*): Content of `metrics.json`, or what is known of it.
+        repo_id (`str`, *optional*): Where the model lives on the Hub. Default: a path that the reader replaces.
+        pictures (`Sequence[str]`): Pictures that stand beside the card.
+        benchmarks (`Sequence[str]`): Benchmarks that the model can forecast; the first is in the example.
+
+    Returns:
+        `huggingface_hub.ModelCard`: Text and metadata.
+    """
+    metrics = metrics or {}
+    dataset, oracle = metrics.get("dataset") or {}, metrics.get("oracle") or {}
+    scores = predictor_scores(metrics)
+    title = repo_id.split("/")[-1] if repo_id else "EmbedLLM"
+    text = _template().render(
+        title=title,
+        config=config,
+        names=config.llm_names,
+        benchmarks=benchmarks,
+        question=_QUESTION,
+        path=repo_id or _PLACEHOLDER,
+        path_comment="" if repo_id else "  # the folder of this card, or its id on the Hub",
+        requirement=f"{LIBRARY}[offline]" if config.encoder_name == OFFLINE_ENCODER else LIBRARY,
+        encoder=describe_encoder(config),
+        form=describe_form(config),
+        map_picture=MAP_FILE if MAP_FILE in pictures else None,
+        reliability_picture=RELIABILITY_FILE if RELIABILITY_FILE in pictures else None,
+        measured_on=measured_on(dataset),
+        results=results_table(scores, oracle),
+        predictor_notes=predictor_notes([*scores, *(["oracle"] if oracle else [])]),
+        gains=_gain_lines(metrics),
+        by_benchmark=benchmark_table(metrics.get("benchmarks") or {}),
+        dataset=dataset_lines(dataset),
+        training=training_lines(metrics),
+    )
+    data = card_data(config, metrics, model_name=title)
+    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text.strip()}\n")
+
+
+def _gain_lines(metrics: Mapping) -> list[str]:
+    """Gains over the best baselines, routing over the best LLM where that is another one, and the promise."""
+    gains, over_llm = metrics.get("gains") or {}, metrics.get("routing_over_best_llm")
+    lines = gain_lines(gains)
+    if over_llm and over_llm["over"] != (gains.get("routing_accuracy") or {}).get("over"):
+        lines += gain_lines({"routing_accuracy": over_llm})
+    return lines + promise_lines(metrics.get("promise") or {})
+
+
+def _template() -> jinja2.Template:
+    """The card's template; tags leave no blank lines, and an unknown variable is an error."""
+    environment = jinja2.Environment(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # the output is Markdown; names go through `code`
+    )
+    environment.globals.update(code=code, python=_python, shell=shlex.quote)
+    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+
+
+def _python(text: str) -> str:
+    """A string literal of Python, in double quotes."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+# --- metadata ---
+
+
+def card_data(config: EmbedLLMConfig, metrics: Mapping, *, model_name: str) -> ModelCardData:
+    """The metadata block, with the results in the form that the Hub shows."""
+    base_model = base_model_of(config)
+    dataset = metrics.get("dataset") or {}
+    results = _eval_results(metrics.get(MODEL) or {}, dataset)
+    # Of the Hub's relations: a small trained part over a base that stays as it is, or the base trained further.
+    relation = "finetune" if config.trained_encoder else "adapter"
+    return ModelCardData(
+        library_name=LIBRARY,
+        pipeline_tag=TASK,
+        tags=list(TAGS),
+        license="apache-2.0",
+        base_model=base_model,
+        base_model_relation=relation if base_model else None,
+        datasets=[dataset["id"]] if is_on_hub(dataset) else None,  # a folder's name could be somebody else's id
+        model_name=model_name if results else None,
+        eval_results=results or None,
+    )
+
+
+def _eval_results(scores: Mapping, dataset: Mapping) -> list[EvalResult]:
+    """One result a metric; none if the data set is not known, since the Hub asks for it."""
+    if not dataset.get("id"):
+        return []
+    return [
+        EvalResult(
+            task_type=TASK,
+            task_name=TASK_NAME,
+            dataset_type=dataset["id"],
+            dataset_name=dataset["id"],
+            dataset_split=dataset.get("split"),
+            dataset_revision=dataset.get("revision"),
+            metric_type=hub_id,
+            metric_name=heading,
+            metric_value=round(scores[key], 4),
+        )
+        for key, heading, hub_id, _ in METRICS
+        if scores.get(key) is not None
+    ]

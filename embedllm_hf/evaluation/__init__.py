@@ -1,0 +1,1 @@
+"""A model measured beside the baselines."""

@@ -1,0 +1,238 @@
+"""Cost against quality on a split: the model, the baselines, the oracle and the single LLMs on the same axes.
+
+A single LLM has a point only on questions that it has answered. So each benchmark is measured on its complete part:
+LLMs that answered nearly all of it, and the questions that all of these have answered. `all` is every question with
+two observed LLMs, for routers only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._errors import InputError
+from ..data.llm_table import Costs, costs_of, read_costs
+from ..data.responses import ResponseMatrix, benchmark_categories
+from ..metrics import cost_curves
+from ..metrics.cost_curves import CostQualityCurve
+from ..modeling_embedllm import EmbedLLM
+from ..predictors.baselines import Predictor
+from ..predictors.stacked import BlendedPredictor
+from .report import MODEL
+
+ALL = "all"
+ORACLE = "oracle"
+_COMPLETE_SHARE = 0.9  # of a benchmark's questions that an LLM must have answered
+_COLUMNS = ("aiq", "area", "qnc", "peak_quality", "apgr", "cpt_50", "cpt_80")
+
+
+@dataclass(frozen=True, eq=False)
+class BenchmarkCurves:
+    """One benchmark's curves.
+
+    Attributes:
+        n_questions (`int`): Questions of the complete part.
+        llm_names (`tuple[str, ...]`): LLMs of the complete part.
+        llm_costs, llm_qualities (`np.ndarray` of shape `(n_llms,)`): Their costs and mean responses; the latter NaN
+            for `all`.
+        curves (`dict[str, CostQualityCurve]`): By router.
+        summary (`dict[str, dict[str, float]]`): AIQ, area under the deferral curve, QNC and peak quality by router;
+            APGR and CPT between the cheapest and the most accurate LLM; `single_llms` is the frontier of the points of
+            the single LLMs, and `best_llm` the single LLM with the highest AIQ.
+        pair (`tuple[str, str] | None`): That cheapest and that most accurate LLM.
+        best_llm (`str | None`): The single LLM with the highest AIQ.
+    """
+
+    n_questions: int
+    llm_names: tuple[str, ...]
+    llm_costs: np.ndarray
+    llm_qualities: np.ndarray
+    curves: dict[str, CostQualityCurve]
+    summary: dict[str, dict[str, float]]
+    pair: tuple[str, str] | None = None
+    best_llm: str | None = None
+
+    def to_dict(self) -> dict[str, object]:
+        """The content as JSON has it."""
+        return {
+            "n_questions": self.n_questions,
+            "llms": {
+                name: {"cost": float(cost), "quality": None if np.isnan(quality) else float(quality)}
+                for name, cost, quality in zip(self.llm_names, self.llm_costs, self.llm_qualities, strict=True)
+            },
+            "pair": None if self.pair is None else {"weak": self.pair[0], "strong": self.pair[1]},
+            "best_llm": self.best_llm,
+            "summary": {
+                router: {name: None if np.isnan(value) else value for name, value in values.items()}
+                for router, values in self.summary.items()
+            },
+            "curves": {router: curve.to_dict() for router, curve in self.curves.items()},
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class CostReport:
+    """Curves of each benchmark.
+
+    Attributes:
+        benchmarks (`dict[str, BenchmarkCurves]`): By benchmark, and `all`.
+        without_cost (`tuple[str, ...]`): LLMs that are left out since the table has no cost for them.
+    """
+
+    benchmarks: dict[str, BenchmarkCurves]
+    without_cost: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """The content as JSON has it."""
+        parts = {name: part.to_dict() for name, part in self.benchmarks.items()}
+        return {"benchmarks": parts, "without_cost": list(self.without_cost)}
+
+    def aiq(self) -> dict[str, dict[str, float]]:
+        """AIQ by benchmark and router, single LLMs as in `BenchmarkCurves`."""
+        return {
+            benchmark: {router: values["aiq"] for router, values in part.summary.items()}
+            for benchmark, part in self.benchmarks.items()
+        }
+
+    def aiq_table(self) -> str:
+        """`aiq` as text, a row a router."""
+        columns = self.aiq()
+        routers = list(dict.fromkeys(router for values in columns.values() for router in values))
+        lines = [f"{'AIQ':<20}" + "".join(f"{benchmark:>14}" for benchmark in columns)]
+        for router in routers:
+            cells = [f"{values[router]:.4f}" if router in values else "-" for values in columns.values()]
+            lines.append(f"{router:<20}" + "".join(f"{cell:>14}" for cell in cells))
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return format_cost_report(self)
+
+
+def cost_report(
+    model: EmbedLLM,
+    responses: ResponseMatrix,
+    question_embeds: np.ndarray,
+    *,
+    baselines: Mapping[str, Predictor],
+    costs: Costs,
+) -> CostReport:
+    """Sweep the cost weight for the model, the baselines and the oracle.
+
+    Args:
+        model (`EmbedLLM`): A trained model.
+        responses (`ResponseMatrix`): The split, its columns as in `model.config.llm_names`.
+        question_embeds (`np.ndarray` of shape `(n_questions, text_dim)`): Its text vectors.
+        baselines (`Mapping[str, Predictor]`): From `fit_baselines` on the training split.
+        costs: A mapping of LLM names to costs, or a CSV file (`data.llm_table`). LLMs without one are left out.
+
+    Raises:
+        ValueError: If fewer than two LLMs have costs, or a cost is negative.
+    """
+    prices = read_costs(costs)
+    names = model.config.llm_names
+    priced = np.array([name in prices for name in names])
+    if priced.sum() < 2:
+        raise InputError(f"`costs` has {priced.sum()} of the pool's {len(names)} LLMs, expected at least two.")
+    kept = np.array([name for name in names if name in prices])
+    llm_costs = costs_of(prices, kept.tolist())
+    truth = responses.responses()[:, priced]
+    predictions = {MODEL: BlendedPredictor(model).predict_proba(question_embeds)[:, priced]}
+    for name, baseline in baselines.items():
+        predictions[name] = baseline.predict_proba(question_embeds, responses.categories)[:, priced]
+    predictions[ORACLE] = np.nan_to_num(truth, nan=0.0)
+    parts = {}
+    for benchmark, categories in benchmark_categories(responses.categories).items():
+        rows, columns = complete_part(truth, np.isin(responses.categories.astype(str), categories))
+        if len(rows) and len(columns) > 1 and np.ptp(llm_costs[columns]) > 0:
+            cells = np.ix_(rows, columns)
+            sliced = {name: probs[cells] for name, probs in predictions.items()}
+            parts[benchmark] = _complete_curves(sliced, truth[cells], llm_costs[columns], kept[columns].tolist())
+    routable = (~np.isnan(truth)).sum(axis=1) >= 2
+    if routable.any() and np.ptp(llm_costs) > 0:
+        sliced = {name: probs[routable] for name, probs in predictions.items()}
+        parts[ALL] = _curves(sliced, truth[routable], llm_costs, kept.tolist())
+    if not parts:
+        raise InputError("no two LLMs of different costs share questions, so there is no curve to draw.")
+    return CostReport(parts, tuple(name for name in names if name not in prices))
+
+
+def complete_part(truth: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of questions and LLMs whose responses are all observed.
+
+    Args:
+        truth (`np.ndarray` of shape `(n_questions, n_llms)`): Responses, NaN where not observed.
+        rows (`np.ndarray` of shape `(n_questions,)`, bool): The questions to choose from.
+
+    Returns:
+        `tuple[np.ndarray, np.ndarray]`: The LLMs that answered at least 90% of these questions, second, and the
+        questions that all of them answered, first.
+    """
+    observed = ~np.isnan(truth)
+    columns = np.flatnonzero(observed[rows].mean(axis=0) >= _COMPLETE_SHARE) if rows.any() else np.empty(0, int)
+    return np.flatnonzero(rows & observed[:, columns].all(axis=1)), columns
+
+
+def _curves(predictions: dict, truth: np.ndarray, costs: np.ndarray, names: list[str]) -> BenchmarkCurves:
+    """Curves and their AIQ and area, without single LLMs."""
+    cost_range = (float(costs.min()), float(costs.max()))
+    curves = {name: cost_curves.cost_quality_curve(probs, truth, costs) for name, probs in predictions.items()}
+    summary = {
+        name: {
+            "aiq": cost_curves.aiq(curve.cost, curve.quality, cost_range),
+            "area": cost_curves.deferral_area(curve.cost, curve.quality, cost_range),
+            "peak_quality": float(curve.quality.max()),
+        }
+        for name, curve in curves.items()
+    }
+    return BenchmarkCurves(len(truth), tuple(names), costs, np.full(len(names), np.nan), curves, summary)
+
+
+def _complete_curves(predictions: dict, truth: np.ndarray, costs: np.ndarray, names: list[str]) -> BenchmarkCurves:
+    """Curves where every response is observed, so that single LLMs can be set beside them."""
+    part = _curves(predictions, truth, costs, names)
+    cost_range = (float(costs.min()), float(costs.max()))
+    qualities = truth.mean(axis=0)
+    strong = int(np.lexsort((costs, -qualities))[0])
+    weak = int(np.lexsort((-qualities, costs))[0])
+    comparable = qualities[strong] > qualities[weak]
+    for name, values in part.summary.items():
+        curve = part.curves[name]
+        if costs[strong] > 0:
+            values["qnc"] = cost_curves.quality_neutral_cost(
+                curve.cost, curve.quality, qualities[strong], costs[strong]
+            )
+        if comparable:
+            gap = predictions[name][:, strong] - predictions[name][:, weak], truth[:, weak], truth[:, strong]
+            values["apgr"] = cost_curves.apgr(*gap)
+            values["cpt_50"], values["cpt_80"] = (cost_curves.cpt(*gap, recovery=part) for part in (0.5, 0.8))
+    single = [cost_curves.aiq([cost], [quality], cost_range) for cost, quality in zip(costs, qualities, strict=True)]
+    best = int(np.argmax(single))
+    part.summary["best_llm"] = {"aiq": single[best], "peak_quality": float(qualities[best])}
+    aiq = cost_curves.aiq(costs, qualities, cost_range)
+    part.summary["single_llms"] = {"aiq": aiq, "peak_quality": float(qualities.max())}
+    pair = (names[weak], names[strong]) if comparable else None
+    return BenchmarkCurves(
+        part.n_questions, part.llm_names, costs, qualities, part.curves, part.summary, pair, names[best]
+    )
+
+
+def format_cost_report(report: CostReport) -> str:
+    """The summaries as text."""
+    lines = []
+    for benchmark, part in report.benchmarks.items():
+        lines.append(f"{benchmark}: {part.n_questions:,} questions x {len(part.llm_names)} LLMs")
+        columns = [column for column in _COLUMNS if any(column in values for values in part.summary.values())]
+        lines.append(f"{'':<20}" + "".join(f"{column:>14}" for column in columns))
+        for router, values in part.summary.items():
+            cells = [f"{values[column]:.4f}" if column in values else "-" for column in columns]
+            lines.append(f"{router:<20}" + "".join(f"{cell:>14}" for cell in cells))
+        if part.best_llm is not None:
+            lines.append(f"best_llm: {part.best_llm}; single_llms: mixing the best of all single LLMs")
+        if part.pair is not None:
+            lines.append(f"apgr, cpt: from {part.pair[0]} to {part.pair[1]}")
+        lines.append("")
+    if report.without_cost:
+        lines.append(f"left out, since they have no cost: {', '.join(report.without_cost)}")
+    return "\n".join(lines).rstrip()

@@ -1,0 +1,264 @@
+"""Fetching from and committing to the Hugging Face Hub: whole or not at all, and errors that say what to do.
+
+Downloads go through huggingface_hub's cache; a file is used only if it hashes to what the Hub said. Uploads are one
+commit. Whatever fails becomes a built-in `OSError` of one line, with the repository, the revision and the remedy.
+"""
+
+from __future__ import annotations
+
+import errno
+import glob
+import hashlib
+import importlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from .._errors import FileError, InputError, Refused, Unreachable
+
+if TYPE_CHECKING:
+    from huggingface_hub import CommitInfo
+    from huggingface_hub.hf_api import CommitOperation
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = (1, 4)  # waits before asking again after a fault of the Hub's own (5xx)
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Files of a repository at one commit, on this disk.
+
+    Attributes:
+        folder (`Path`): Where the fetched files are.
+        revision (`str`): The commit.
+        files (`tuple[str, ...]`): All files of the repository, fetched or not.
+    """
+
+    folder: Path
+    revision: str
+    files: tuple[str, ...]
+
+
+def fetch_snapshot(
+    repo_id: str,
+    choose: Callable[[Sequence[str]], Sequence[str]],
+    *,
+    repo_type: str = "model",
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+) -> Snapshot:
+    """Fetch the chosen files of a repository at one commit, from the cache if the Hub cannot be reached.
+
+    Args:
+        repo_id (`str`): Id of the repository.
+        choose (`Callable`): Takes all file names, gives those to fetch.
+        repo_type (`str`): `"model"` or `"dataset"`.
+        revision (`str`, *optional*): Branch, tag or commit.
+        token, cache_dir, local_files_only (*optional*): As in huggingface_hub.
+
+    Raises:
+        OSError: If something cannot be had, or a file's content is not what the Hub announced.
+        ValueError: If `repo_id` is not an id.
+    """
+    from huggingface_hub import HfApi, constants, get_cached_repo_tree, snapshot_download
+
+    where = {"repo_type": repo_type, "revision": revision, "token": token, "cache_dir": cache_dir}
+
+    def fetch(files: Sequence[str], **options: bool) -> Snapshot:
+        wanted = list(choose(files))
+        patterns = [glob.escape(name) for name in wanted] or ["no file is wanted"]
+        folder = Path(retried(lambda: snapshot_download(repo_id, **where, allow_patterns=patterns, **options)))
+        return _verified(Snapshot(folder, folder.name, tuple(files)), wanted, repo_id)
+
+    def cached() -> Snapshot:
+        tree = get_cached_repo_tree(repo_id, repo_type=repo_type, revision=revision, cache_dir=cache_dir)
+        return fetch([file.path for file in tree], local_files_only=True)
+
+    with explain_hub_errors(repo_id, revision):
+        if local_files_only or constants.HF_HUB_OFFLINE:
+            return cached()
+        api = HfApi(token=token)
+        try:
+            info = retried(lambda: api.repo_info(repo_id, repo_type=repo_type, revision=revision))
+        except _unreachable() as error:
+            logger.warning("The Hub cannot be reached (%s); using what the cache holds of %s.", error, repo_id)
+            return cached()
+        return fetch([sibling.rfilename for sibling in info.siblings or ()])
+
+
+def _verified(snapshot: Snapshot, names: Sequence[str], repo_id: str) -> Snapshot:
+    """Compare each file with the hash that names it in the cache; a wrong one is removed, to be fetched anew."""
+    for name in names:
+        blob = (snapshot.folder / name).resolve()
+        if len(blob.name) == 64:  # large files: SHA-256 of the content
+            digest = hashlib.sha256()
+        elif len(blob.name) == 40:  # the others: git's SHA-1 of a header and the content
+            digest = hashlib.sha1(f"blob {blob.stat().st_size}\0".encode(), usedforsecurity=False)
+        else:
+            continue
+        with blob.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+        if digest.hexdigest() != blob.name:
+            blob.unlink()
+            raise FileError(f"{repo_id}: `{name}` arrived damaged (its hash is not the Hub's); removed it. Try again.")
+    return snapshot
+
+
+def commit(
+    repo_id: str,
+    operations: Sequence[CommitOperation],
+    *,
+    message: str,
+    repo_type: str = "model",
+    private: bool | None = None,
+    token: str | bool | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
+    parent_commit: str | None = None,
+) -> CommitInfo:
+    """Put files into a repository in one commit, making the repository if it is not there.
+
+    Args:
+        repo_id (`str`): Id of the repository.
+        operations (`Sequence[CommitOperation]`): Files to add or delete.
+        message (`str`): Summary of the commit.
+        repo_type, private, token, revision, create_pr, parent_commit (*optional*): As in huggingface_hub.
+
+    Raises:
+        OSError: If the Hub refuses or cannot be reached; nothing is committed then.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi(token=token)
+    with explain_hub_errors(repo_id, revision):
+        if not create_pr:
+            retried(lambda: api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True))
+        return retried(
+            lambda: api.create_commit(
+                repo_id,
+                operations,
+                commit_message=message,
+                repo_type=repo_type,
+                revision=revision,
+                create_pr=create_pr,
+                parent_commit=parent_commit,
+            )
+        )
+
+
+def retried(request: Callable[[], _Result]) -> _Result:
+    """Repeat a request that the Hub failed by its own fault (5xx), which its client does for some requests only."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    for seconds in (*RETRY_SECONDS, None):
+        try:
+            return request()
+        except HfHubHTTPError as error:
+            if seconds is None or error.response is None or error.response.status_code < 500:
+                raise
+            time.sleep(seconds)
+    raise AssertionError("unreachable")
+
+
+def _unreachable() -> tuple[type[Exception], ...]:
+    """Errors of a connection that could not be made or broke."""
+    from huggingface_hub.errors import HTTPError
+
+    http = importlib.import_module(HTTPError.__module__.split(".")[0])  # httpx or httpx2, by the client's version
+    return (http.TransportError, ConnectionError)
+
+
+_NOT_CACHED = (
+    "not in the cache, and the Hub was not asked or not reached. Check the network, unset HF_HUB_OFFLINE, or try later"
+)
+# What the Hub's client raises, the more special before the general, with what to say of it.
+_EXPLANATIONS: tuple[tuple[str, type[Exception], str], ...] = (
+    (
+        "GatedRepoError",
+        PermissionError,
+        "access must be granted. Ask for it on the repository's page, then log in (hf auth login)",
+    ),
+    (
+        "RepositoryNotFoundError",
+        FileNotFoundError,
+        "no such repository, or it is private. Check the id; for a private one log in (hf auth login) or set HF_TOKEN",
+    ),
+    (
+        "RevisionNotFoundError",
+        FileNotFoundError,
+        "the repository has no such revision. Check the branch, tag or commit",
+    ),
+    ("LocalEntryNotFoundError", FileNotFoundError, _NOT_CACHED),
+    ("CachedRepoTreeNotFoundError", FileNotFoundError, _NOT_CACHED),
+    ("EntryNotFoundError", FileNotFoundError, "a file is missing in the repository. Check the revision"),
+)
+
+
+@contextmanager
+def explain_hub_errors(repo_id: str, revision: str | None) -> Iterator[None]:
+    """Turn what the Hub's client raises into one line with the remedy."""
+    from huggingface_hub import errors
+
+    at = f"{repo_id}@{revision}" if revision else repo_id
+    known = (OSError, errors.EntryNotFoundError, errors.CachedRepoTreeNotFoundError, *_unreachable())
+    try:
+        yield
+    except errors.HFValidationError as error:
+        raise InputError(f"`{repo_id}` is neither a folder nor a Hub id ({error}).") from error
+    except RuntimeError as error:  # the client's own wrapping of what broke a large file's upload
+        if not isinstance(error.__cause__, known):
+            raise
+        raise _explained(at, error.__cause__) from error
+    except known as error:
+        explained = _explained(at, error)
+        if explained is error:
+            raise
+        raise explained from error
+
+
+def _explained(at: str, error: Exception) -> Exception:
+    """The built-in error of one line for what the Hub's client raised; `error` itself if there is nothing to add."""
+    from huggingface_hub import errors
+
+    for name, builtin, text in _EXPLANATIONS:
+        if isinstance(error, getattr(errors, name)):
+            return builtin(f"{at}: {text}.")
+    if isinstance(error, errors.HfHubHTTPError):
+        return _explained_status(at, error)
+    if isinstance(error, _unreachable()):
+        return Unreachable(
+            f"{at}: the connection to the Hub failed ({_first_line(error)}). Check the network, or try later."
+        )
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return FileError(error.errno, f"{at}: the disk is full. Free some space, or set HF_HOME to another disk.")
+    return error
+
+
+def _explained_status(at: str, error: Exception) -> OSError:
+    """The line for an HTTP status."""
+    response = getattr(error, "response", None)
+    status = getattr(response, "status_code", None)
+    if status in (401, 403):
+        return Refused(f"{at}: the Hub refused ({status}). Log in (hf auth login) with a token that may do this.")
+    if status in (409, 412):
+        return FileError(f"{at}: somebody changed the repository meanwhile ({status}). Load it again and repeat.")
+    if status == 429:
+        seconds = response.headers.get("Retry-After")
+        when = f"in {seconds} seconds" if seconds else "later"
+        return FileError(f"{at}: too many requests (429). Try again {when}.")
+    if status is not None and status >= 500:
+        return FileError(f"{at}: the Hub has a fault of its own ({status}). Try later.")
+    return FileError(f"{at}: {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

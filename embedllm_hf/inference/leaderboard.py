@@ -1,0 +1,191 @@
+"""Leaderboards: the pool ranked on questions or on a benchmark, with the probability that one LLM beats another there.
+
+The share of right answers of an LLM is taken to be normal. The answers to a question are independent of each other
+only given the question's own log odds, which lie around the predicted ones as a normal with the standard deviation
+that was fitted on validation (`routing` has the formula); the expectations over it are by Gauss-Hermite quadrature.
+What is common to two LLMs, a question being harder than it looks, so cancels in their difference. That the network may
+be wrong about an LLM as a whole is not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from scipy.special import expit, logit, ndtr
+
+from .._errors import InputError
+from ..item_response.posterior import Z90
+from .base import EncodedModel
+from .forecaster import Forecaster, known_probabilities, no_benchmarks
+
+_NODES = 15  # of the quadrature
+
+
+@dataclass(frozen=True)
+class LeaderboardRow:
+    """One LLM's place.
+
+    Attributes:
+        rank (`int`): From 1; ties are in the order of the pool.
+        llm (`str`): Its name.
+        accuracy (`float`): Expected share of right answers.
+        low, high (`float`): 90% interval of that share.
+        beats_next (`float | None`): Probability that its share is higher than that of the next one; None for the last.
+        only_one (`float`): Expected share of questions that it alone of those ranked answers correctly.
+    """
+
+    rank: int
+    llm: str
+    accuracy: float
+    low: float
+    high: float
+    beats_next: float | None
+    only_one: float
+
+    def to_dict(self) -> dict[str, object]:
+        """The fields by name."""
+        return asdict(self)
+
+
+class Leaderboard(EncodedModel):
+    """Ranks a pool; made as any `EncodedModel`."""
+
+    def __call__(self, questions: Sequence[str], *, llms: Sequence[str] | None = None) -> list[LeaderboardRow]:
+        """Rank LLMs on one's own questions, none of them answered yet.
+
+        Args:
+            questions (`Sequence[str]`): Texts.
+            llms (`Sequence[str]`, *optional*): Rank these only. Default: the whole pool.
+
+        Raises:
+            KeyError: If an LLM is unknown.
+            ValueError: If there are no questions or no LLMs, or a text is empty.
+        """
+        return _ranked(*self._probabilities(questions, llms), self.predictor.question_sd)
+
+    def benchmark(self, benchmark: str, *, llms: Sequence[str] | None = None) -> list[LeaderboardRow]:
+        """Rank LLMs on a benchmark whose questions the model knows.
+
+        Responses that were observed count as they are, the others by their probability (`known_probabilities`). How
+        difficult a known question is was seen, so questions have no spread of their own here; the interval's width is
+        that of `Forecaster.benchmark`, which holds what is not known of the LLM.
+
+        Args:
+            benchmark (`str`): A benchmark, or one of its categories.
+            llms (`Sequence[str]`, *optional*): Rank these only. Default: the whole pool.
+
+        Raises:
+            KeyError: If the benchmark or an LLM is unknown; the message offers close names.
+            ValueError: If the model keeps no known questions, or there are no LLMs.
+        """
+        if self.model.known_questions is None:
+            raise no_benchmarks()
+        names, columns = self._columns(llms)
+        rows = self.model.known_questions.benchmark_rows(benchmark)
+        forecaster = Forecaster(self.model, self.encoder)
+        forecasts = [forecaster.benchmark(name, benchmark) for name in names]
+        variances = [((forecast.high - forecast.low) / (2 * Z90)) ** 2 for forecast in forecasts]
+        return _ranked(names, known_probabilities(self.model, rows)[:, columns], 0.0, np.array(variances))
+
+    def beats(self, llm: str, other: str, questions: Sequence[str]) -> float:
+        """Probability that one LLM has a higher share of right answers than another one; equal shares count half.
+
+        Raises:
+            KeyError: If an LLM is unknown.
+            ValueError: If there are no questions, or a text is empty.
+        """
+        _, probs = self._probabilities(questions, [llm, other])
+        return float(win_probabilities(*score_distribution(probs, self.predictor.question_sd))[0, 1])
+
+    def _probabilities(self, questions: Sequence[str], llms: Sequence[str] | None) -> tuple[list[str], np.ndarray]:
+        """Names and probabilities `(n_questions, n_llms)` of some LLMs."""
+        if not len(questions):
+            raise InputError("`questions` is empty, expected at least one text.")
+        names, columns = self._columns(llms)
+        probs = self.predictor.predict_proba(self.encoder.encode(questions))
+        return names, probs[:, columns].astype(np.float64)
+
+    def _columns(self, llms: Sequence[str] | None) -> tuple[list[str], list[int]]:
+        """Names and columns of the LLMs to rank."""
+        names = list(self.model.config.llm_names if llms is None else llms)
+        if not names:
+            raise InputError("`llms` is empty, expected at least one LLM to rank.")
+        return names, [self.model.llm_index(name) for name in names]
+
+
+def _ranked(
+    names: Sequence[str], probs: np.ndarray, question_sd: float, variances: np.ndarray | None = None
+) -> list[LeaderboardRow]:
+    """The rows of LLMs from their probabilities `(n_questions, n_llms)`; see `score_distribution`.
+
+    `variances` `(n_llms,)` are those of the shares where more is known of them than the answers' chance.
+    """
+    means, covariance = score_distribution(probs, question_sd)
+    if variances is not None:
+        covariance = np.diag(variances)
+    spread = np.sqrt(np.diag(covariance))
+    wins = win_probabilities(means, covariance)
+    alone = only_one_right(probs, question_sd)
+    order = np.argsort(-means, kind="stable").tolist()
+    return [
+        LeaderboardRow(
+            rank=place + 1,
+            llm=names[column],
+            accuracy=float(means[column]),
+            low=float(max(0.0, means[column] - Z90 * spread[column])),
+            high=float(min(1.0, means[column] + Z90 * spread[column])),
+            beats_next=float(wins[column, order[place + 1]]) if place + 1 < len(order) else None,
+            only_one=float(alone[column]),
+        )
+        for place, column in enumerate(order)
+    ]
+
+
+def _drawn(probs: np.ndarray, question_sd: float) -> Iterator[tuple[float, np.ndarray]]:
+    """Quadrature over the questions' own log odds: weights that sum to 1, probabilities `(n_questions, n_llms)`."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+    centre = logit(np.clip(probs, 1e-6, 1 - 1e-6)) * np.sqrt(1 + np.pi * question_sd**2 / 8)
+    for node, weight in zip(nodes, weights / weights.sum(), strict=True):
+        yield float(weight), expit(centre + question_sd * node)
+
+
+def score_distribution(probs: np.ndarray, question_sd: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of the LLMs' shares of right answers; see the module.
+
+    Args:
+        probs (`np.ndarray` of shape `(n_questions, n_llms)`): Probabilities of a right answer, which are means over
+            the questions' own spread.
+        question_sd (`float`): That spread, in log odds.
+
+    Returns:
+        `tuple[np.ndarray, np.ndarray]`: Means `(n_llms,)` and covariance `(n_llms, n_llms)`. An LLM's variance on a
+        question is `p(1-p)`, spread and chance together.
+    """
+    n_questions, n_llms = probs.shape
+    together, mean = np.zeros((n_llms, n_llms)), np.zeros_like(probs)
+    for weight, drawn in _drawn(probs, question_sd):
+        together += weight * (drawn.T @ drawn)
+        mean += weight * drawn
+    covariance = (together - mean.T @ mean) / n_questions**2
+    np.fill_diagonal(covariance, (probs * (1 - probs)).sum(axis=0) / n_questions**2)
+    return probs.mean(axis=0), covariance
+
+
+def win_probabilities(means: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Probability that the row's LLM has a higher share than the column's, `(n_llms, n_llms)`."""
+    variances = np.diag(covariance)
+    spread = np.sqrt(np.maximum(variances[:, None] + variances[None] - 2 * covariance, 1e-18))
+    wins = ndtr((means[:, None] - means[None]) / spread)
+    np.fill_diagonal(wins, 0.5)
+    return wins
+
+
+def only_one_right(probs: np.ndarray, question_sd: float) -> np.ndarray:
+    """Expected share of questions that each LLM alone answers correctly, `(n_llms,)`; see `score_distribution`."""
+    share = np.zeros(probs.shape[1])
+    for weight, drawn in _drawn(probs, question_sd):
+        nobody = np.log1p(-drawn).sum(axis=1, keepdims=True)
+        share += weight * (drawn * np.exp(nobody - np.log1p(-drawn))).mean(axis=0)
+    return share

@@ -1,0 +1,180 @@
+"""transformers pipelines over `Router` and `Forecaster`: `pipeline("llm-routing")` and `pipeline("llm-forecasting")`.
+
+Importing this module registers both tasks; so does taking `EmbedLLM` or another class of a model from `embedllm_hf`.
+There is no logic of routing or forecasting in here. There is no tokenizer either: the text encoder is the one that
+the model was trained with, on the pipeline's device.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+from torch.utils.data import Dataset
+from transformers import AutoModel
+from transformers.pipelines import PIPELINE_REGISTRY, Pipeline
+
+from .._checks import shorten
+from .._errors import InputError, InputTypeError
+from ..encoding.question_encoder import QuestionEncoder, encoder_of
+from ..modeling_embedllm import EmbedLLM
+from .forecaster import Forecaster
+from .router import Router
+
+_STREAM_SIZE = 64  # texts that are encoded at once from a stream
+
+
+class _TextPipeline(Pipeline):
+    """What both pipelines share: an `EmbedLLM`, its encoder, and inputs that are scored together, not one by one."""
+
+    _load_tokenizer = _load_processor = _load_feature_extractor = _load_image_processor = _load_video_processor = False
+
+    def __init__(self, model: EmbedLLM, *args: object, encoder: QuestionEncoder | None = None, **kwargs: object):
+        if not isinstance(model, EmbedLLM):
+            raise InputTypeError(
+                f"`model` is a `{type(model).__name__}`, expected an `EmbedLLM`, or the id or folder of one."
+            )
+        kwargs.pop("local_files_only", None)  # `pipeline` has used it, and hands it on nevertheless
+        super().__init__(model, *args, **kwargs)
+        if encoder is None:
+            encoder = encoder_of(model, device=str(self.device))
+        self._build(encoder)
+
+    def __call__(self, inputs, *, num_workers: int | None = None, batch_size: int | None = None, **options: object):
+        """Score one input, or many of them.
+
+        Args:
+            inputs: One input gives one `dict`; a list or another sequence gives a list, scored together; a generator
+                or a `torch` data set gives an iterator.
+            num_workers (`int`, *optional*): Taken as other pipelines do; no process is started.
+            batch_size (`int`, *optional*): Inputs of an iterator that are scored together. Default: 64.
+            options: See the class.
+        """
+        if isinstance(inputs, Sequence | np.ndarray) and not isinstance(inputs, str | Dataset):
+            inputs = list(inputs)
+            if not inputs:
+                return []
+        return super().__call__(inputs, batch_size=batch_size or self._batch_size or _STREAM_SIZE, **options)
+
+    def preprocess(self, inputs: list) -> dict[str, list]:
+        """Leave the inputs as they are: they are encoded together, through the encoder's cache."""
+        return {"inputs": inputs}
+
+    def postprocess(self, results: list[dict]) -> list[dict]:
+        """Leave the results as they are."""
+        return results
+
+    def run_single(self, inputs, *params: dict) -> dict:
+        """Score one input: a batch of one."""
+        return super().run_single([inputs], *params)[0]
+
+    def get_iterator(self, inputs: Iterable, num_workers: int, batch_size: int, *params: dict) -> Iterator[dict]:
+        """Score many inputs: a list at once, a stream in batches."""
+        # A data set of `torch` need not be iterable, only indexable.
+        sized = isinstance(inputs, Dataset) and hasattr(inputs, "__len__")
+        items = iter(inputs[index] for index in range(len(inputs))) if sized else iter(inputs)
+        size = len(inputs) if isinstance(inputs, list) else batch_size
+        while batch := list(islice(items, size)):
+            yield from super().run_single(batch, *params)
+
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: object) -> None:
+        """Save the model, which is all there is to save; takes the arguments of `EmbedLLM.save_pretrained`."""
+        self.model.save_pretrained(save_directory, **kwargs)
+
+    def push_to_hub(self, repo_id: str, **kwargs: object) -> object:
+        """Push the model; takes the arguments of `EmbedLLM.push_to_hub`."""
+        return self.model.push_to_hub(repo_id, **kwargs)
+
+
+class RoutingPipeline(_TextPipeline):
+    """`pipeline("llm-routing")`: question in, chosen LLM out, as `RoutingDecision.to_dict()`.
+
+    Args:
+        model (`EmbedLLM`): A trained model; through `pipeline` also its Hub id or folder.
+        encoder (`QuestionEncoder`, *optional*): Default: the one that the model was trained with.
+        options: Those of `Router.__call__` (`llms=[...]`, for instance), here for all calls or at a call for that one.
+
+    Raises:
+        TypeError: If the model is no `EmbedLLM`, or an option is unknown.
+
+    Example:
+        >>> route = pipeline("llm-routing", model="runs/quickstart")
+        >>> route("What is 17 multiplied by 23?")["llm"]
+        'planted/abacus-large'
+    """
+
+    def _build(self, encoder: QuestionEncoder) -> None:
+        self.router = Router(self.model, encoder)
+
+    def _sanitize_parameters(self, **options: object) -> tuple[dict, dict, dict]:
+        inspect.signature(Router.__call__).bind_partial(**options)  # a TypeError that names an unknown option
+        return {}, options, {}
+
+    def _forward(self, inputs: dict[str, list], **options: object) -> list[dict]:
+        return [decision.to_dict() for decision in self.router(inputs["inputs"], **options)]
+
+
+class ForecastingPipeline(_TextPipeline):
+    """`pipeline("llm-forecasting")`: how well one LLM will do, on a question or on a benchmark.
+
+    An input is
+
+    - a question (`str`), and gives `AnswerForecast.to_dict()`: the `probability` of a right answer, with its interval;
+    - `{"benchmark": name}`, a benchmark that the model knows, and gives `ScoreForecast.to_dict()`: the expected
+      `accuracy` with its interval `low`, `high`, and the counts behind it;
+    - `{"questions": [...]}`, one's own questions, and gives the same for their mean.
+
+    Args:
+        model (`EmbedLLM`): A trained model; through `pipeline` also its Hub id or folder.
+        encoder (`QuestionEncoder`, *optional*): Default: the one that the model was trained with.
+        llm (`str`, *optional*): Name of an LLM of the pool, here for all calls or at a call for that one.
+
+    Raises:
+        TypeError: If the model is no `EmbedLLM`, or an option is unknown.
+
+    Example:
+        >>> forecast = pipeline("llm-forecasting", model="runs/quickstart", llm="planted/abacus-large")
+        >>> forecast("What is 17 multiplied by 23?")["probability"] > 0.5
+        True
+    """
+
+    def _build(self, encoder: QuestionEncoder) -> None:
+        self.forecaster = Forecaster(self.model, encoder)
+
+    def _sanitize_parameters(self, llm: str | None = None) -> tuple[dict, dict, dict]:
+        return {}, {} if llm is None else {"llm": llm}, {}
+
+    def preprocess(self, inputs: list) -> dict[str, list]:
+        """Refuse what is no question and no benchmark, before anything is encoded."""
+        for given in inputs:
+            target = set(given) if isinstance(given, dict) else None
+            if not isinstance(given, str) and target not in ({"benchmark"}, {"questions"}):
+                raise InputError(
+                    f"an input is {str(given)[:80]!r}, expected a question's text, "
+                    '{"benchmark": name} or {"questions": [text, ...]}.'
+                )
+        return super().preprocess(inputs)
+
+    def _forward(self, inputs: dict[str, list], llm: str | None = None) -> list[dict]:
+        if llm is None:
+            known = shorten(self.model.config.llm_names, 3)
+            raise InputError(f"`llm` is missing, expected one of {known}. Pass it to the call or to the pipeline.")
+        texts = [given for given in inputs["inputs"] if isinstance(given, str)]
+        answers = iter(self.forecaster.answers(llm, texts) if texts else ())
+        return [
+            next(answers).to_dict() if isinstance(given, str) else self._mean(llm, **given)
+            for given in inputs["inputs"]
+        ]
+
+    def _mean(self, llm: str, benchmark: str | None = None, questions: Sequence[str] = ()) -> dict:
+        """The expected mean over a benchmark, or over questions."""
+        if benchmark is not None:
+            return self.forecaster.benchmark(llm, benchmark).to_dict()
+        return self.forecaster.questions(llm, questions).to_dict()
+
+
+for _task, _class in (("llm-routing", RoutingPipeline), ("llm-forecasting", ForecastingPipeline)):
+    PIPELINE_REGISTRY.register_pipeline(_task, _class, pt_model=AutoModel, type="text")

@@ -1,0 +1,1 @@
+"""LLMs that come after training: placing, probing, and how well that works."""

@@ -1,0 +1,361 @@
+"""How well an LLM that the pool has never seen is placed from a few answers.
+
+The LLMs are split into folds. For each fold the network is trained, the item-response model fitted and the intervals
+calibrated without the fold's LLMs; then each of them is placed from ever more of its answers, chosen adaptively, at
+random or spread over difficulty, and its score on each benchmark is forecast. Nothing of a held-out LLM enters but the
+answers that it was asked for. Scores are over all questions of a benchmark, whatever split they are of; the network is
+trained on the training split, and new questions are those of the test split.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from scipy.special import expit
+from transformers import set_seed
+
+from .. import metrics
+from ..bank.item_parameters import STRATEGIES
+from ..bank.question_bank import KnownQuestions
+from ..configuration_embedllm import EmbedLLMConfig
+from ..data.responses import ResponseMatrix
+from ..item_response import fit_item_response
+from ..item_response.calibration import is_scored, simulate_placements
+from ..item_response.fit import fit_abilities, fit_questions
+from ..item_response.posterior import interval
+from ..item_response.priors import benchmarks_of
+from ..modeling_embedllm import EmbedLLM
+from ..training.arguments import EmbedLLMTrainingArguments
+from ..training.trainer import EmbedLLMTrainer
+from .onboarding import onboard_many
+
+logger = logging.getLogger(__name__)
+
+ONE_TRAIT = ("2PL, adaptive", "2PL, random")
+MEAN, NEIGHBOURS = "mean of the answers", "kNN with the answers"
+RETRAINED, ONBOARDED = "retrained with the answers", "onboarded"
+_N_NEIGHBOURS = 8
+
+
+@dataclass(frozen=True)
+class UnseenSettings:
+    """What is measured.
+
+    Attributes:
+        n_folds (`int`): Folds of LLMs.
+        seeds (`tuple[int, ...]`): Each gives other folds, other weights and other draws.
+        n_answers (`tuple[int, ...]`): Answers to place from, ascending.
+        n_draws (`int`): Draws of a choice at random, for each LLM and benchmark.
+        n_answers_new (`tuple[int, ...]`): Answers, over all benchmarks, before new questions are forecast.
+        n_answers_retrained (`int`): Of them, the number for which the network is also trained again.
+    """
+
+    n_folds: int = 24
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    n_answers: tuple[int, ...] = (0, 8, 16, 32, 64, 100, 128, 256)
+    n_draws: int = 2
+    n_answers_new: tuple[int, ...] = (64, 512)
+    n_answers_retrained: int = 64
+
+    @classmethod
+    def quick(cls) -> UnseenSettings:
+        """Everything small: to try it, not for figures."""
+        return cls(n_folds=2, seeds=(0,), n_answers=(0, 8, 16), n_draws=1, n_answers_new=(16,), n_answers_retrained=16)
+
+
+@dataclass(frozen=True)
+class ScoreRecord:
+    """One forecast of one LLM's score on one benchmark.
+
+    Attributes:
+        seed, llm, benchmark, n_answers: What of.
+        method (`str`): How the questions were chosen, or a baseline's name.
+        error (`float`): Forecast minus the score over all questions that the LLM has answered.
+        low, high (`float`): 90% interval, NaN for a baseline.
+        covered (`bool`): Whether it holds the score.
+        accuracy (`float`): Share of the questions that were not asked whose answer was forecast correctly.
+    """
+
+    seed: int
+    llm: str
+    benchmark: str
+    method: str
+    n_answers: int
+    error: float
+    low: float = float("nan")
+    high: float = float("nan")
+    covered: bool = False
+    accuracy: float = float("nan")
+
+
+@dataclass(frozen=True)
+class NewQuestionRecord:
+    """Forecasts of one LLM on questions of the test split: `probabilities`, `responses` `(n,)`, and routing.
+
+    `n_only_right` counts the questions that only this LLM of all answered correctly, `n_won` those of them that the
+    network would have sent to it.
+    """
+
+    seed: int
+    llm: str
+    method: str
+    n_answers: int
+    probabilities: np.ndarray
+    responses: np.ndarray
+    n_only_right: int
+    n_won: int
+
+
+def measure_seed(
+    splits: Mapping[str, ResponseMatrix],
+    embeds: Mapping[str, np.ndarray],
+    settings: UnseenSettings,
+    seed: int,
+) -> tuple[list[ScoreRecord], list[NewQuestionRecord]]:
+    """All folds of one seed.
+
+    Args:
+        splits (`Mapping[str, ResponseMatrix]`): `train`, `validation` and `test`, of the same LLMs.
+        embeds (`Mapping[str, np.ndarray]`): Their text vectors `(n_questions, text_dim)`.
+        settings (`UnseenSettings`): What to measure.
+        seed (`int`): One of its seeds.
+    """
+    names = np.array(splits["train"].llm_names)
+    n_folds = min(settings.n_folds, len(names) // 2)
+    folds = np.random.default_rng(seed).permutation(np.arange(len(names)) % n_folds)
+    everything, all_embeds = join_splits(splits, embeds)
+    scores, new_questions = [], []
+    for fold in range(n_folds):
+        rest, held_out = names[folds != fold].tolist(), names[folds == fold].tolist()
+        model = _train(splits, embeds, rest, seed)
+        model.item_response = fit_item_response(model, calibrate=False)
+        new_questions += _forecast_new_questions(model, splits, embeds, held_out, settings, seed)
+        model.known_questions = KnownQuestions.from_responses(everything.select(llms=rest), all_embeds)
+        model.item_response = fit_item_response(model)
+        for llm in held_out:
+            scores += _forecast_scores(model, everything, all_embeds, llm, settings, seed)
+        logger.info("seed %d: fold %d of %d done", seed, fold + 1, n_folds)
+    return scores, new_questions
+
+
+def join_splits(
+    splits: Mapping[str, ResponseMatrix], embeds: Mapping[str, np.ndarray]
+) -> tuple[ResponseMatrix, np.ndarray]:
+    """All splits as one, with the text vectors in its order."""
+    tables = [split.to_long() for split in splits.values()]
+    table = pa.concat_tables(tables).unify_dictionaries()
+    first = next(iter(splits.values()))
+    together = ResponseMatrix.from_long(table, llm_names=first.llm_names, duplicates=first.duplicates)
+    vector_of = {
+        int(id_): vector
+        for name, split in splits.items()
+        for id_, vector in zip(split.question_ids, embeds[name], strict=True)
+    }
+    return together, np.stack([vector_of[int(id_)] for id_ in together.question_ids])
+
+
+def _train(
+    splits: Mapping[str, ResponseMatrix],
+    embeds: Mapping[str, np.ndarray],
+    llms: list[str],
+    seed: int,
+    train: ResponseMatrix | None = None,
+) -> EmbedLLM:
+    """A network of some LLMs, with default settings."""
+    set_seed(seed)
+    model = EmbedLLM(EmbedLLMConfig(llm_names=llms, text_dim=embeds["train"].shape[1]))
+    train = splits["train"].select(llms=llms) if train is None else train
+    validation = splits["validation"].select(llms=llms)
+    rows = np.isin(splits["train"].question_ids, train.question_ids)
+    with tempfile.TemporaryDirectory() as folder:
+        args = EmbedLLMTrainingArguments(output_dir=folder, seed=seed, disable_tqdm=True)
+        EmbedLLMTrainer(model, args, train, embeds["train"][rows], validation, embeds["validation"]).train()
+    return model
+
+
+# --- scores of benchmarks ---
+
+
+def _forecast_scores(
+    model: EmbedLLM, everything: ResponseMatrix, all_embeds: np.ndarray, llm: str, settings: UnseenSettings, seed: int
+) -> Iterator[ScoreRecord]:
+    """One held-out LLM's score on each benchmark that it has answered, by each way of choosing, and the baselines."""
+    column = everything.llm_names.index(llm)
+    responses = everything.select(llms=[llm]).responses()[:, 0].astype(np.float64)
+    item_response, known = model.item_response, model.known_questions
+    for number, benchmark in enumerate(known.benchmarks):
+        rows = known.benchmark_rows(benchmark)
+        if not is_scored(responses[rows, None]):
+            continue
+        rows = rows[~np.isnan(responses[rows])]
+        truth, prior = responses[rows], item_response.newcomer_prior(benchmarks_of(known, rows))
+        counts = [count for count in settings.n_answers if count < len(rows)]
+        about = {"seed": seed, "llm": llm, "benchmark": benchmark}
+        questions = item_response.intercepts[rows], item_response.discriminations[rows]
+        questions = tuple(array.astype(np.float64) for array in questions)
+        for strategy in STRATEGIES:
+            for draw in range(1 if strategy == "adaptive" else settings.n_draws):
+                generator = np.random.default_rng([seed, column, number, draw])
+                placements = simulate_placements(*questions, truth[:, None], prior, counts, strategy, [generator])
+                for (placed,) in placements:
+                    factor = item_response.interval_factor(strategy, placed.n_answers)
+                    low, high = interval(placed.mean, placed.variance, factor)
+                    forecast = expit(questions[0] + questions[1] @ placed.ability)
+                    rest = np.setdiff1d(np.arange(len(rows)), placed.answered)
+                    right = ((forecast > 0.5) == (truth > 0.5))[rest]
+                    result = {"low": low, "high": high, "covered": bool(low <= truth.mean() <= high)}
+                    error = placed.mean - truth.mean()
+                    about["n_answers"] = placed.n_answers
+                    yield ScoreRecord(**about, method=strategy, error=error, **result, accuracy=right.mean())
+                    if strategy == "random":
+                        for method, mean in _from_answers_alone(placed.answered, truth, all_embeds[rows]):
+                            yield ScoreRecord(**about, method=method, error=mean - truth.mean())
+        generator = np.random.default_rng([seed, column, number])
+        yield from _one_trait_records(model, benchmark, rows, truth, counts, generator, about)
+
+
+def _from_answers_alone(
+    answered: np.ndarray, truth: np.ndarray, question_embeds: np.ndarray
+) -> Iterator[tuple[str, float]]:
+    """Baselines that know nothing of the pool: the mean of the answers, and that of each question's neighbours."""
+    if not len(answered):
+        return
+    yield MEAN, truth[answered].mean()
+    unit = question_embeds / np.linalg.norm(question_embeds, axis=1, keepdims=True)
+    near = np.argsort(-(unit @ unit[answered].T), axis=1)[:, :_N_NEIGHBOURS]
+    forecast = truth[answered][near].mean(axis=1)
+    forecast[answered] = truth[answered]
+    yield NEIGHBOURS, forecast.mean()
+
+
+def _one_trait_records(
+    model: EmbedLLM,
+    benchmark: str,
+    rows: np.ndarray,
+    truth: np.ndarray,
+    counts: list[int],
+    generator: np.random.Generator,
+    about: dict,
+) -> Iterator[ScoreRecord]:
+    """Baseline: a one-dimensional 2PL model of the benchmark alone, without texts, as adaptive tests use it.
+
+    Priors: ability standard normal, discrimination N(1, 1/4), intercept N(pool's mean, 4).
+    """
+    known = model.known_questions
+    of_benchmark = known.benchmark_rows(benchmark)
+    responses = known.dense_responses(model.config.n_llms)[of_benchmark]
+    keep = np.isin(of_benchmark, rows)
+    responses = responses[:, (~np.isnan(responses)).mean(axis=0) > 0.8][keep]
+    accuracy = np.nanmean(responses, axis=0).clip(0.01, 0.99)
+    log_odds = np.log(accuracy / (1 - accuracy))
+    abilities = ((log_odds - log_odds.mean()) / max(log_odds.std(), 1e-6))[:, None]
+    expected = np.tile([log_odds.mean(), 1.0], (len(rows), 1))
+    parameters, nothing, nobody = expected, np.zeros((len(rows), 0)), np.zeros((len(abilities), 0))
+    for _ in range(6):
+        precisions = np.array([0.25, 4.0])
+        parameters, _cov = fit_questions(responses, abilities, nothing, nobody, expected, precisions, parameters)
+        abilities, _cov = fit_abilities(responses, parameters[:, 0], parameters[:, 1:], np.ones(1), abilities)
+    prior = abilities.mean(axis=0), np.atleast_2d(np.cov(abilities.T)) * 1.1
+    for method, strategy in zip(ONE_TRAIT, ("adaptive", "random"), strict=True):
+        questions = parameters[:, 0], parameters[:, 1:]
+        for (placed,) in simulate_placements(*questions, truth[:, None], prior, counts, strategy, [generator]):
+            about["n_answers"] = placed.n_answers
+            yield ScoreRecord(**about, method=method, error=placed.mean - truth.mean())
+
+
+# --- new questions ---
+
+
+def _forecast_new_questions(
+    model: EmbedLLM,
+    splits: Mapping[str, ResponseMatrix],
+    embeds: Mapping[str, np.ndarray],
+    held_out: list[str],
+    settings: UnseenSettings,
+    seed: int,
+) -> Iterator[NewQuestionRecord]:
+    """Forecasts on the test split by text alone, after answers to training questions of any benchmark."""
+    for n_answers in settings.n_answers_new:
+        answers = {llm: _draw_answers(splits["train"], llm, n_answers, seed) for llm in held_out}
+        grown = onboard_many(model, answers)
+        yield from _new_question_records(grown, ONBOARDED, n_answers, splits, embeds, held_out, seed)
+        if n_answers == settings.n_answers_retrained:
+            llms = [*model.config.llm_names, *held_out]
+            train = _with_only(splits["train"].select(llms=llms), answers)
+            retrained = _train(splits, embeds, llms, seed, train)
+            yield from _new_question_records(retrained, RETRAINED, n_answers, splits, embeds, held_out, seed)
+
+
+def _draw_answers(train: ResponseMatrix, llm: str, n_answers: int, seed: int) -> dict[int, float]:
+    """Some of an LLM's responses, by question id."""
+    responses = train.select(llms=[llm]).responses()[:, 0]
+    answered = np.flatnonzero(~np.isnan(responses))
+    generator = np.random.default_rng([seed, train.llm_names.index(llm)])
+    chosen = generator.permutation(answered)[:n_answers]
+    return {int(train.question_ids[row]): float(responses[row]) for row in chosen}
+
+
+def _with_only(train: ResponseMatrix, answers: Mapping[str, Mapping[int, float]]) -> ResponseMatrix:
+    """The training split in which some LLMs have these answers alone."""
+    table = train.to_long()
+    ids, llms = table["prompt_id"].to_numpy(), np.array(train.llm_names)[table["model_id"].to_numpy()]
+    kept = np.ones(len(ids), bool)
+    for llm, given in answers.items():
+        mine = llms == llm
+        kept[mine] = np.isin(ids[mine], list(given))
+    kept_rows = table.filter(pa.array(kept))
+    return ResponseMatrix.from_long(kept_rows, llm_names=train.llm_names, duplicates=train.duplicates)
+
+
+def _new_question_records(
+    model: EmbedLLM,
+    method: str,
+    n_answers: int,
+    splits: Mapping[str, ResponseMatrix],
+    embeds: Mapping[str, np.ndarray],
+    held_out: list[str],
+    seed: int,
+) -> Iterator[NewQuestionRecord]:
+    responses = splits["test"].select(llms=model.config.llm_names).responses()
+    probabilities = model.predict_proba(embeds["test"])
+    others = [column for column, name in enumerate(model.config.llm_names) if name not in held_out]
+    for llm in held_out:
+        column = model.llm_index(llm)
+        observed = ~np.isnan(responses[:, column])
+        rival = np.where(np.isnan(responses[:, others]), -1.0, probabilities[:, others]).max(axis=1)
+        nobody_else = ~(np.nan_to_num(responses[:, others]) > 0.5).any(axis=1)
+        alone = observed & (responses[:, column] > 0.5) & nobody_else & (rival >= 0)
+        won = alone & (probabilities[:, column] > rival)
+        yield NewQuestionRecord(
+            seed,
+            llm,
+            method,
+            n_answers,
+            probabilities[observed, column],
+            responses[observed, column],
+            int(alone.sum()),
+            int(won.sum()),
+        )
+
+
+def summarise_new_questions(records: list[NewQuestionRecord]) -> list[dict[str, object]]:
+    """Accuracy, AUC and routing of each method and number of answers, over all LLMs of a seed, mean over the seeds."""
+    found = []
+    for method, n_answers in sorted({(record.method, record.n_answers) for record in records}):
+        chosen = [record for record in records if (record.method, record.n_answers) == (method, n_answers)]
+        by_seed = []
+        for seed in sorted({record.seed for record in chosen}):
+            mine = [record for record in chosen if record.seed == seed]
+            responses = np.concatenate([record.responses for record in mine])[:, None]
+            probabilities = np.concatenate([record.probabilities for record in mine])[:, None]
+            by_seed.append([metrics.accuracy(probabilities, responses), metrics.auc(probabilities, responses)])
+        accuracy, auc = np.mean(by_seed, axis=0)
+        n_alone, n_won = sum(r.n_only_right for r in chosen), sum(r.n_won for r in chosen)
+        row = {"method": method, "n_answers": n_answers, "accuracy": float(accuracy), "auc": float(auc)}
+        found.append({**row, "n_only_right": n_alone, "share_won": n_won / n_alone if n_alone else None})
+    return found

@@ -1,0 +1,1 @@
+"""Predictions of correctness: the baselines, the nearest questions, the stacked predictor, its confidence."""

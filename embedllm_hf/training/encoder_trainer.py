@@ -1,0 +1,404 @@
+"""`TextEncoderTrainer`: the text encoder trained together with the vectors, from the solution of a frozen one.
+
+A step takes the texts of a block of questions and all responses to them. Its loss is the network's log loss, and a
+share of a loss for routing: minus the log of the chance that an LLM drawn by the softmax of its log odds is right, the
+listwise loss of learning to rank (ListNet, Cao et al., ICML 2007) with the responses as what is relevant.
+"""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import logging
+import math
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from accelerate import Accelerator, DistributedType
+from accelerate.utils import DistributedDataParallelKwargs, gather_object
+from torch import nn
+from tqdm.auto import tqdm
+from transformers import PreTrainedModel, get_scheduler
+
+from .._checks import require_extra
+from .._errors import InputError
+from ..bank.question_bank import KnownQuestions
+from ..data.responses import ResponseMatrix
+from ..encoding.question_encoder import QuestionEncoder
+from ..metrics import log_loss
+from ..modeling_embedllm import EmbedLLM
+from .arguments import EmbedLLMTrainingArguments, TextEncoderArguments
+from .batches import Block, TextBlocks, effective_block_size
+from .processes import process_state
+from .trainer import (
+    CHECKPOINTS,
+    EpochRecord,
+    TrainingHistory,
+    check_split_of_model,
+    parameter_groups,
+    save_checkpoint,
+)
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+logger = logging.getLogger(__name__)
+
+_ENCODER_WEIGHT_DECAY = 0.01
+_LARGEST_GRADIENT = 1.0  # norm to which the encoder's gradient is cut
+_TEXTS_AT_ONCE = 64  # without gradients
+_TEXTS_ON_CPU = 16  # with them on a processor: as fast as 64 at once, in half the memory
+_START = -1  # the epoch before the first: the vectors of the frozen encoder
+
+
+@dataclass
+class TextTrainingHistory(TrainingHistory):
+    """What training has seen so far, to the step; saved in checkpoints.
+
+    Attributes:
+        step (`int`): Steps done of the running epoch.
+        epoch_loss (`float`): Their summed losses.
+    """
+
+    step: int = 0
+    epoch_loss: float = 0.0
+
+
+class TextAndNetwork(nn.Module):
+    """The text encoder with the network on top of it, texts in and loss out.
+
+    Args:
+        encoder (`SentenceTransformer`): The text encoder.
+        network (`EmbedLLM`): The network.
+        precision (`torch.dtype`): Of the encoder's forward pass; the network's is float32.
+    """
+
+    def __init__(self, encoder: SentenceTransformer, network: EmbedLLM, *, precision: torch.dtype) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.network = network
+        self.precision = precision
+
+    def embed(self, texts: list[str]) -> torch.Tensor:
+        """Text vectors `(n_texts, text_dim)`, with their gradient."""
+        device = self.network.llm_embedding.weight.device
+        features = self.encoder.preprocess(texts)
+        features = {name: value.to(device) for name, value in features.items() if isinstance(value, torch.Tensor)}
+        with torch.autocast(device.type, self.precision, enabled=self.precision != torch.float32):
+            vectors = self.encoder(features)["sentence_embedding"]
+        return vectors.float()
+
+    def forward(
+        self, texts: list[str], block: Block, loss_normalizer: float, ranking_normalizer: float
+    ) -> torch.Tensor:
+        """The loss of a block: summed log losses and ranking losses, each over its normaliser."""
+        targets = {name: value for name, value in vars(block).items() if name != "question_embeds"}
+        output = self.network(self.embed(texts), **targets, loss_normalizer=loss_normalizer)
+        if ranking_normalizer == float("inf"):
+            return output.loss
+        return output.loss + summed_ranking_loss(output.log_odds, block) / ranking_normalizer
+
+
+def summed_ranking_loss(log_odds: torch.Tensor, block: Block) -> torch.Tensor:
+    """Sum over questions of -log sum_m r_m softmax(z)_m, over the LLMs m that were asked; 0 where none is right.
+
+    Args:
+        log_odds (`torch.Tensor` of shape `(n_questions, n_llms)` or `(n_pairs,)`): z.
+        block (`Block`): Responses r of the same shape.
+    """
+    observed = block.label_weights > 0
+    if log_odds.ndim == 2:
+        rows = torch.arange(len(log_odds), device=log_odds.device)[:, None].expand_as(log_odds)[observed]
+        n_questions = len(log_odds)
+    else:
+        rows, n_questions = block.question_indices[observed], int(block.question_indices.max()) + 1
+    scores, responses = log_odds[observed], block.labels[observed].to(log_odds.dtype)
+    highest = scores.new_full((n_questions,), -torch.inf).scatter_reduce(0, rows, scores.detach(), "amax")
+    weights = (scores - highest[rows]).exp()
+    total = scores.new_zeros(n_questions).index_add(0, rows, weights)
+    right = scores.new_zeros(n_questions).index_add(0, rows, weights * responses)
+    solved = right > 0
+    return (total[solved].log() - right[solved].log()).sum()
+
+
+class TextEncoderTrainer:
+    """Trains the text encoder of an `EmbedLLM` together with it, in place.
+
+    Args:
+        model (`EmbedLLM`): A model that was trained with the frozen encoder; it is the start.
+        encoder (`QuestionEncoder`): That encoder. It stays as it is: a copy is trained.
+        args (`EmbedLLMTrainingArguments`): Of the vectors' training. Its learning rate is scaled to smaller blocks.
+        encoder_args (`TextEncoderArguments`): Of the encoder's.
+        train, validation (`ResponseMatrix`): The splits, with their texts. The epoch with the lowest validation loss
+            is kept; if none is lower than the start's, the encoder stays frozen.
+
+    Raises:
+        ValueError: If the LLMs are not the model's, a split has no responses, or a block has fewer questions than
+            there are processes, or they are of FSDP.
+        ImportError: If adapters are asked for and peft is missing.
+    """
+
+    def __init__(
+        self,
+        model: EmbedLLM,
+        encoder: QuestionEncoder,
+        args: EmbedLLMTrainingArguments,
+        encoder_args: TextEncoderArguments,
+        train: ResponseMatrix,
+        validation: ResponseMatrix,
+    ) -> None:
+        check_split_of_model(model, train, "train")
+        check_split_of_model(model, validation, "validation")
+        self.model, self.encoder = model, encoder
+        self.args, self.encoder_args = args, encoder_args
+        self.train_responses, self.validation = train, validation
+        self.history = TextTrainingHistory()
+        process_state()  # before Accelerate looks for itself
+        # Encoders have weights that sentence vectors do not use (a pooler, say): DDP has to look for them.
+        unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+        self.accelerator = Accelerator(
+            mixed_precision=args.mixed_precision,
+            project_dir=args.output_dir,
+            step_scheduler_with_optimizer=False,
+            kwargs_handlers=[unused],
+        )
+        if self.accelerator.distributed_type == DistributedType.FSDP:
+            raise InputError(
+                "FSDP does not train the text encoder, which each process holds whole. Use DDP (multi_gpu.yaml)."
+            )
+
+    @property
+    def _checkpoint(self) -> Path:
+        return Path(self.args.output_dir) / CHECKPOINTS / "text_encoder"
+
+    def train(self) -> TextTrainingHistory:
+        """Train, keep the best epoch, and give the model its encoder and the known questions' new vectors.
+
+        Returns:
+            `TextTrainingHistory`: Losses by epoch, the first being the start's (epoch -1), and which was kept.
+        """
+        args, accelerator, history = self.args, self.accelerator, self.history
+        blocks = TextBlocks(
+            self.train_responses,
+            block_size=self.encoder_args.encoder_block_size,
+            seed=args.seed,
+            device=accelerator.device,
+            process_index=accelerator.process_index,
+            n_processes=accelerator.num_processes,
+        )
+        if any(len(rows) == 0 for rows in blocks.rows_of_epoch(0)):
+            raise InputError(
+                f"`encoder_block_size` is {blocks.block_size}, expected at least {accelerator.num_processes}, one "
+                "question a process."
+            )
+        device = accelerator.device
+        encoder = copy.deepcopy(self.encoder.load()).to(device)
+        adapters = self._prepare_encoder(encoder)
+        joint = TextAndNetwork(encoder, self.model.to(device), precision=self._precision())
+        optimizer, scheduler = self._optimizer(joint, blocks)
+        wrapped, optimizer, scheduler = accelerator.prepare(joint, optimizer, scheduler)
+        accelerator.register_for_checkpointing(history)
+        if args.resume_from_checkpoint and self._checkpoint.is_dir():
+            accelerator.load_state(str(self._checkpoint))
+            logger.info("Resuming the text encoder after epoch %d, step %d.", history.epochs[-1].epoch, history.step)
+        else:
+            self._finish_epoch(joint, EpochRecord(_START, None, self._validation_loss(joint)))
+        with _keeping_freed_memory():
+            self._loop(wrapped, joint, optimizer, scheduler, blocks)
+        accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
+        joint.load_state_dict(history.best_weights)
+        if adapters is not None:
+            adapters.merge_and_unload()
+        self._hand_over(encoder)
+        return history
+
+    def _prepare_encoder(self, encoder: SentenceTransformer):
+        """Set a copy of the encoder up for training; returns the adapters, if any are to be trained."""
+        options = self.encoder_args
+        for part in encoder.modules():
+            if isinstance(part, nn.Dropout):
+                part.p = 0.0  # few passes do not over-fit, and without chance any number of processes gives the same
+            if isinstance(part, PreTrainedModel):
+                if self.accelerator.device.type == "cpu":
+                    part.set_attn_implementation("eager")  # its plain products took 2.4 s where fused ones took 3.3
+                if options.gradient_checkpointing:
+                    part.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        if not options.adapter_rank:
+            return None
+        peft = require_extra("peft", "adapters", "`adapter_rank`")
+        rank = options.adapter_rank
+        wanted = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear")
+        return peft.get_peft_model(encoder[0].auto_model, wanted)  # the layers are put into the encoder itself
+
+    def _precision(self) -> torch.dtype:
+        """The encoder's arithmetic."""
+        wanted, device = self.encoder_args.encoder_precision, self.accelerator.device.type
+        if wanted == "auto":
+            has_bf16 = {"cuda": torch.cuda.is_bf16_supported, "cpu": _cpu_has_bf16}.get(device)
+            wanted = "bf16" if has_bf16 is not None and has_bf16() else "fp32"
+        return torch.bfloat16 if wanted == "bf16" else torch.float32
+
+    def _optimizer(self, joint: TextAndNetwork, blocks: TextBlocks):
+        """AdamW over encoder and network, with warm-up and decay to zero.
+
+        With smaller blocks the network makes more steps an epoch: its learning rate is scaled down, so that an epoch
+        moves and decays it as far as an epoch of its own training does.
+        """
+        args, options = self.args, self.encoder_args
+        trained = [parameter for parameter in joint.encoder.parameters() if parameter.requires_grad]
+        before = effective_block_size(args.block_size, blocks.n_questions)
+        network_rate = args.learning_rate * min(1.0, blocks.block_size / before)
+        groups = [
+            {"params": trained, "lr": options.encoder_learning_rate, "weight_decay": _ENCODER_WEIGHT_DECAY},
+            *({**group, "lr": network_rate} for group in parameter_groups(self.model, args.weight_decay)),
+        ]
+        optimizer = torch.optim.AdamW(groups, fused=True)
+        n_steps = len(blocks) * options.encoder_epochs
+        return optimizer, get_scheduler(args.lr_scheduler_type, optimizer, int(args.warmup_ratio * n_steps), n_steps)
+
+    def _loop(self, wrapped: nn.Module, joint: TextAndNetwork, optimizer, scheduler, blocks: TextBlocks) -> None:
+        """Epoch by epoch, step by step, from where the history ends."""
+        args, options, accelerator, history = self.args, self.encoder_args, self.accelerator, self.history
+        began = time.perf_counter() - history.seconds
+        first = len(history.epochs) - 1
+        progress = tqdm(
+            total=len(blocks) * options.encoder_epochs,
+            initial=len(blocks) * first + history.step,
+            desc="training the text encoder",
+            unit="block",
+            disable=args.disable_tqdm or not accelerator.is_main_process,
+        )
+        with progress:
+            for epoch in range(first, options.encoder_epochs):
+                wrapped.train()
+                for rows in blocks.rows_of_epoch(epoch)[history.step :]:
+                    history.epoch_loss += self._step(wrapped, blocks, rows)
+                    accelerator.clip_grad_norm_(joint.encoder.parameters(), _LARGEST_GRADIENT)
+                    optimizer.step()
+                    scheduler.step()
+                    optimizer.zero_grad()
+                    history.step += 1
+                    history.seconds = time.perf_counter() - began
+                    progress.update()
+                    progress.set_postfix(loss=f"{history.epoch_loss / history.step:.4f}", refresh=False)
+                    if args.save_checkpoints and history.step % options.encoder_save_steps == 0:
+                        save_checkpoint(accelerator, self._checkpoint)
+                self._finish_epoch(joint, EpochRecord(epoch, self._mean_loss(), self._validation_loss(joint)))
+                history.seconds = time.perf_counter() - began
+                if args.save_checkpoints:
+                    save_checkpoint(accelerator, self._checkpoint)
+
+    def _step(self, wrapped: nn.Module, blocks: TextBlocks, rows: torch.Tensor) -> float:
+        """Gradients of one block, part by part; returns its loss."""
+        options, n_processes = self.encoder_args, self.accelerator.num_processes
+        # Each process sums the losses of its share of a block; DDP averages their gradients, so each is scaled up.
+        loss_normalizer = blocks.mean_block_weight / n_processes
+        ranking = blocks.block_size / n_processes / options.ranking_weight if options.ranking_weight else float("inf")
+        on_cpu = self.accelerator.device.type == "cpu"
+        n_parts = options.gradient_accumulation_steps or (math.ceil(len(rows) / _TEXTS_ON_CPU) if on_cpu else 1)
+        parts = rows.tensor_split(min(n_parts, len(rows)))
+        summed = 0.0
+        for index, part in enumerate(parts):
+            last = index == len(parts) - 1
+            with nullcontext() if last else self.accelerator.no_sync(wrapped):
+                texts = [self.train_responses.questions[row] for row in part.tolist()]
+                loss = wrapped(texts, blocks.gather(part.to(blocks.device)), loss_normalizer, ranking)
+                self.accelerator.backward(loss)
+            summed += loss.item()
+        return summed
+
+    def _mean_loss(self) -> float:
+        """Mean training loss a block of the epoch that ends, over all processes."""
+        total = torch.tensor(self.history.epoch_loss, device=self.accelerator.device)
+        return self.accelerator.reduce(total, reduction="mean").item() / self.history.step
+
+    def _finish_epoch(self, joint: TextAndNetwork, record: EpochRecord) -> None:
+        """Note an epoch, keep its weights if it is the best so far, and begin the next."""
+        if self.history.note(record):
+            weights = joint.state_dict().items()
+            self.history.best_weights = {name: value.detach().cpu().clone() for name, value in weights}
+        self.history.step, self.history.epoch_loss = 0, 0.0
+
+    def _validation_loss(self, joint: TextAndNetwork) -> float:
+        """Log loss on the validation split, its texts shared out over the processes."""
+        with _evaluating(joint):
+            index, n_processes = self.accelerator.process_index, self.accelerator.num_processes
+            texts = list(self.validation.questions)
+            longest_first = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
+            share = longest_first[index::n_processes]
+            found = []
+            for start in range(0, len(share), _TEXTS_AT_ONCE):
+                rows = share[start : start + _TEXTS_AT_ONCE]
+                vectors = joint.embed([texts[row] for row in rows]).cpu().numpy()
+                found += list(zip(rows, vectors, strict=True))
+            vector_of = dict(gather_object(found))
+            embeds = np.stack([vector_of[row] for row in range(len(texts))])
+            pairs = (self.validation.question_indices, self.validation.llm_indices)
+            probabilities = self.model.predict_pairs(embeds, *pairs)
+        if not np.isfinite(probabilities).all():
+            return float("inf")  # it has diverged
+        return log_loss(probabilities, self.validation.values)
+
+    def _hand_over(self, encoder: SentenceTransformer) -> None:
+        """Give the model what belongs to the weights that were kept."""
+        model = self.model
+        model.eval()
+        model.item_response, model.metrics, model.blend = None, None, None  # of other weights
+        if self.history.best_epoch == _START:
+            logger.warning(
+                "Training the text encoder did not lower the validation loss (%.4f at the start); the frozen encoder "
+                "is kept. Lower --encoder_learning_rate, or train on more questions.",
+                self.history.epochs[0].validation_loss,
+            )
+            return
+        trained = QuestionEncoder.trained(encoder.eval(), name=self.encoder.name)
+        model.text_encoder = trained
+        model.config.trained_encoder = trained.digest
+        model.known_questions = None  # theirs are vectors of the frozen encoder
+        if self.accelerator.is_main_process:
+            show = not self.args.disable_tqdm
+            embeds = trained.encode(self.train_responses.questions, show_progress=show)
+            model.known_questions = KnownQuestions.from_responses(self.train_responses, embeds)
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients, then training mode again."""
+    module.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        module.train()
+
+
+@contextmanager
+def _keeping_freed_memory() -> Iterator[None]:
+    """Have the C library keep what a step frees for the next step, instead of giving it back to the system.
+
+    Fetching it anew, page by page, took up to a third of a step's time. Only glibc knows these two options (`mallopt`,
+    M_TRIM_THRESHOLD and M_MMAP_THRESHOLD); afterwards they are what glibc starts with.
+    """
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if not hasattr(libc, "mallopt"):
+        yield
+        return
+    libc.mallopt(-1, ctypes.c_int(2**31 - 1))
+    libc.mallopt(-3, ctypes.c_int(2**30))
+    try:
+        yield
+    finally:
+        libc.mallopt(-1, ctypes.c_int(2**17))
+        libc.mallopt(-3, ctypes.c_int(2**17))
+
+
+def _cpu_has_bf16() -> bool:
+    """Whether this processor multiplies bf16 matrices in hardware; elsewhere bf16 is slower than float32."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

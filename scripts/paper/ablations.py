@@ -1,0 +1,365 @@
+"""Ablations: what each choice of the network is worth, and how it fares with fewer responses or fewer LLMs.
+
+Choices (dimension, noise, encoder, biases) are compared on the validation split; the best of each is then measured on
+the test split, once. How the network fares with fewer responses or LLMs is no choice, and is measured on the test
+split. All networks are without the blend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedllm_hf import metrics
+from embedllm_hf.configuration_embedllm import EmbedLLMConfig
+from embedllm_hf.data.responses import ResponseMatrix, benchmark_categories
+from embedllm_hf.predictors.baselines import LLMMean, NearestQuestions
+
+from . import wording
+from .figures import ablation_figure, masking_figure
+from .scoring import accuracy_gap, mean_hits, scores_by_seed
+from .setting import PaperData, fit_network
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NAME, TITLE = "ablations", "Ablations"
+DIMENSIONS, QUICK_DIMENSIONS = (8, 16, 32, 64, 128, 256, 512), (8, 64, 512)
+NOISES, QUICK_NOISES = (0.0, 0.01, 0.02, 0.05, 0.1), (0.0, 0.05)
+BIASES = {
+    "both": (True, True),
+    "LLM only": (True, False),
+    "question only": (False, True),
+    "none": (False, False),
+}
+HIDDEN_SHARES, QUICK_HIDDEN_SHARES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9), (0.0, 0.5, 0.9)
+DIMENSION, NOISE, ENCODER, BIAS = "embedding dimension", "input noise", "text encoder", "biases"
+NETWORK, KNN, LLM_MEAN = "EmbedLLM, network", "kNN, k = 131", "LLM mean"
+_FEWEST_LLMS = 2
+
+
+def run(data: PaperData, progress: Callable[[str], None]) -> dict:
+    """Run all ablations."""
+    return {
+        "seeds": list(data.settings.seeds),
+        "choices": [_compare_choice(data, name, variants, progress) for name, variants in _choices(data).items()],
+        "hidden": _hide_at_random(data, progress),
+        "hidden_benchmarks": _hide_benchmarks(data, progress),
+        "pool": _shrink_pool(data, progress),
+    }
+
+
+# --- choices ---
+
+
+def _choices(data: PaperData) -> dict[str, dict[str, dict]]:
+    """Variants of each choice by label: what differs from the default, `config` or `encoder`."""
+    quick, default = data.settings.quick, EmbedLLMConfig()
+    dimensions = QUICK_DIMENSIONS if quick else DIMENSIONS
+    noises = QUICK_NOISES if quick else NOISES
+    choices = {
+        DIMENSION: {str(size): {"embed_dim": size} for size in dimensions},
+        NOISE: {f"{noise:g}": {"noise_std": noise} for noise in noises},
+        BIAS: {label: {"llm_bias": llm, "question_bias": question} for label, (llm, question) in BIASES.items()},
+    }
+    choices = {
+        name: {
+            label: {"config": {key: value for key, value in config.items() if getattr(default, key) != value}}
+            for label, config in variants.items()
+        }
+        for name, variants in choices.items()
+    }
+    encoders = (data.encoder_name, *data.other_embeds)
+    return {**choices, ENCODER: {name: {"encoder": name} for name in encoders}} if len(encoders) > 1 else choices
+
+
+def _compare_choice(
+    data: PaperData, name: str, variants: dict[str, dict], progress: Callable[[str], None]
+) -> dict[str, object]:
+    """Each variant on the validation split, minus the default there; the best of them on the test split."""
+    truths = {split: data.splits[split].responses() for split in ("validation", "test")}
+    predictions = {}
+    for label, variant in variants.items():
+        progress(f"{name}: {label}")
+        predictions[label] = _predict(data, variant)
+    default = next(
+        label for label, variant in variants.items() if variant in ({"config": {}}, {"encoder": data.encoder_name})
+    )
+    measured = {
+        label: scores_by_seed(seeds["validation"], truths["validation"]) for label, seeds in predictions.items()
+    }
+    best = max(measured, key=lambda label: np.mean(measured[label]["auc"]))
+    rows = [
+        {
+            "label": label,
+            **measured[label],
+            "over_default": accuracy_gap(
+                seeds["validation"], predictions[default]["validation"], truths["validation"]
+            ),
+        }
+        for label, seeds in predictions.items()
+    ]
+    test = {
+        label: scores_by_seed(predictions[label]["test"], truths["test"]) for label in dict.fromkeys((default, best))
+    }
+    gap = accuracy_gap(predictions[best]["test"], predictions[default]["test"], truths["test"])
+    about = {"name": name, "ordered": name in (DIMENSION, NOISE)}
+    return {**about, "default": default, "best": best, "rows": rows, "test": test, "test_over_default": gap}
+
+
+def _predict(data: PaperData, variant: dict) -> dict[str, list[np.ndarray]]:
+    """Probabilities of a variant on validation and test questions, one array a seed."""
+    encoder = variant.get("encoder", data.encoder_name)
+    if encoder != data.encoder_name:
+        data = replace(data, embeds=data.other_embeds[encoder], encoder_name=encoder)
+    models = [fit_network(data, seed=seed, config=variant.get("config")) for seed in data.settings.seeds]
+    return {split: [model.predict_proba(data.embeds[split]) for model in models] for split in ("validation", "test")}
+
+
+# --- fewer responses ---
+
+
+def without_entries(responses: ResponseMatrix, dropped: np.ndarray) -> ResponseMatrix:
+    """Responses without some of their entries; questions and LLMs stay.
+
+    Args:
+        responses (`ResponseMatrix`): Any responses.
+        dropped (`np.ndarray` of shape `(n_observed,)`, bool): Which entries go.
+    """
+    kept = ~dropped
+    counts = np.bincount(responses.question_indices[kept], minlength=responses.n_questions)
+    entries = {name: getattr(responses, name)[kept] for name in ("llm_indices", "values", "counts", "contradictory")}
+    return replace(responses, indptr=np.concatenate([[0], np.cumsum(counts)]), **entries)
+
+
+def _hide_at_random(data: PaperData, progress: Callable[[str], None]) -> list[dict]:
+    """Network, kNN and LLM mean on the test split, with a share of the training responses hidden at random."""
+    train, truth = data.splits["train"], data.splits["test"].responses()
+    rows = []
+    for share in QUICK_HIDDEN_SHARES if data.settings.quick else HIDDEN_SHARES:
+        progress(f"{share:.0%} of the training responses hidden")
+        seeds: dict[str, list[np.ndarray]] = {}
+        for seed in data.settings.seeds:
+            hidden = np.random.default_rng(seed).random(train.n_observed) < share
+            for method, probs in _predict_all(data, without_entries(train, hidden), seed):
+                seeds.setdefault(method, []).append(probs)
+        for method, predictions in seeds.items():
+            gap = accuracy_gap(predictions, seeds[KNN], truth)
+            about = {"share": share, "n_responses": round(train.n_observed * (1 - share)), "method": method}
+            rows.append({**about, **scores_by_seed(predictions, truth), "over_knn": gap})
+    return rows
+
+
+def _predict_all(data: PaperData, train: ResponseMatrix, seed: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Network and baselines fitted on some training responses, on the test questions."""
+    embeds = data.embeds["test"]
+    yield NETWORK, fit_network(data, train, seed=seed).predict_proba(embeds)
+    yield KNN, NearestQuestions.fit(train, data.embeds_of("train", train)).predict_proba(embeds)
+    yield LLM_MEAN, LLMMean.fit(train).predict_proba(embeds)
+
+
+def _hide_benchmarks(data: PaperData, progress: Callable[[str], None]) -> list[dict]:
+    """Each benchmark hidden for a random half of its LLMs: forecasts of what those LLMs answer there.
+
+    Only LLMs with answers on another benchmark can be hidden, since of the others nothing would be left.
+    """
+    train, test = data.splits["train"], data.splits["test"]
+    benchmarks = benchmark_categories(np.concatenate([train.categories, test.categories]))
+    if len(benchmarks) < 2:
+        return []
+    seen = {seed: dict(_predict_all(data, train, seed)) for seed in data.settings.seeds}
+    rows = []
+    for benchmark, categories in benchmarks.items():
+        progress(f"{benchmark} hidden for half of its LLMs")
+        inside = np.isin(train.categories.astype(str), categories)
+        observed = train.observed()
+        candidates = np.flatnonzero(observed[inside].any(axis=0) & observed[~inside].any(axis=0))
+        of_test = np.isin(test.categories.astype(str), categories)
+        records: dict[str, list] = {}
+        for seed in data.settings.seeds:
+            chosen = np.random.default_rng(seed).permutation(candidates)[: len(candidates) // 2]
+            truth = test.responses()[np.ix_(of_test, chosen)]
+            if not len(chosen) or np.isnan(truth).all():
+                continue
+            hidden = inside[train.question_indices] & np.isin(train.llm_indices, chosen)
+            blind = dict(_predict_all(data, without_entries(train, hidden), seed))
+            for state, predictions in (("hidden", blind), ("seen", seen[seed])):
+                for method, probs in predictions.items():
+                    records.setdefault(f"{method}, {state}", []).append((probs[np.ix_(of_test, chosen)], truth))
+        if records:
+            about = {"benchmark": benchmark, "n_llms": len(candidates), "n_hidden": len(candidates) // 2}
+            rows += [{**about, **row} for row in _hidden_rows(records)]
+    return rows
+
+
+def _hidden_rows(records: dict[str, list]) -> Iterator[dict]:
+    """A row a method: accuracy and AUC seen and hidden, and what hiding costs, as an interval over questions."""
+    for method in (NETWORK, KNN, LLM_MEAN):
+        row: dict[str, object] = {"method": method}
+        hits = {}
+        for state in ("seen", "hidden"):
+            mine = records[f"{method}, {state}"]
+            row[state] = {
+                "accuracy": [metrics.accuracy(probs, truth) for probs, truth in mine],
+                "auc": [metrics.auc(probs, truth) for probs, truth in mine],
+            }
+            hits[state] = np.concatenate([mean_hits([probs], truth) for probs, truth in mine], axis=1)
+        yield {**row, "cost": metrics.paired_difference(hits["hidden"], hits["seen"]).to_dict()}
+
+
+# --- fewer LLMs ---
+
+
+def _shrink_pool(data: PaperData, progress: Callable[[str], None]) -> list[dict]:
+    """The same few LLMs forecast by networks of ever larger pools around them; other few for each seed."""
+    train = data.splits["train"]
+    n_llms = train.n_llms
+    sizes = sorted({size for part in (8, 4, 2, 1) if (size := n_llms // part) >= _FEWEST_LLMS})
+    orders = [np.random.default_rng(seed).permutation(n_llms) for seed in data.settings.seeds]
+    rows, base = [], None
+    for size in sizes:
+        progress(f"a pool of {size} LLMs")
+        predictions, truths = [], []
+        for seed, order in zip(data.settings.seeds, orders, strict=True):
+            names = [train.llm_names[column] for column in order[:size]]
+            model = fit_network(data, train.select(llms=names), seed=seed)
+            predictions.append(model.predict_proba(data.embeds["test"])[:, : sizes[0]])
+            truths.append(data.splits["test"].select(llms=names[: sizes[0]]).responses())
+        kept = [pair for pair in zip(predictions, truths, strict=True) if not np.isnan(pair[1]).all()]
+        hits = np.concatenate([mean_hits([probs], truth) for probs, truth in kept], axis=1)
+        base = hits if base is None else base
+        rows.append(
+            {
+                "n_llms": size,
+                "n_judged": sizes[0],
+                "accuracy": [metrics.accuracy(*pair) for pair in kept],
+                "auc": [metrics.auc(*pair) for pair in kept],
+                "over_smallest": metrics.paired_difference(hits, base).to_dict(),
+            }
+        )
+    return rows
+
+
+# --- the report ---
+
+
+def figures(result: dict) -> dict[str, Figure]:
+    """One figure of the choices, one of fewer responses and LLMs."""
+    return {
+        "ablations": ablation_figure(result["choices"]),
+        "fewer-responses": masking_figure(result["hidden"], result["pool"]),
+    }
+
+
+def markdown(result: dict) -> str:
+    """The tables, and what they show."""
+    return "\n\n".join(
+        [
+            f"Networks without the blend, default settings but for what is named; mean and standard deviation over "
+            f"{wording.counted(len(result['seeds']), 'seed')}. Gains in accuracy come with 95% intervals, paired "
+            "bootstraps over questions.",
+            "### Choices, on the validation split",
+            wording.picture("ablations", "Validation AUC by embedding dimension, noise, biases and encoder"),
+            *[_choice_markdown(choice) for choice in result["choices"]],
+            "### Fewer responses, on the test split",
+            wording.picture("fewer-responses", "Test AUC by share of hidden responses and by size of the pool"),
+            _hidden_markdown(result["hidden"]),
+            *_benchmark_markdown(result["hidden_benchmarks"]),
+            "### Fewer LLMs, on the test split",
+            _pool_markdown(result["pool"]),
+        ]
+    )
+
+
+def _choice_markdown(choice: dict) -> str:
+    head = [choice["name"], "accuracy", "AUC", "accuracy gained over the default"]
+    rows = [
+        [
+            f"{row['label']} (default)" if row["label"] == choice["default"] else row["label"],
+            wording.spread(row["accuracy"]),
+            wording.spread(row["auc"]),
+            "" if row["label"] == choice["default"] else wording.with_interval(row["over_default"]),
+        ]
+        for row in choice["rows"]
+    ]
+    default, best = choice["default"], choice["best"]
+    auc = {label: wording.spread(scores["auc"]) for label, scores in choice["test"].items()}
+    if best == default:
+        said = f"The default has the highest validation AUC; its test AUC is {auc[default]}."
+    else:
+        gap = choice["test_over_default"]
+        said = (
+            f"Highest validation AUC: {best}. On the test split its AUC is {auc[best]}, the default's {auc[default]}; "
+            "accuracy gained "
+            f"{wording.with_interval(gap)}: {wording.verdict(gap)}."
+        )
+    return f"{wording.table(head, rows)}\n\n{said}"
+
+
+def _hidden_markdown(rows: list[dict]) -> str:
+    shares = list(dict.fromkeys(row["share"] for row in rows))
+    cells = {(row["share"], row["method"]): row for row in rows}
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    head = ["hidden", "responses left", *(f"AUC, {method}" for method in methods), "accuracy, network minus kNN"]
+    lines = [
+        [
+            f"{share:.0%}",
+            f"{cells[share, NETWORK]['n_responses']:,}",
+            *(wording.spread(cells[share, method]["auc"]) for method in methods),
+            wording.with_interval(cells[share, NETWORK]["over_knn"]),
+        ]
+        for share in shares
+    ]
+    by_verdict: dict[str, list[str]] = {}
+    for share in shares:
+        by_verdict.setdefault(wording.verdict(cells[share, NETWORK]["over_knn"]), []).append(f"{share:.0%}")
+    said = "; ".join(f"{what} with {wording.listed(names)} hidden" for what, names in by_verdict.items())
+    return f"{wording.table(head, lines)}\n\nThe network against kNN: {said}."
+
+
+def _benchmark_markdown(rows: list[dict]) -> list[str]:
+    if not rows:
+        return []
+    head = ["hidden benchmark", "LLMs", "method", "AUC seen", "AUC hidden", "accuracy hidden minus seen"]
+    cells = [
+        [
+            row["benchmark"],
+            f"{row['n_hidden']} of {row['n_llms']}",
+            row["method"],
+            wording.spread(row["seen"]["auc"]),
+            wording.spread(row["hidden"]["auc"]),
+            wording.with_interval(row["cost"]),
+        ]
+        for row in rows
+    ]
+    hurt = [row["benchmark"] for row in rows if row["method"] == NETWORK and wording.verdict(row["cost"]) == "worse"]
+    total = len({row["benchmark"] for row in rows})
+    said = f"Hiding costs the network accuracy, its interval below zero, on {len(hurt)} of {total} benchmarks."
+    intro = (
+        "A whole benchmark hidden in training for a random half of the LLMs that were asked it and another one, and "
+        "those LLMs forecast there:"
+    )
+    return [intro, wording.table(head, cells), said]
+
+
+def _pool_markdown(rows: list[dict]) -> str:
+    head = ["LLMs in the pool", "accuracy", "AUC", "AUC gained", "accuracy gained over the smallest pool"]
+    cells = [
+        [
+            row["n_llms"],
+            wording.spread(row["accuracy"]),
+            wording.spread(row["auc"]),
+            "" if row is rows[0] else wording.spread(np.subtract(row["auc"], rows[0]["auc"])),
+            "" if row is rows[0] else wording.with_interval(row["over_smallest"]),
+        ]
+        for row in rows
+    ]
+    said = (
+        f"The same {rows[0]['n_judged']} LLMs (others for each seed) are forecast by networks that were trained with "
+        "more and more LLMs beside them. In accuracy, the whole pool against the smallest is "
+        f"{wording.verdict(rows[-1]['over_smallest'])}."
+    )
+    return f"{said}\n\n{wording.table(head, cells)}"
