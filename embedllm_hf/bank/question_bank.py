@@ -1,25 +1,29 @@
-"""`KnownQuestions`: what a trained model keeps of the questions that its pool has answered.
+"""`QuestionBank`: the questions that a pool has answered, and what was fitted to them.
 
-Their text vectors, categories and responses, found again by a hash of the text: no text is stored. The forecaster
-needs them for the score on a benchmark. They are saved beside the weights as `known_questions.safetensors`.
+Text vectors, categories and responses, found again by a hash of the text: no text is stored. With them come the
+item-response parameters and the weights of the stacked predictor. A bank is frozen; each change gives a new one.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import ClassVar
+from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 
-from .._checks import unknown_name
+from .._checks import check_shapes, unknown_name
 from .._errors import InputError
-from ..data.responses import ResponseMatrix, benchmark_categories
+from ..data import sparse as observed
+from ..data.responses import benchmark_categories
+from ..encoding.encoded_responses import EncodedResponses
+from .blend import Blend
+from .item_parameters import ItemParameters
 
 NO_CATEGORY = NO_ID = -1  # of a question that was given as a text of its own
+_PER_QUESTION = ("keys", "question_ids", "question_embeds", "category_indices")
 
 
 def question_keys(questions: Sequence[str]) -> np.ndarray:
@@ -29,49 +33,75 @@ def question_keys(questions: Sequence[str]) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class KnownQuestions:
-    """Questions with responses of the pool, without their texts.
+class QuestionBank:
+    """Questions with the responses of a pool, without their texts; rows are questions, columns LLMs.
 
     Attributes:
+        llm_names (`tuple[str, ...]`): The pool.
         keys (`np.ndarray` of shape `(n_questions,)`, int64): `question_keys` of the texts.
         question_ids (`np.ndarray` of shape `(n_questions,)`, int64): The data set's `prompt_id`.
         question_embeds (`np.ndarray` of shape `(n_questions, text_dim)`, float16): Text vectors.
         category_indices (`np.ndarray` of shape `(n_questions,)`, int32): Positions in `categories`; `NO_CATEGORY` for
-            the texts of one's own that an LLM was placed by, which stand at the end.
-        indptr, llm_indices, values (`np.ndarray`): Responses as compressed rows, see `ResponseMatrix`.
+            a new LLM's own texts, which stand at the end.
         categories (`tuple[str, ...]`): Category names.
+        responses (`sparse.csr_array` of shape `(n_questions, n_llms)`): Responses in [0, 1]; a stored zero is a wrong
+            answer, what is not stored was not observed.
+        weights (`sparse.csr_array`, same entries): Answers behind each response.
+        is_new (`np.ndarray` of shape `(n_llms,)`, bool): LLMs that were placed after training; they move no other
+            LLM's forecast.
+        item_parameters (`ItemParameters | None`): What each question tells about an LLM; None for fewer than three
+            LLMs.
+        blend (`Blend | None`): How network and bank predict together; None where the network alone is better.
+        knn (`tuple[int, float] | None`): k and shrinkage of the kNN baseline, as chosen on the validation split.
     """
 
+    llm_names: tuple[str, ...]
     keys: np.ndarray
     question_ids: np.ndarray
     question_embeds: np.ndarray
     category_indices: np.ndarray
-    indptr: np.ndarray
-    llm_indices: np.ndarray
-    values: np.ndarray
     categories: tuple[str, ...]
+    responses: sparse.csr_array
+    weights: sparse.csr_array
+    is_new: np.ndarray
+    item_parameters: ItemParameters | None = None
+    blend: Blend | None = None
+    knn: tuple[int, float] | None = None
 
-    FILE: ClassVar[str] = "known_questions.safetensors"
+    def __post_init__(self) -> None:
+        n_questions, n_llms = len(self.keys), len(self.llm_names)
+        matrix = (n_questions, n_llms)
+        shapes = {"question_ids": (n_questions,), "category_indices": (n_questions,), "is_new": (n_llms,)}
+        check_shapes(self, {**shapes, "responses": matrix, "weights": matrix})
+        item = self.item_parameters
+        if len(self.question_embeds) != n_questions or (
+            item is not None and (len(item.intercepts), len(item.abilities)) != matrix
+        ):
+            raise InputError(f"the parts are not all of {n_questions} questions and {n_llms} LLMs")
+        for value in (*(getattr(self, name) for name in _PER_QUESTION), self.responses.data, self.weights.data):
+            value.setflags(write=False)
 
     @classmethod
-    def from_responses(cls, responses: ResponseMatrix, question_embeds: np.ndarray) -> KnownQuestions:
-        """Keep what is needed of responses and their questions' text vectors `(n_questions, text_dim)`."""
+    def from_responses(cls, encoded: EncodedResponses) -> QuestionBank:
+        """Keep responses and their text vectors; nothing is fitted yet."""
+        responses = encoded.responses
         categories, indices = np.unique(responses.categories.astype(str), return_inverse=True)
         return cls(
+            llm_names=responses.llm_names,
             keys=question_keys(responses.questions),
             question_ids=responses.question_ids,
-            question_embeds=question_embeds.astype(np.float16),
+            question_embeds=encoded.question_embeds.astype(np.float16),
             category_indices=indices.astype(np.int32),
-            indptr=responses.indptr.astype(np.int64),
-            llm_indices=responses.llm_indices,
-            values=responses.values,
             categories=tuple(categories.tolist()),
+            responses=responses.matrix,
+            weights=_same_entries(responses.matrix, responses.entry_weights),
+            is_new=np.zeros(responses.n_llms, bool),
         )
 
     def __len__(self) -> int:
         return len(self.keys)
 
-    @property
+    @cached_property
     def benchmarks(self) -> dict[str, tuple[str, ...]]:
         """Categories of each benchmark; a benchmark of one category has its name."""
         return benchmark_categories(self.categories)
@@ -88,117 +118,116 @@ class KnownQuestions:
         wanted = [self.categories.index(category) for category in names[benchmark]]
         return np.flatnonzero(np.isin(self.category_indices, wanted))
 
+    @cached_property
+    def benchmark_of_question(self) -> np.ndarray:
+        """Position of each question's benchmark in `benchmarks`, `(n_questions,)`; -1 for a new LLM's own texts."""
+        of_category = {name: number for number, members in enumerate(self.benchmarks.values()) for name in members}
+        positions = np.array([*(of_category[name] for name in self.categories), -1])
+        return positions[self.category_indices]  # -1: the last one
+
     def responses_of(self, llm_index: int) -> np.ndarray:
         """One LLM's responses, `(n_questions,)` float32, NaN where it was not observed."""
-        responses = np.full(len(self), np.nan, np.float32)
-        entries = self.llm_indices == llm_index
-        rows = np.repeat(np.arange(len(self)), np.diff(self.indptr))
-        responses[rows[entries]] = self.values[entries]
-        return responses
+        return observed.column(self.responses, llm_index)
 
-    def dense_responses(self, n_llms: int) -> np.ndarray:
+    def dense_responses(self) -> np.ndarray:
         """All responses, `(n_questions, n_llms)` float32, NaN where nothing was observed."""
-        responses = np.full((len(self), n_llms), np.nan, np.float32)
-        responses[np.repeat(np.arange(len(self)), np.diff(self.indptr)), self.llm_indices] = self.values
-        return responses
+        return observed.dense(self.responses)
 
     def rows_of_keys(self, keys: np.ndarray) -> np.ndarray:
         """Row of each question by its text's key, -1 where it is not known; the first of equal texts."""
         return _positions(self.keys, np.asarray(keys, np.int64))
 
+    def rows_of_texts(self, questions: Sequence[str]) -> np.ndarray:
+        """Row of each question by its text, -1 where it is not known."""
+        return self.rows_of_keys(question_keys(questions))
+
     def rows_of_ids(self, question_ids: Sequence[int]) -> np.ndarray:
         """Row of each question by its `prompt_id`, -1 where it is not known."""
         return _positions(self.question_ids, np.asarray(question_ids, np.int64))
 
+    def known_logits(self, rows: np.ndarray) -> np.ndarray | None:
+        """`ItemParameters.logits` of some rows, NaN where a row is -1; None if there is nothing to tell."""
+        if self.item_parameters is None or (rows < 0).all():
+            return None
+        return np.where(rows[:, None] < 0, np.nan, self.item_parameters.logits(rows))
+
     # --- more questions, more responses, another pool ---
 
-    def with_questions(self, keys: np.ndarray, question_embeds: np.ndarray) -> KnownQuestions:
-        """The same with questions added at the end that are of no category and no benchmark.
+    @cached_property
+    def listed(self) -> QuestionBank:
+        """The questions of the data set alone, without new LLMs' own texts and without what was fitted."""
+        n_listed = int((self.category_indices != NO_CATEGORY).sum())
+        bare = replace(self, item_parameters=None, blend=None)
+        if n_listed == len(self):
+            return bare
+        kept = {name: getattr(self, name)[:n_listed] for name in _PER_QUESTION}
+        return replace(bare, **kept, responses=self.responses[:n_listed], weights=self.weights[:n_listed])
+
+    def with_texts(self, keys: np.ndarray, question_embeds: np.ndarray) -> QuestionBank:
+        """The same with a new LLM's own texts at the end, which are of no category and no benchmark.
 
         Args:
-            keys (`np.ndarray` of shape `(n,)`): `question_keys` of their texts; as ids they have `NO_ID`.
+            keys (`np.ndarray` of shape `(n,)`): `question_keys` of the texts; as ids they have `NO_ID`.
             question_embeds (`np.ndarray` of shape `(n, text_dim)`): Their text vectors.
         """
         none = np.full(len(keys), NO_CATEGORY, np.int32)
+        embeds = question_embeds.astype(np.float16)
+        shape, indptr = (len(self) + len(keys), len(self.llm_names)), self.responses.indptr
+        indptr = np.concatenate([indptr, np.full(len(keys), indptr[-1])])
+        item = self.item_parameters
         return replace(
             self,
             keys=np.concatenate([self.keys, np.asarray(keys, np.int64)]),
             question_ids=np.concatenate([self.question_ids, np.full(len(keys), NO_ID, np.int64)]),
-            question_embeds=np.concatenate([self.question_embeds, question_embeds.astype(np.float16)]),
+            question_embeds=np.concatenate([self.question_embeds, embeds]),
             category_indices=np.concatenate([self.category_indices, none]),
-            indptr=np.concatenate([self.indptr, np.full(len(keys), self.indptr[-1])]),
+            responses=sparse.csr_array((self.responses.data, self.responses.indices, indptr), shape=shape),
+            weights=sparse.csr_array((self.weights.data, self.weights.indices, indptr), shape=shape),
+            item_parameters=None if item is None else item.with_texts(embeds),
         )
 
-    def listed(self) -> KnownQuestions:
-        """The same without the questions that `with_questions` has added: those of the data set alone."""
-        n_listed = int((self.category_indices != NO_CATEGORY).sum())
-        if n_listed == len(self):
-            return self
-        end = self.indptr[n_listed]
-        rows = ("keys", "question_ids", "question_embeds", "category_indices")
-        kept = {name: getattr(self, name)[:n_listed] for name in rows}
-        entries = {"llm_indices": self.llm_indices[:end], "values": self.values[:end]}
-        return replace(self, **kept, **entries, indptr=self.indptr[: n_listed + 1])
-
-    def with_responses(self, rows: np.ndarray, llm_indices: np.ndarray, values: np.ndarray) -> KnownQuestions:
+    def with_responses(self, rows: np.ndarray, llm_indices: np.ndarray, values: np.ndarray) -> QuestionBank:
         """The same with responses added, `(n,)` each, of (question, LLM) pairs that have none yet."""
-        order = np.lexsort((llm_indices, rows))
-        rows, llm_indices, values = rows[order], llm_indices[order], values[order]
-        # Where each entry goes: behind those of its question whose LLM comes earlier in the pool.
-        behind = [
-            start + np.searchsorted(self.llm_indices[start:end], column)
-            for start, end, column in zip(self.indptr[rows], self.indptr[rows + 1], llm_indices, strict=True)
-        ]
+        added = {"responses": values, "weights": np.ones(len(rows))}
+        all_rows = np.concatenate([observed.entry_rows(self.responses), rows])
+        all_llms = np.concatenate([self.responses.indices, llm_indices])
+        order = np.lexsort((all_llms, all_rows))
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(all_rows, minlength=len(self)))])
+        changed = {
+            name: sparse.csr_array(
+                (np.concatenate([getattr(self, name).data, new]).astype(np.float32)[order], all_llms[order], indptr),
+                shape=self.responses.shape,
+            )
+            for name, new in added.items()
+        }
+        return replace(self, **changed)
+
+    def of_pool(self, llm_names: Sequence[str], llm_indices: Sequence[int]) -> QuestionBank:
+        """The same questions for another pool: this one's `llm_indices` come first, LLMs beyond them are new.
+
+        Questions that no kept LLM has answered stay.
+        """
+        n_more = len(llm_names) - len(llm_indices)
+        kept, item = list(llm_indices), self.item_parameters
+
+        def pool(matrix: sparse.csr_array) -> sparse.csr_array:
+            chosen = observed.select(matrix, None, kept)[0]
+            chosen.resize(len(self), len(llm_names))
+            return chosen
+
         return replace(
             self,
-            indptr=self.indptr + np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(self)))]),
-            llm_indices=np.insert(self.llm_indices, np.array(behind, int), llm_indices.astype(np.int32)),
-            values=np.insert(self.values, np.array(behind, int), values.astype(np.float32)),
+            llm_names=tuple(llm_names),
+            responses=pool(self.responses),
+            weights=pool(self.weights),
+            is_new=np.concatenate([self.is_new[kept], np.ones(n_more, bool)]),
+            item_parameters=None if item is None else item.of_pool(kept, n_more),
         )
 
-    def of_pool(self, columns: Sequence[int]) -> KnownQuestions:
-        """The same questions for another pool, whose first LLMs are this one's `columns`.
 
-        Other responses are left out; questions that no kept LLM has answered stay.
-        """
-        if list(columns) == list(range(len(columns))) and self.llm_indices.max(initial=-1) < len(columns):
-            return self
-        new_index = np.full(max([*columns, *self.llm_indices], default=-1) + 1, -1, np.int32)
-        new_index[list(columns)] = np.arange(len(columns))
-        kept = new_index[self.llm_indices] >= 0
-        rows = np.repeat(np.arange(len(self)), np.diff(self.indptr))[kept]
-        return replace(
-            self,
-            indptr=np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(self)))]),
-            llm_indices=new_index[self.llm_indices[kept]],
-            values=self.values[kept],
-        )
-
-    def save(self, folder: str | Path) -> None:
-        """Write `known_questions.safetensors` into a folder."""
-        from safetensors.numpy import save_file
-
-        arrays = {name: np.ascontiguousarray(value) for name, value in vars(self).items() if name != "categories"}
-        metadata = {"categories": json.dumps(self.categories)}
-        save_file(arrays, Path(folder) / self.FILE, metadata=metadata)
-
-    @classmethod
-    def load(cls, path: str | Path) -> KnownQuestions:
-        """Read the file that `save` wrote.
-
-        Raises:
-            ValueError: If the file is damaged.
-        """
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, "np") as file:
-                arrays = {name: file.get_tensor(name) for name in file.keys()}
-                return cls(**arrays, categories=tuple(json.loads(file.metadata()["categories"])))
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"{path}: not a whole file of known questions ({error}). Train or fetch it again."
-            ) from error
+def _same_entries(matrix: sparse.csr_array, values: np.ndarray) -> sparse.csr_array:
+    """Other values at the stored entries of a matrix."""
+    return sparse.csr_array((values, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def _positions(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from .. import plots
 from ..configuration_embedllm import EmbedLLMConfig
-from ..encoding.question_encoder import OFFLINE_ENCODER
+from ..configuration_embedllm import OFFLINE_ENCODER
 from .text import (
     METRICS,
     MODEL,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..configuration_embedllm import EmbedLLMConfig
 from ..data.planted import PLANTED
-from ..encoding.question_encoder import OFFLINE_ENCODER, published_encoder
+from ..configuration_embedllm import OFFLINE_ENCODER
 
 MODEL = "embedllm"
 # Metrics of the report: key in metrics.json, heading, the Hub's metric id, and whether higher is better.
@@ -57,7 +57,7 @@ def code(text: object) -> str:
 
 def base_model_of(config: EmbedLLMConfig) -> str | None:
     """Hub id of the text encoder; None if it is a folder."""
-    name = published_encoder(config.encoder_name)
+    name = config.encoder.published
     looks_like_id = re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name)
     return name if looks_like_id and not Path(name).is_dir() else None
 

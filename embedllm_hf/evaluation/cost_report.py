@@ -13,13 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._errors import InputError
+from .._tables import format_table
 from ..data.llm_table import Costs, costs_of, read_costs
 from ..data.responses import ResponseMatrix, benchmark_categories
+from ..encoding.encoded_responses import EncodedResponses, encode_responses
+from ..inference.base import bank_of
 from ..metrics import cost_curves
 from ..metrics.cost_curves import CostQualityCurve
 from ..modeling_embedllm import EmbedLLM
-from ..predictors.baselines import Predictor
-from ..predictors.stacked import BlendedPredictor
+from ..predictors import Predictor
+from ..predictors.baselines import fit_baselines
 from .report import MODEL
 
 ALL = "all"
@@ -100,11 +103,8 @@ class CostReport:
         """`aiq` as text, a row a router."""
         columns = self.aiq()
         routers = list(dict.fromkeys(router for values in columns.values() for router in values))
-        lines = [f"{'AIQ':<20}" + "".join(f"{benchmark:>14}" for benchmark in columns)]
-        for router in routers:
-            cells = [f"{values[router]:.4f}" if router in values else "-" for values in columns.values()]
-            lines.append(f"{router:<20}" + "".join(f"{cell:>14}" for cell in cells))
-        return "\n".join(lines)
+        rows = [[router, *(_cell(values, router) for values in columns.values())] for router in routers]
+        return format_table(["AIQ", *columns], rows)
 
     def __str__(self) -> str:
         return format_cost_report(self)
@@ -112,19 +112,15 @@ class CostReport:
 
 def cost_report(
     model: EmbedLLM,
-    responses: ResponseMatrix,
-    question_embeds: np.ndarray,
+    dataset: ResponseMatrix | EncodedResponses,
     *,
-    baselines: Mapping[str, Predictor],
     costs: Costs,
+    baselines: Mapping[str, Predictor] | None = None,
 ) -> CostReport:
     """Sweep the cost weight for the model, the baselines and the oracle.
 
     Args:
-        model (`EmbedLLM`): A trained model.
-        responses (`ResponseMatrix`): The split, its columns as in `model.config.llm_names`.
-        question_embeds (`np.ndarray` of shape `(n_questions, text_dim)`): Its text vectors.
-        baselines (`Mapping[str, Predictor]`): From `fit_baselines` on the training split.
+        model, dataset, baselines: As for `evaluate_model`.
         costs: A mapping of LLM names to costs, or a CSV file (`data.llm_table`). LLMs without one are left out.
 
     Raises:
@@ -137,9 +133,11 @@ def cost_report(
         raise InputError(f"`costs` has {priced.sum()} of the pool's {len(names)} LLMs, expected at least two.")
     kept = np.array([name for name in names if name in prices])
     llm_costs = costs_of(prices, kept.tolist())
+    encoded = encode_responses(dataset, model.encoder)
+    responses, question_embeds = encoded.responses, encoded.question_embeds
     truth = responses.responses()[:, priced]
-    predictions = {MODEL: BlendedPredictor(model).predict_proba(question_embeds)[:, priced]}
-    for name, baseline in baselines.items():
+    predictions = {MODEL: model.predict_proba(question_embeds)[:, priced]}
+    for name, baseline in (fit_baselines(bank_of(model)) if baselines is None else baselines).items():
         predictions[name] = baseline.predict_proba(question_embeds, responses.categories)[:, priced]
     predictions[ORACLE] = np.nan_to_num(truth, nan=0.0)
     parts = {}
@@ -224,10 +222,8 @@ def format_cost_report(report: CostReport) -> str:
     for benchmark, part in report.benchmarks.items():
         lines.append(f"{benchmark}: {part.n_questions:,} questions x {len(part.llm_names)} LLMs")
         columns = [column for column in _COLUMNS if any(column in values for values in part.summary.values())]
-        lines.append(f"{'':<20}" + "".join(f"{column:>14}" for column in columns))
-        for router, values in part.summary.items():
-            cells = [f"{values[column]:.4f}" if column in values else "-" for column in columns]
-            lines.append(f"{router:<20}" + "".join(f"{cell:>14}" for cell in cells))
+        rows = [[router, *(_cell(values, column) for column in columns)] for router, values in part.summary.items()]
+        lines.append(format_table(["", *columns], rows))
         if part.best_llm is not None:
             lines.append(f"best_llm: {part.best_llm}; single_llms: mixing the best of all single LLMs")
         if part.pair is not None:
@@ -236,3 +232,7 @@ def format_cost_report(report: CostReport) -> str:
     if report.without_cost:
         lines.append(f"left out, since they have no cost: {', '.join(report.without_cost)}")
     return "\n".join(lines).rstrip()
+
+
+def _cell(values: Mapping[str, float], name: str) -> str:
+    return f"{values[name]:.4f}" if name in values else "-"

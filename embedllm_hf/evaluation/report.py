@@ -1,4 +1,4 @@
-"""A model beside the baselines on one split: the report that `metrics.json` holds.
+"""A model beside the baselines on labelled questions: the report that `metrics.json` holds.
 
 All figures are over observed pairs. The uncertainty of "EmbedLLM minus a baseline" is a paired bootstrap over
 questions.
@@ -10,20 +10,22 @@ import importlib.metadata
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 
 import numpy as np
+from scipy.special import expit
 
 from .. import __version__, metrics
 from .._errors import InputError
-from ..data.llm_table import Costs, costs_of, read_costs
+from .._tables import format_table
+from ..data.llm_table import Costs
 from ..data.responses import ResponseMatrix, benchmark_categories, check_pool
-from ..inference.router import check_min_success, rank_llms
-from ..item_response.known import known_probabilities
+from ..encoding.encoded_responses import EncodedResponses, encode_responses
+from ..inference.base import bank_of
+from ..inference.policy import check_min_success
 from ..modeling_embedllm import EmbedLLM
-from ..predictors.baselines import Predictor
-from ..predictors.confidence import bounds
-from ..predictors.stacked import BlendedPredictor
+from ..predictors import Predictor
+from ..predictors.baselines import fit_baselines
+from .guarantee import KeptGuarantee, check_guarantee
 
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "accuracy": metrics.accuracy,
@@ -37,7 +39,8 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 _PACKAGES = ("torch", "transformers", "accelerate", "numpy", "sentence-transformers")
 MODEL, LLM_MEAN = "embedllm", "llm_mean"
 NETWORK, WITH_CATEGORY = "embedllm_network", "embedllm_with_category"  # rows of a model with a blend
-WITH_KNOWN = "embedllm_with_known"  # row of a split with questions that the model knows
+WITH_KNOWN = "embedllm_with_known"  # row of questions of which the model knows some
+OWN_ROWS = (MODEL, NETWORK, WITH_CATEGORY, WITH_KNOWN)
 
 
 @dataclass(frozen=True)
@@ -63,42 +66,10 @@ class DatasetInfo:
     n_contradictions: int
 
     @classmethod
-    def of(cls, responses: ResponseMatrix, **named: str | None) -> DatasetInfo:
-        """The sizes of some responses, with `id`, `revision` and `split` as they are given."""
-        summary = asdict(responses.summary())
-        return cls(**named, **{item.name: summary[item.name] for item in fields(cls) if item.name not in named})
-
-
-@dataclass(frozen=True)
-class KeptPromise:
-    """What `min_success` promised, and what came of it, on questions with two observed LLMs.
-
-    Attributes:
-        min_success (`float`): The promise: of the answers without the mark at least this share is right.
-        cheapest (`bool`): Whether the cheapest LLM that reaches it was taken; without costs the most probable one.
-        share_answered (`float`): Share of questions that were answered without the mark.
-        share_right (`float | None`): Mean response to these; None if there are none.
-        low, high (`float | None`): Its 95% interval, a bootstrap over questions.
-        mean_cost (`float | None`): Of the LLMs taken for these, if costs were given.
-    """
-
-    min_success: float
-    cheapest: bool
-    share_answered: float
-    share_right: float | None = None
-    low: float | None = None
-    high: float | None = None
-    mean_cost: float | None = None
-
-    def __str__(self) -> str:
-        who = "the cheapest LLM that reaches it" if self.cheapest else "the most probable LLM"
-        if self.share_right is None:
-            return f"min_success {self.min_success:g} ({who}): no question was answered without the mark"
-        cost = "" if self.mean_cost is None else f", mean cost {self.mean_cost:.4g}"
-        return (
-            f"min_success {self.min_success:g} ({who}): {self.share_answered:.1%} of questions answered without the "
-            f"mark, {self.share_right:.1%} of them right, 95% interval [{self.low:.1%}, {self.high:.1%}]{cost}"
-        )
+    def of(cls, responses: ResponseMatrix) -> DatasetInfo:
+        """Where responses are from, and their sizes."""
+        known = {**asdict(responses.origin), **asdict(responses.summary())}
+        return cls(**{item.name: known[item.name] for item in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -115,7 +86,7 @@ class EvaluationReport:
             routing accuracy.
         routing_over_best_llm (`dict[str, object] | None`): The same for routing accuracy over `llm_mean`, which always
             takes the LLM with the best training mean.
-        promise (`KeptPromise`): What `min_success` promised and kept.
+        guarantee (`KeptGuarantee`): What `min_success` guaranteed, and what came of it.
         reliability (`list[ReliabilityBin]`): EmbedLLM's probabilities against what happened.
         train_seconds (`float | None`): Time of the training loop.
         seed (`int | None`): Of the training.
@@ -128,7 +99,7 @@ class EvaluationReport:
     benchmarks: dict[str, dict[str, dict[str, float]]]
     gains: dict[str, dict[str, object]]
     routing_over_best_llm: dict[str, object] | None
-    promise: KeptPromise
+    guarantee: KeptGuarantee
     reliability: list[metrics.ReliabilityBin]
     train_seconds: float | None = None
     seed: int | None = None
@@ -147,51 +118,48 @@ class EvaluationReport:
 
 def evaluate_model(
     model: EmbedLLM,
-    responses: ResponseMatrix,
-    question_embeds: np.ndarray,
+    dataset: ResponseMatrix | EncodedResponses,
     *,
-    baselines: Mapping[str, Predictor],
-    dataset_id: str | None = None,
-    revision: str | None = None,
-    split: str | None = None,
-    train_seconds: float | None = None,
-    seed: int | None = None,
+    baselines: Mapping[str, Predictor] | None = None,
     costs: Costs | None = None,
     min_success: float = 0.8,
+    train_seconds: float | None = None,
+    seed: int | None = None,
 ) -> EvaluationReport:
-    """Measure a model and the baselines on one split.
+    """Measure a model and the baselines on labelled questions.
 
-    `embedllm` is what is predicted from a question's text alone. Of a model with a blend (`blending`) there are also
-    the rows `embedllm_network`, its network without the known questions, and `embedllm_with_category`, where each
-    question's category is given, as it is to `llm_category_mean`. Of a split with questions that the model knows
-    there is also `embedllm_with_known`: for those, the item-response model's forecast.
+    `embedllm` is the forecast from a question's text alone. Of a model with a blend there are also the rows
+    `embedllm_network`, its network without the known questions, and `embedllm_with_category`, where each question's
+    category is given, as it is to `llm_category_mean`. Where some of the questions are known to the model there is also
+    `embedllm_with_known`: for those, the forecast of the item parameters.
 
     Args:
         model (`EmbedLLM`): A trained model.
-        responses (`ResponseMatrix`): The split, its columns as in `model.config.llm_names`.
-        question_embeds (`np.ndarray` of shape `(n_questions, text_dim)`): Its text vectors.
-        baselines (`Mapping[str, Predictor]`): From `fit_baselines` on the training split.
-        dataset_id, revision, split (`str`, *optional*): Named in the report; of a folder only the name.
+        dataset (`ResponseMatrix` or `EncodedResponses`): The questions, LLMs as in `model.config.llm_names`. Without
+            text vectors they are encoded with the model's encoder.
+        baselines (`Mapping[str, Predictor]`, *optional*): By name. Default: `fit_baselines` on the model's bank.
+        costs (*optional*): As for `RoutingPolicy`, a number an LLM; LLMs without one are not chosen under
+            `min_success`.
+        min_success (`float`): The guarantee to check, in (0, 1).
         train_seconds, seed (*optional*): Of the training, for the report.
-        costs (*optional*): As for the router, a number an LLM; who has none is not chosen under `min_success`.
-        min_success (`float`): The promise to check, in (0, 1).
 
     Raises:
-        ValueError: If the LLMs or widths are not the model's, nothing is observed, or `min_success` is no probability.
+        ValueError: If the LLMs or the encoder are not the model's, nothing is observed, `min_success` is no
+            probability, or there are neither baselines nor a bank.
     """
-    check_pool(responses, split or "responses")
+    responses = dataset.responses if isinstance(dataset, EncodedResponses) else dataset
+    check_pool(responses, responses.origin.split or "dataset")
     check_min_success(min_success)
     if list(responses.llm_names) != list(model.config.llm_names):
         raise InputError(
-            "`responses` has other LLMs than the model, or in another order. Load them with "
+            "`dataset` has other LLMs than the model, or in another order. Load it with "
             "`llm_names=model.config.llm_names`."
         )
-    if len(question_embeds) != responses.n_questions:
-        raise InputError(
-            f"`question_embeds` has {len(question_embeds)} rows, expected {responses.n_questions}: "
-            "one text vector a question, in the order of `responses`."
-        )
-    predictions = _predict(model, responses, question_embeds)
+    if baselines is None:
+        baselines = fit_baselines(bank_of(model))
+    question_embeds = encode_responses(dataset, model.encoder).question_embeds
+    logits = model.predict_logits(question_embeds)
+    predictions = _predict(model, responses, question_embeds, logits)
     for name, baseline in baselines.items():
         predictions[name] = baseline.predict_proba(question_embeds, responses.categories)
     truth = responses.responses()
@@ -202,13 +170,13 @@ def evaluate_model(
             by_benchmark[benchmark] = {name: _measure(probs[rows], truth[rows]) for name, probs in predictions.items()}
     scores = {name: _measure(probs, truth) for name, probs in predictions.items()}
     return EvaluationReport(
-        dataset=DatasetInfo.of(responses, id=_public_id(dataset_id), revision=revision, split=split),
+        dataset=DatasetInfo.of(responses),
         scores=scores,
         oracle={"routing_accuracy": metrics.oracle_accuracy(truth)},
         benchmarks=by_benchmark,
         gains=_gains(predictions, scores, truth),
         routing_over_best_llm=_routing_gain(predictions, LLM_MEAN, truth) if LLM_MEAN in predictions else None,
-        promise=check_promise(BlendedPredictor(model), predictions[MODEL], truth, min_success, costs),
+        guarantee=check_guarantee(model, logits, truth, min_success, costs),
         reliability=metrics.reliability_bins(predictions[MODEL], truth),
         train_seconds=train_seconds,
         seed=seed,
@@ -216,25 +184,21 @@ def evaluate_model(
     )
 
 
-def _predict(model: EmbedLLM, responses: ResponseMatrix, question_embeds: np.ndarray) -> dict[str, np.ndarray]:
+def _predict(
+    model: EmbedLLM, responses: ResponseMatrix, question_embeds: np.ndarray, logits: np.ndarray
+) -> dict[str, np.ndarray]:
     """The model's predictions by row of the report, each `(n_questions, n_llms)`."""
-    predictor = BlendedPredictor(model)
-    predictions = {MODEL: predictor.predict_proba(question_embeds)}
-    if predictor.blend is not None:
-        predictions[NETWORK] = model.predict_proba(question_embeds)
-        if set(predictor.blend.categories) & set(responses.categories.astype(str)):
-            predictions[WITH_CATEGORY] = predictor.predict_proba(question_embeds, responses.categories)
-    known = known_probabilities(model, responses.questions)
+    predictions, bank = {MODEL: expit(logits)}, model.bank
+    if bank is None:
+        return predictions
+    if bank.blend is not None:
+        predictions[NETWORK] = model.network_proba(question_embeds)
+        if bank.blend.has_categories and set(bank.categories) & set(responses.categories.astype(str)):
+            predictions[WITH_CATEGORY] = model.predict_proba(question_embeds, responses.categories)
+    known = bank.known_logits(bank.rows_of_texts(responses.questions))
     if known is not None:
-        predictions[WITH_KNOWN] = np.where(np.isnan(known), predictions[MODEL], known)
+        predictions[WITH_KNOWN] = np.where(np.isnan(known), predictions[MODEL], expit(known))
     return predictions
-
-
-def _public_id(dataset_id: str | None) -> str | None:
-    """A Hub id as it is; of a folder the name, since its place means nothing on another machine."""
-    if dataset_id is None or not Path(dataset_id).is_dir():
-        return dataset_id
-    return Path(dataset_id).resolve().name
 
 
 def _measure(probs: np.ndarray, truth: np.ndarray) -> dict[str, float]:
@@ -248,7 +212,7 @@ def _gains(predictions: dict, scores: dict, truth: np.ndarray) -> dict[str, dict
         rivals = {
             name: score[metric]
             for name, score in scores.items()
-            if name not in (MODEL, NETWORK, WITH_CATEGORY, WITH_KNOWN) and not np.isnan(score[metric])
+            if name not in OWN_ROWS and not np.isnan(score[metric])
         }
         if rivals:
             gains[metric] = gain(predictions, max(rivals, key=rivals.__getitem__), truth)
@@ -267,38 +231,6 @@ def _routing_gain(predictions: dict, over: str, truth: np.ndarray) -> dict[str, 
     if np.isnan(ours).all():
         return None
     return {"over": over, **metrics.paired_difference(ours, theirs).to_dict()}
-
-
-def check_promise(
-    predictor: BlendedPredictor,
-    probs: np.ndarray,
-    truth: np.ndarray,
-    min_success: float,
-    costs: Costs | None = None,
-) -> KeptPromise:
-    """Route under `min_success` among observed LLMs, and count.
-
-    Args:
-        predictor (`BlendedPredictor`): Where the probabilities are from.
-        probs, truth (`np.ndarray` of shape `(n_questions, n_llms)`): Probabilities and responses, NaN not observed.
-        min_success (`float`): In (0, 1).
-        costs (*optional*): As for `evaluate_model`.
-    """
-    allowed, cost = ~np.isnan(truth), None
-    if costs is not None:
-        prices, names = read_costs(costs), predictor.model.config.llm_names
-        allowed = allowed & np.array([name in prices for name in names])
-        cost = costs_of({name: 0.0 for name in names} | prices, names)
-    rows = np.flatnonzero(allowed.sum(axis=1) >= 2)
-    at_least = bounds(predictor, probs)[2]
-    order, marked = rank_llms(probs[rows], at_least[rows], cost=cost, min_success=min_success, allowed=allowed[rows])
-    rows, chosen = rows[~marked], order[~marked, 0]
-    share = float(1 - marked.mean()) if len(marked) else 0.0
-    if not len(rows):
-        return KeptPromise(min_success, cost is not None, share)
-    right = metrics.paired_difference(truth[rows, chosen], np.zeros(len(rows)))
-    mean_cost = None if cost is None else float(cost[chosen].mean())
-    return KeptPromise(min_success, cost is not None, share, right.difference, right.low, right.high, mean_cost)
 
 
 def package_versions() -> dict[str, str]:
@@ -323,35 +255,31 @@ def format_report(report: EvaluationReport) -> str:
     """The report as text: overall, by benchmark, and the gains."""
     info = report.dataset
     named = " ".join(part for part in (info.id, info.split) if part) or "responses"
-    lines = [
-        f"{named}: {info.n_questions:,} questions x {info.n_llms} LLMs, {info.n_observed:,} responses "
-        f"(duplicates: {info.duplicates})",
-        "",
-        _row("", METRICS),
+    scores = [[name, *(f"{score[metric]:.4f}" for metric in METRICS)] for name, score in report.scores.items()]
+    scores.append(["oracle", *["-"] * (len(METRICS) - 1), f"{report.oracle['routing_accuracy']:.4f}"])
+    pairs = [
+        [benchmark, *(f"{score['accuracy']:.3f} / {score['routing_accuracy']:.3f}" for score in by_name.values())]
+        for benchmark, by_name in report.benchmarks.items()
     ]
-    lines += [_row(name, [f"{score[metric]:.4f}" for metric in METRICS]) for name, score in report.scores.items()]
-    oracle = ["-"] * (len(METRICS) - 1) + [f"{report.oracle['routing_accuracy']:.4f}"]
-    lines += [_row("oracle", oracle), "", "accuracy / routing accuracy by benchmark:"]
-    names = list(report.scores)
-    lines.append(_row("", names))
-    for benchmark, scores in report.benchmarks.items():
-        pairs = [
-            f"{scores[name]['accuracy']:.3f} / {scores[name]['routing_accuracy']:.3f}".rjust(len(name))
-            for name in names
-        ]
-        lines.append(_row(benchmark, pairs))
-    lines.append("")
     gains = list(report.gains.items())
     if report.routing_over_best_llm is not None:
         gains.append(("routing_accuracy", report.routing_over_best_llm))
-    lines += [
+    lines = [
         f"{metric}: EmbedLLM minus {gain['over']} = {gain['difference']:+.4f}, "
         f"95% interval [{gain['low']:+.4f}, {gain['high']:+.4f}]"
         for metric, gain in gains
     ]
-    lines.append(str(report.promise))
-    return "\n".join(lines)
-
-
-def _row(name: str, cells: object) -> str:
-    return f"{name[:23]:<23}" + "".join(f"{cell:>{max(18, len(cell) + 2)}}" for cell in cells)
+    return "\n".join(
+        [
+            f"{named}: {info.n_questions:,} questions x {info.n_llms} LLMs, {info.n_observed:,} responses "
+            f"(duplicates: {info.duplicates})",
+            "",
+            format_table(["", *METRICS], scores),
+            "",
+            "accuracy / routing accuracy by benchmark:",
+            format_table(["", *report.scores], pairs),
+            "",
+            *lines,
+            str(report.guarantee),
+        ]
+    )

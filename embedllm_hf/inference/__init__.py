@@ -1,1 +1,5 @@
-"""What a trained model is used for: routing, forecasts, leaderboards, similarity, portfolios."""
+"""Uses of a trained model: routing, forecasts, leaderboards, similar LLMs, portfolios, transformers pipelines.
+
+A model enters with its text encoder (`base.EncodedModel`), questions as texts; small frozen results leave, each with
+`to_dict`. Nothing is fitted and nothing is measured here.
+"""

@@ -1,19 +1,18 @@
-"""`EncodedModel`: a trained model with its text encoder, what `Router`, `Forecaster` and `Leaderboard` start from."""
+"""`EncodedModel`: a trained model that takes texts, the start of `Router`, `Forecaster` and `Leaderboard`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
+from typing_extensions import Self
 
-from ..encoding.question_encoder import QuestionEncoder, encoder_of
+from .._errors import InputError
+from ..bank.question_bank import QuestionBank
+from ..encoding.question_encoder import QuestionEncoder
 from ..modeling_embedllm import EmbedLLM
-from ..predictors.stacked import BlendedPredictor
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 
 class EncodedModel:
@@ -21,10 +20,7 @@ class EncodedModel:
 
     Args:
         model (`EmbedLLM`): A trained model.
-        encoder (`QuestionEncoder`, *optional*): Default: the one that the model was trained with.
-
-    Attributes:
-        predictor (`BlendedPredictor`): The model's best prediction from text vectors.
+        encoder (`QuestionEncoder`, *optional*): Default: the model's.
 
     Raises:
         ValueError: If the encoder is not the one that the model was trained with.
@@ -33,15 +29,34 @@ class EncodedModel:
     _OPTIONS: ClassVar[tuple[str, ...]] = ()  # arguments of the class that `from_pretrained` passes on to it
 
     def __init__(self, model: EmbedLLM, encoder: QuestionEncoder | None = None) -> None:
+        if encoder is not None and not encoder.id.is_same(model.config.encoder):
+            trained = ", with its weights trained" if model.config.trained_encoder else ""
+            raise InputError(
+                f"`encoder` is `{encoder.id}`, but the model was trained with `{model.config.encoder}`{trained}. "
+                "Use the model's own encoder (leave `encoder` out), or train again."
+            )
         self.model = model
-        self.encoder = encoder_of(model, encoder)
-        self.predictor = BlendedPredictor(model)
+        self.encoder = model.encoder if encoder is None else encoder
 
     @classmethod
     def from_pretrained(cls, path: str | Path, *, encoder: QuestionEncoder | None = None, **kwargs: object) -> Self:
         """Load from a Hub id or a folder; takes the arguments of the class and of `EmbedLLM.from_pretrained`."""
         own = {name: kwargs.pop(name) for name in cls._OPTIONS if name in kwargs}
         return cls(EmbedLLM.from_pretrained(path, **kwargs), encoder, **own)
+
+
+def bank_of(model: EmbedLLM) -> QuestionBank:
+    """A model's bank.
+
+    Raises:
+        ValueError: If it has none; the message says how to get one.
+    """
+    if model.bank is None or not len(model.bank):
+        raise InputError(
+            "the model has no question bank, so nothing is known of questions and benchmarks. Train it with "
+            "`EmbedLLMTrainer`, or add a bank: `model.with_bank(fit_bank(model, train, validation))`."
+        )
+    return model.bank
 
 
 def count_tokens(encoder: QuestionEncoder, questions: Sequence[str]) -> np.ndarray:

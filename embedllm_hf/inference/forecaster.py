@@ -1,8 +1,8 @@
 """`Forecaster`: how well an LLM of the pool will do, on a question or on a benchmark.
 
-Where the model has an item-response model, known questions are forecast by it, and intervals hold what is not known of
-the LLM's ability, times the factor that was calibrated on held-out LLMs. Elsewhere the probabilities are those of
-`blending`, as for the router, and intervals hold the chance of the answers alone.
+Where the model has item parameters, known questions are forecast by them, and intervals hold the uncertainty of the
+LLM's ability, times the factor that was calibrated on held-out LLMs. Elsewhere the probabilities are the model's, as
+for the router, and intervals hold the chance of the answers alone.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from .._errors import InputError
 from ..bank.item_parameters import STRATEGIES
-from ..bank.question_bank import question_keys
 from ..item_response.posterior import interval, score_moments
 from ..item_response.transfer import transfer_variance
 from ..modeling_embedllm import EmbedLLM
 from ..predictors.confidence import bounds
-from .base import EncodedModel
+from .base import EncodedModel, bank_of
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class AnswerForecast:
     Attributes:
         llm (`str`): The LLM.
         probability (`float`): Of a right answer, in [0, 1].
-        low, high (`float`): 90% interval of that for this question; see `confidence`.
+        low, high (`float`): 90% interval of that for this question; see `predictors.confidence`.
         at_least (`float`): Of answers with this probability at least this share is right, with 95% confidence.
     """
 
@@ -52,8 +51,8 @@ class ScoreForecast:
     Attributes:
         llm (`str`): The LLM.
         accuracy (`float`): Expected share of right answers, in [0, 1].
-        low, high (`float`): 90% interval of that share: from what is not known of the LLM, if the model has an
-            item-response model, and from the chance of the answers that were not observed.
+        low, high (`float`): 90% interval of that share: from the uncertainty of the LLM's ability, if the model
+            has item parameters, and from the chance of the answers that were not observed.
         n_questions (`int`): Questions in the mean.
         n_observed (`int`): Of them, those whose response is known and counted as it is.
     """
@@ -87,21 +86,21 @@ class Forecaster(EncodedModel):
             KeyError: If the LLM is unknown.
             ValueError: If a text is empty.
         """
-        column = self.model.llm_index(llm)
-        return self.predictor.predict_proba(self.encoder.encode(questions))[:, column]
+        llm_index = self.model.llm_index(llm)
+        return self.model.predict_proba(self.encoder.encode(questions))[:, llm_index]
 
     def answers(self, llm: str, questions: Sequence[str]) -> list[AnswerForecast]:
         """`probabilities` with their intervals; arguments and errors are the same."""
-        column = self.model.llm_index(llm)
-        probs = self.predictor.predict_proba(self.encoder.encode(questions))
-        columns = [part[:, column].tolist() for part in (probs, *bounds(self.predictor, probs))]
-        return [AnswerForecast(llm, *values) for values in zip(*columns, strict=True)]
+        llm_index = self.model.llm_index(llm)
+        logits = self.model.predict_logits(self.encoder.encode(questions))
+        numbers = [part[:, llm_index].tolist() for part in (expit(logits), *bounds(self.model.bank, logits))]
+        return [AnswerForecast(llm, *values) for values in zip(*numbers, strict=True)]
 
     def questions(self, llm: str, questions: Sequence[str]) -> ScoreForecast:
         """Forecast an LLM's mean on one's own questions.
 
-        A question that the model knows is forecast as such, with the LLM's response if it was observed; that takes an
-        item-response model. Any other counts by its probability.
+        A question that the model knows is forecast as such, with the LLM's response if it was observed; that takes
+        item parameters. Any other counts by its probability.
 
         Raises:
             KeyError: If the LLM is unknown.
@@ -109,29 +108,30 @@ class Forecaster(EncodedModel):
         """
         if not len(questions):
             raise InputError("`questions` is empty, expected at least one text.")
-        column, item_response = self.model.llm_index(llm), self.model.item_response
+        llm_index, bank = self.model.llm_index(llm), self.model.bank
         embeds = self.encoder.encode(questions)
-        probabilities = self.predictor.predict_proba(embeds)[:, column].astype(np.float64)
-        if item_response is None or not item_response.has_ability(column):
-            return _score(llm, probabilities, np.full(len(probabilities), np.nan))
-        rows = self.model.known_questions.rows_of_keys(question_keys(questions))
+        logits = self.model.predict_logits(embeds)[:, llm_index]
+        item = None if bank is None else bank.item_parameters
+        if item is None or not item.has_ability(llm_index):
+            return _score(llm, expit(logits), np.full(len(logits), np.nan))
+        rows = bank.rows_of_texts(questions)
         known = rows >= 0
-        intercepts, loadings = item_response.parameters_of_texts(embeds)
-        # The blend says how probable a right answer is to a new text, the text's discriminations how much the forecast
+        intercepts, discriminations = item.parameters_of_texts(embeds)
+        # The model says how probable a right answer is to a new text, the text's discriminations how much the forecast
         # leans on the ability.
-        intercepts = logit(probabilities.clip(1e-9, 1 - 1e-9)) - loadings @ item_response.abilities[column]
-        intercepts[known] = item_response.intercepts[rows[known]]
-        loadings[known] = item_response.discriminations[rows[known]]
+        intercepts = logits - discriminations @ item.abilities[llm_index]
+        intercepts[known] = item.intercepts[rows[known]]
+        discriminations[known] = item.discriminations[rows[known]]
         responses = np.full(len(rows), np.nan)
-        responses[known] = self.model.known_questions.responses_of(column)[rows[known]]
-        return self._with_ability(llm, intercepts, loadings, responses)
+        responses[known] = bank.responses_of(llm_index)[rows[known]]
+        return self._with_ability(llm, intercepts, discriminations, responses)
 
     def benchmark(self, llm: str, benchmark: str) -> ScoreForecast:
         """Forecast an LLM's score on a benchmark whose questions the model knows.
 
         Responses that were observed count as they are; the others by their probability. The interval of an LLM that
-        has answered none of the benchmark is wider, by how far the pool's scores on it lie from what their answers
-        elsewhere say.
+        has answered none of the benchmark is wider, by how far the pool's scores on it lie from the forecasts of their
+        answers elsewhere.
 
         Args:
             llm (`str`): Name of an LLM of the pool.
@@ -139,66 +139,53 @@ class Forecaster(EncodedModel):
 
         Raises:
             KeyError: If the LLM or the benchmark is unknown; the message offers close names.
-            ValueError: If the model keeps no known questions.
+            ValueError: If the model has no question bank.
         """
-        column = self.model.llm_index(llm)
-        known = self.model.known_questions
-        if known is None:
-            raise no_benchmarks()
-        rows = known.benchmark_rows(benchmark)
-        item_response = self.model.item_response
-        if item_response is not None and item_response.has_ability(column):
-            intercepts, loadings = item_response.intercepts[rows], item_response.discriminations[rows]
-            responses = known.responses_of(column)
-            shift = 0.0
-            if np.isnan(responses[rows]).all() and not np.isnan(responses).all():
-                shift = transfer_variance(item_response, known, rows, self.model.config.n_llms)
-            return self._with_ability(llm, intercepts, loadings, responses[rows], shift)
-        probabilities = self.model.predict_proba(known.question_embeds[rows].astype(np.float32))[:, column]
-        return _score(llm, probabilities, known.responses_of(column)[rows])
+        llm_index, bank = self.model.llm_index(llm), bank_of(self.model)
+        rows, item = bank.benchmark_rows(benchmark), bank.item_parameters
+        responses = bank.responses_of(llm_index)
+        if item is None or not item.has_ability(llm_index):
+            return _score(llm, self.model.network_proba(bank.question_embeds[rows])[:, llm_index], responses[rows])
+        shift = 0.0
+        if np.isnan(responses[rows]).all() and not np.isnan(responses).all():
+            shift = transfer_variance(bank, rows)
+        return self._with_ability(llm, item.intercepts[rows], item.discriminations[rows], responses[rows], shift)
 
     def _with_ability(
-        self, llm: str, intercepts: np.ndarray, loadings: np.ndarray, responses: np.ndarray, shift: float = 0.0
+        self, llm: str, intercepts: np.ndarray, discriminations: np.ndarray, responses: np.ndarray, shift: float = 0.0
     ) -> ScoreForecast:
         """Forecast the mean over questions `(n,)`, `(n, n_traits)` from an LLM's ability and its responses `(n,)`.
 
-        `shift` is the variance of what its ability elsewhere does not tell of these questions.
+        `shift` is the variance between benchmarks, of which its ability elsewhere tells nothing.
         """
-        item_response, column = self.model.item_response, self.model.llm_index(llm)
-        ability, covariance = item_response.abilities[column], item_response.ability_covariances[column]
+        bank, llm_index = bank_of(self.model), self.model.llm_index(llm)
+        item = bank.item_parameters
+        ability = item.abilities[llm_index], item.ability_covariances[llm_index]
         weights = np.full(len(responses), 1 / len(responses))
-        questions = (values.astype(np.float64) for values in (intercepts, loadings, weights, responses))
-        mean, variance = score_moments(*questions, ability.astype(np.float64), covariance.astype(np.float64))
-        n_answers = int((self.model.known_questions.llm_indices == column).sum())
-        factor = item_response.interval_factor(STRATEGIES[item_response.strategies[column]], n_answers)
-        return _forecast(llm, mean, variance * factor**2 + shift, 1.0, responses)
-
-
-def no_benchmarks() -> ValueError:
-    """The error for a model without known questions."""
-    return InputError("the model keeps no known questions, so it has no benchmarks. Train it with this package.")
+        arrays = (intercepts, discriminations, weights, responses, *ability)
+        mean, variance = score_moments(*(values.astype(np.float64) for values in arrays))
+        n_answers = int((bank.responses.indices == llm_index).sum())
+        factor = item.interval_factor(STRATEGIES[item.strategies[llm_index]], n_answers)
+        return _forecast(llm, mean, variance * factor**2 + shift, responses)
 
 
 def known_probabilities(model: EmbedLLM, rows: np.ndarray) -> np.ndarray:
     """What is known of each LLM's answer to some known questions.
 
     Args:
-        model (`EmbedLLM`): With known questions.
-        rows (`np.ndarray` of shape `(n_questions,)`): Their positions.
+        model (`EmbedLLM`): With a question bank.
+        rows (`np.ndarray` of shape `(n_questions,)`): Their positions in it.
 
     Returns:
         `np.ndarray` of shape `(n_questions, n_llms)`: The response where it was observed, elsewhere the probability of
-        a right answer: the item-response model's, or the network's for an LLM that it has not placed.
+        a right answer: by the item parameters, or the network's for an LLM without ability.
     """
-    known, item_response = model.known_questions, model.item_response
-    probs = model.predict_proba(known.question_embeds[rows].astype(np.float32)).astype(np.float64)
-    for column in range(probs.shape[1]):
-        if item_response is not None and item_response.has_ability(column):
-            ability = item_response.abilities[column]
-            probs[:, column] = expit(item_response.intercepts[rows] + item_response.discriminations[rows] @ ability)
-        responses = known.responses_of(column)[rows]
-        probs[:, column] = np.where(np.isnan(responses), probs[:, column], responses)
-    return probs
+    bank = bank_of(model)
+    probs, known = model.network_proba(bank.question_embeds[rows]), bank.known_logits(rows)
+    if known is not None:
+        probs = np.where(np.isnan(known), probs, expit(known))
+    responses = bank.dense_responses()[rows]
+    return np.where(np.isnan(responses), probs, responses)
 
 
 def _score(llm: str, probabilities: np.ndarray, responses: np.ndarray) -> ScoreForecast:
@@ -206,11 +193,11 @@ def _score(llm: str, probabilities: np.ndarray, responses: np.ndarray) -> ScoreF
     observed = ~np.isnan(responses)
     mean = float(np.where(observed, responses, probabilities).mean())
     variance = np.where(observed, 0.0, probabilities * (1 - probabilities)).sum() / len(probabilities) ** 2
-    return _forecast(llm, mean, float(variance), 1.0, responses)
+    return _forecast(llm, mean, float(variance), responses)
 
 
-def _forecast(llm: str, mean: float, variance: float, factor: float, responses: np.ndarray) -> ScoreForecast:
-    """A mean with its interval; `factor` is what the standard deviation is multiplied by."""
-    low, high = interval(mean, variance, factor)
+def _forecast(llm: str, mean: float, variance: float, responses: np.ndarray) -> ScoreForecast:
+    """A mean with its interval."""
+    low, high = interval(mean, variance)
     n_observed = int((~np.isnan(responses)).sum())
     return ScoreForecast(llm, mean, low, high, n_questions=len(responses), n_observed=n_observed)

@@ -1,8 +1,8 @@
 """Leaderboards: the pool ranked on questions or on a benchmark, with the probability that one LLM beats another there.
 
 The share of right answers of an LLM is taken to be normal. The answers to a question are independent of each other
-only given the question's own log odds, which lie around the predicted ones as a normal with the standard deviation
-that was fitted on validation (`routing` has the formula); the expectations over it are by Gauss-Hermite quadrature.
+only given the question's own logits, which lie around the predicted ones as a normal with the standard deviation
+that was fitted on validation (`predictors.confidence` has the formula); the expectations over it are by Gauss-Hermite quadrature.
 What is common to two LLMs, a question being harder than it looks, so cancels in their difference. That the network may
 be wrong about an LLM as a whole is not in it.
 """
@@ -17,8 +17,9 @@ from scipy.special import expit, logit, ndtr
 
 from .._errors import InputError
 from ..item_response.posterior import Z90
-from .base import EncodedModel
-from .forecaster import Forecaster, known_probabilities, no_benchmarks
+from ..predictors.confidence import question_sd
+from .base import EncodedModel, bank_of
+from .forecaster import Forecaster, known_probabilities
 
 _NODES = 15  # of the quadrature
 
@@ -63,7 +64,7 @@ class Leaderboard(EncodedModel):
             KeyError: If an LLM is unknown.
             ValueError: If there are no questions or no LLMs, or a text is empty.
         """
-        return _ranked(*self._probabilities(questions, llms), self.predictor.question_sd)
+        return _ranked(*self._probabilities(questions, llms), question_sd(self.model.bank))
 
     def benchmark(self, benchmark: str, *, llms: Sequence[str] | None = None) -> list[LeaderboardRow]:
         """Rank LLMs on a benchmark whose questions the model knows.
@@ -80,34 +81,22 @@ class Leaderboard(EncodedModel):
             KeyError: If the benchmark or an LLM is unknown; the message offers close names.
             ValueError: If the model keeps no known questions, or there are no LLMs.
         """
-        if self.model.known_questions is None:
-            raise no_benchmarks()
-        names, columns = self._columns(llms)
-        rows = self.model.known_questions.benchmark_rows(benchmark)
+        names, llm_indices = self._chosen(llms)
+        rows = bank_of(self.model).benchmark_rows(benchmark)
         forecaster = Forecaster(self.model, self.encoder)
         forecasts = [forecaster.benchmark(name, benchmark) for name in names]
         variances = [((forecast.high - forecast.low) / (2 * Z90)) ** 2 for forecast in forecasts]
-        return _ranked(names, known_probabilities(self.model, rows)[:, columns], 0.0, np.array(variances))
-
-    def beats(self, llm: str, other: str, questions: Sequence[str]) -> float:
-        """Probability that one LLM has a higher share of right answers than another one; equal shares count half.
-
-        Raises:
-            KeyError: If an LLM is unknown.
-            ValueError: If there are no questions, or a text is empty.
-        """
-        _, probs = self._probabilities(questions, [llm, other])
-        return float(win_probabilities(*score_distribution(probs, self.predictor.question_sd))[0, 1])
+        return _ranked(names, known_probabilities(self.model, rows)[:, llm_indices], 0.0, np.array(variances))
 
     def _probabilities(self, questions: Sequence[str], llms: Sequence[str] | None) -> tuple[list[str], np.ndarray]:
         """Names and probabilities `(n_questions, n_llms)` of some LLMs."""
         if not len(questions):
             raise InputError("`questions` is empty, expected at least one text.")
-        names, columns = self._columns(llms)
-        probs = self.predictor.predict_proba(self.encoder.encode(questions))
+        names, columns = self._chosen(llms)
+        probs = self.model.predict_proba(self.encoder.encode(questions))
         return names, probs[:, columns].astype(np.float64)
 
-    def _columns(self, llms: Sequence[str] | None) -> tuple[list[str], list[int]]:
+    def _chosen(self, llms: Sequence[str] | None) -> tuple[list[str], list[int]]:
         """Names and columns of the LLMs to rank."""
         names = list(self.model.config.llm_names if llms is None else llms)
         if not names:
@@ -116,18 +105,18 @@ class Leaderboard(EncodedModel):
 
 
 def _ranked(
-    names: Sequence[str], probs: np.ndarray, question_sd: float, variances: np.ndarray | None = None
+    names: Sequence[str], probs: np.ndarray, sd: float, variances: np.ndarray | None = None
 ) -> list[LeaderboardRow]:
     """The rows of LLMs from their probabilities `(n_questions, n_llms)`; see `score_distribution`.
 
     `variances` `(n_llms,)` are those of the shares where more is known of them than the answers' chance.
     """
-    means, covariance = score_distribution(probs, question_sd)
+    means, covariance = score_distribution(probs, sd)
     if variances is not None:
         covariance = np.diag(variances)
     spread = np.sqrt(np.diag(covariance))
     wins = win_probabilities(means, covariance)
-    alone = only_one_right(probs, question_sd)
+    alone = only_one_right(probs, sd)
     order = np.argsort(-means, kind="stable").tolist()
     return [
         LeaderboardRow(
@@ -143,21 +132,21 @@ def _ranked(
     ]
 
 
-def _drawn(probs: np.ndarray, question_sd: float) -> Iterator[tuple[float, np.ndarray]]:
-    """Quadrature over the questions' own log odds: weights that sum to 1, probabilities `(n_questions, n_llms)`."""
+def _drawn(probs: np.ndarray, sd: float) -> Iterator[tuple[float, np.ndarray]]:
+    """Quadrature over the questions' own logits: weights that sum to 1, probabilities `(n_questions, n_llms)`."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
-    centre = logit(np.clip(probs, 1e-6, 1 - 1e-6)) * np.sqrt(1 + np.pi * question_sd**2 / 8)
+    centre = logit(np.clip(probs, 1e-6, 1 - 1e-6)) * np.sqrt(1 + np.pi * sd**2 / 8)
     for node, weight in zip(nodes, weights / weights.sum(), strict=True):
-        yield float(weight), expit(centre + question_sd * node)
+        yield float(weight), expit(centre + sd * node)
 
 
-def score_distribution(probs: np.ndarray, question_sd: float) -> tuple[np.ndarray, np.ndarray]:
+def score_distribution(probs: np.ndarray, sd: float) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance of the LLMs' shares of right answers; see the module.
 
     Args:
         probs (`np.ndarray` of shape `(n_questions, n_llms)`): Probabilities of a right answer, which are means over
             the questions' own spread.
-        question_sd (`float`): That spread, in log odds.
+        sd (`float`): That spread, in logits.
 
     Returns:
         `tuple[np.ndarray, np.ndarray]`: Means `(n_llms,)` and covariance `(n_llms, n_llms)`. An LLM's variance on a
@@ -165,7 +154,7 @@ def score_distribution(probs: np.ndarray, question_sd: float) -> tuple[np.ndarra
     """
     n_questions, n_llms = probs.shape
     together, mean = np.zeros((n_llms, n_llms)), np.zeros_like(probs)
-    for weight, drawn in _drawn(probs, question_sd):
+    for weight, drawn in _drawn(probs, sd):
         together += weight * (drawn.T @ drawn)
         mean += weight * drawn
     covariance = (together - mean.T @ mean) / n_questions**2
@@ -182,10 +171,10 @@ def win_probabilities(means: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     return wins
 
 
-def only_one_right(probs: np.ndarray, question_sd: float) -> np.ndarray:
+def only_one_right(probs: np.ndarray, sd: float) -> np.ndarray:
     """Expected share of questions that each LLM alone answers correctly, `(n_llms,)`; see `score_distribution`."""
     share = np.zeros(probs.shape[1])
-    for weight, drawn in _drawn(probs, question_sd):
+    for weight, drawn in _drawn(probs, sd):
         nobody = np.log1p(-drawn).sum(axis=1, keepdims=True)
         share += weight * (drawn * np.exp(nobody - np.log1p(-drawn))).mean(axis=0)
     return share

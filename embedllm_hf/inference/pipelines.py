@@ -7,7 +7,6 @@ the model was trained with, on the pipeline's device.
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -19,9 +18,10 @@ from transformers.pipelines import PIPELINE_REGISTRY, Pipeline
 
 from .._checks import shorten
 from .._errors import InputError, InputTypeError
-from ..encoding.question_encoder import QuestionEncoder, encoder_of
+from ..encoding.question_encoder import QuestionEncoder
 from ..modeling_embedllm import EmbedLLM
 from .forecaster import Forecaster
+from .policy import RoutingPolicy
 from .router import Router
 
 _STREAM_SIZE = 64  # texts that are encoded at once from a stream
@@ -39,8 +39,8 @@ class _TextPipeline(Pipeline):
             )
         kwargs.pop("local_files_only", None)  # `pipeline` has used it, and hands it on nevertheless
         super().__init__(model, *args, **kwargs)
-        if encoder is None:
-            encoder = encoder_of(model, device=str(self.device))
+        if encoder is None and model.encoder.device is None:
+            model.encoder.device = str(self.device)
         self._build(encoder)
 
     def __call__(self, inputs, *, num_workers: int | None = None, batch_size: int | None = None, **options: object):
@@ -95,6 +95,7 @@ class RoutingPipeline(_TextPipeline):
     Args:
         model (`EmbedLLM`): A trained model; through `pipeline` also its Hub id or folder.
         encoder (`QuestionEncoder`, *optional*): Default: the one that the model was trained with.
+        policy (`RoutingPolicy`, *optional*): Who may answer, costs, guarantee.
         options: Those of `Router.__call__` (`llms=[...]`, for instance), here for all calls or at a call for that one.
 
     Raises:
@@ -106,11 +107,13 @@ class RoutingPipeline(_TextPipeline):
         'planted/abacus-large'
     """
 
-    def _build(self, encoder: QuestionEncoder) -> None:
+    def _build(self, encoder: QuestionEncoder | None) -> None:
         self.router = Router(self.model, encoder)
 
     def _sanitize_parameters(self, **options: object) -> tuple[dict, dict, dict]:
-        inspect.signature(Router.__call__).bind_partial(**options)  # a TypeError that names an unknown option
+        unknown = options.keys() - {"policy", "top_k", "explain", *RoutingPolicy.__dataclass_fields__}
+        if unknown:
+            raise InputTypeError(f"unknown option {shorten(unknown)}: expected those of `Router` and `RoutingPolicy`.")
         return {}, options, {}
 
     def _forward(self, inputs: dict[str, list], **options: object) -> list[dict]:
@@ -141,7 +144,7 @@ class ForecastingPipeline(_TextPipeline):
         True
     """
 
-    def _build(self, encoder: QuestionEncoder) -> None:
+    def _build(self, encoder: QuestionEncoder | None) -> None:
         self.forecaster = Forecaster(self.model, encoder)
 
     def _sanitize_parameters(self, llm: str | None = None) -> tuple[dict, dict, dict]:

@@ -1,4 +1,4 @@
-"""Which LLMs are alike, who can stand in for one, and which few answer most together.
+"""LLMs that are alike: who can stand in for one.
 
 Two LLMs are alike if they are right on the same questions, which is not the same as having vectors near each other: a
 vector's length and the directions that no question asks about count for nothing.
@@ -6,19 +6,14 @@ vector's length and the directions that no question asks about count for nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from itertools import combinations
 
 import numpy as np
 
 from .._errors import InputError
-from ..data.llm_table import Costs, costs_of, read_costs
 from ..modeling_embedllm import EmbedLLM
-from ..predictors.stacked import BlendedPredictor
-
-EXACT_LLMS = 15  # pools up to this size are searched whole
-_BLOCK = 4096  # known questions scored at once
+from .base import bank_of
 
 
 @dataclass(frozen=True)
@@ -57,21 +52,22 @@ def similar_llms(model: EmbedLLM, llm: str, n: int = 5, *, exclude: Iterable[str
 
     Raises:
         KeyError: If an LLM is unknown; the message offers close names.
-        ValueError: If `n` is less than 1, or the model keeps no known questions.
+        ValueError: If `n` is less than 1, or the model has no question bank.
     """
-    column = model.llm_index(llm)
+    llm_index = model.llm_index(llm)
     if n < 1:
         raise InputError(f"`n` is {n}, expected 1 or more.")
-    left_out = {column, *(model.llm_index(name) for name in exclude)}
-    agreement = predicted_agreement(model)[column]
+    left_out = {llm_index, *(model.llm_index(name) for name in exclude)}
+    agreement = predicted_agreement(model)[llm_index]
     vectors = model.llm_embeds.astype(np.float64)
     directions = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    distances = 1 - directions @ directions[column]
-    own = model.known_questions.responses_of(column)
+    distances = 1 - directions @ directions[llm_index]
+    bank = bank_of(model)
+    own = bank.responses_of(llm_index)
     order = [other for other in np.argsort(-agreement, kind="stable").tolist() if other not in left_out]
     found = []
     for other in order[:n]:
-        theirs = model.known_questions.responses_of(other)
+        theirs = bank.responses_of(other)
         shared = ~np.isnan(own) & ~np.isnan(theirs)
         same = (own[shared] > 0.5) == (theirs[shared] > 0.5)
         found.append(
@@ -86,188 +82,12 @@ def similar_llms(model: EmbedLLM, llm: str, n: int = 5, *, exclude: Iterable[str
     return found
 
 
-def stand_in(model: EmbedLLM, llm: str, *, exclude: Iterable[str] = ()) -> SimilarLLM:
-    """The LLM to use while another one is down: the most alike of those that are there.
-
-    Args:
-        model (`EmbedLLM`): A trained model.
-        llm (`str`): The LLM that is down.
-        exclude (`Iterable[str]`): Others that are not there.
-
-    Raises:
-        KeyError: If a name is unknown.
-        ValueError: If nobody is left.
-    """
-    for candidate in similar_llms(model, llm, n=1, exclude=exclude):
-        return candidate
-    raise InputError(f"nobody is left to stand in for `{llm}`: all {model.config.n_llms - 1} others are excluded.")
-
-
 def predicted_agreement(model: EmbedLLM) -> np.ndarray:
     """Agreement of all pairs of LLMs, `(n_llms, n_llms)`; see `SimilarLLM`.
 
     Raises:
-        ValueError: If the model keeps no known questions.
+        ValueError: If the model has no question bank.
     """
-    known, n_llms = _known(model), model.config.n_llms
-    gaps = np.zeros((n_llms, n_llms))
-    for start in range(0, len(known), _BLOCK):
-        probs = model.predict_proba(known.question_embeds[start : start + _BLOCK].astype(np.float32))
-        for column in range(n_llms):
-            gaps[column] += np.abs(probs - probs[:, column : column + 1]).sum(axis=0, dtype=np.float64)
-    return 1 - gaps / len(known)
-
-
-def _known(model: EmbedLLM):
-    if model.known_questions is None or not len(model.known_questions):
-        raise InputError("the model keeps no known questions to compare LLMs on. Train it with this package.")
-    return model.known_questions
-
-
-# --- portfolios ---
-
-
-@dataclass(frozen=True)
-class Portfolio:
-    """A few LLMs that answer much between them.
-
-    Attributes:
-        llms (`tuple[str, ...]`): The LLMs, the one that adds most first.
-        expected_accuracy (`float`): Mean probability of the most probable of them: the accuracy that routing over
-            them would have if the probabilities were exact.
-        steps (`tuple[float, ...]`): The same with the first LLM, the first two, and so on.
-        cost (`float | None`): Their summed cost, if costs were given.
-        pool_accuracy (`float`): The same as `expected_accuracy` with the whole pool.
-        exact (`bool`): Whether every choice was tried; otherwise it is greedy.
-    """
-
-    llms: tuple[str, ...]
-    expected_accuracy: float
-    steps: tuple[float, ...]
-    cost: float | None
-    pool_accuracy: float
-    exact: bool
-
-    def to_dict(self) -> dict[str, object]:
-        """The fields by name, in values that JSON has."""
-        return {**asdict(self), "llms": list(self.llms), "steps": list(self.steps)}
-
-
-def portfolio(
-    model: EmbedLLM,
-    *,
-    size: int | None = None,
-    budget: float | None = None,
-    costs: Costs | None = None,
-    question_embeds: np.ndarray | None = None,
-) -> Portfolio:
-    """Choose LLMs that together answer most, under a limit of their number, of their summed cost, or both.
-
-    Args:
-        model (`EmbedLLM`): A trained model.
-        size (`int`, *optional*): At most so many LLMs.
-        budget (`float`, *optional*): At most so much summed cost, in the unit of `costs`.
-        costs (*optional*): A mapping of LLM names to costs, or a CSV file (`data.llm_table`); LLMs without one are
-            left out.
-        question_embeds (`np.ndarray` of shape `(n_questions, text_dim)`, *optional*): Text vectors of the questions
-            that the LLMs will be asked. Default: the known questions.
-
-    Returns:
-        `Portfolio`: See `choose_portfolio`.
-
-    Raises:
-        ValueError: If neither limit is given, a budget comes without costs, or nothing fits into it.
-    """
-    if size is None and budget is None:
-        raise InputError("neither `size` nor `budget` is given, so the best choice is the whole pool. Give one.")
-    if size is not None and size < 1:
-        raise InputError(f"`size` is {size}, expected 1 or more.")
-    if budget is not None and costs is None:
-        raise InputError("`budget` needs `costs`. Pass a mapping of LLM names to costs, or a CSV.")
-    names = list(model.config.llm_names)
-    prices = None if costs is None else read_costs(costs)
-    columns = [column for column, name in enumerate(names) if prices is None or name in prices]
-    cost = None if prices is None else costs_of(prices, [names[column] for column in columns])
-    if budget is not None and not (len(columns) and cost.min() <= budget):
-        cheapest = f"the cheapest costs {cost.min():g}" if len(columns) else "no LLM of the pool has a cost"
-        raise InputError(f"`budget` is {budget:g}, but {cheapest}. Raise it, or check the costs.")
-    if question_embeds is None:
-        question_embeds = _known(model).question_embeds.astype(np.float32)
-    probs = BlendedPredictor(model).predict_proba(question_embeds)[:, columns].astype(np.float64)
-    chosen, exact = choose_portfolio(probs, size=size, cost=cost, budget=budget)
-    steps = tuple(probs[:, chosen[: count + 1]].max(axis=1).mean() for count in range(len(chosen)))
-    return Portfolio(
-        llms=tuple(names[columns[position]] for position in chosen),
-        expected_accuracy=float(steps[-1]),
-        steps=tuple(map(float, steps)),
-        cost=None if cost is None else float(cost[chosen].sum()),
-        pool_accuracy=float(probs.max(axis=1).mean()),
-        exact=exact,
-    )
-
-
-def choose_portfolio(
-    probs: np.ndarray, *, size: int | None = None, cost: np.ndarray | None = None, budget: float | None = None
-) -> tuple[list[int], bool]:
-    """Columns that maximise the mean over questions of the highest probability, under limits.
-
-    That mean is monotone and submodular in the set of LLMs. So under a limit of their number the greedy choice
-    reaches 63% (1 - 1/e) of the best one's (Nemhauser, Wolsey and Fisher, 1978); under a budget the better of the
-    greedy choice by gain over cost and the best single LLM reaches half of that (Khuller, Moss and Naor, 1999). Pools
-    of up to 15 LLMs are searched whole.
-
-    Args:
-        probs (`np.ndarray` of shape `(n_questions, n_llms)`): Probabilities of a right answer.
-        size (`int`, *optional*): Most columns.
-        cost (`np.ndarray` of shape `(n_llms,)`, *optional*): Costs.
-        budget (`float`, *optional*): Most summed cost; at least one column fits.
-
-    Returns:
-        `tuple[list[int], bool]`: The columns, the one that adds most first, and whether every choice was tried.
-    """
-    n_llms = probs.shape[1]
-    limit = n_llms if size is None else min(size, n_llms)
-    price = np.zeros(n_llms) if cost is None else cost
-    allowed = np.inf if budget is None else budget * (1 + 1e-12)
-    if n_llms <= EXACT_LLMS:
-        best = _whole_search(probs, limit, price, allowed)
-        return _greedy(probs[:, best], limit, np.zeros(len(best)), np.inf, best), True
-    by_gain = _greedy(probs, limit, price, allowed, range(n_llms))
-    if budget is None:
-        return by_gain, False
-    rivals = [by_gain, _greedy(probs, limit, price, allowed, range(n_llms), by_cost=True)]
-    affordable = np.flatnonzero(price <= allowed)
-    rivals.append([int(affordable[probs[:, affordable].mean(axis=0).argmax()])])
-    return max(rivals, key=lambda chosen: probs[:, chosen].max(axis=1).mean()), False
-
-
-def _whole_search(probs: np.ndarray, limit: int, price: np.ndarray, allowed: float) -> list[int]:
-    """The best set of columns; of equally good ones the smallest, then the cheapest."""
-    best, best_key = [], (-1.0, 0, 0.0)
-    for count in range(1, limit + 1):
-        for chosen in combinations(range(len(price)), count):
-            total = price[list(chosen)].sum()
-            if total <= allowed:
-                key = (round(probs[:, chosen].max(axis=1).mean(), 12), -count, -total)
-                if key > best_key:
-                    best, best_key = list(chosen), key
-    return best
-
-
-def _greedy(
-    probs: np.ndarray, limit: int, price: np.ndarray, allowed: float, names: Sequence[int], *, by_cost: bool = False
-) -> list[int]:
-    """Add the column that gains most, or most for its price, until nothing fits or gains."""
-    chosen: list[int] = []
-    reached, left = np.zeros(len(probs)), allowed
-    while len(chosen) < limit:
-        gains = np.maximum(probs, reached[:, None]).mean(axis=0) - reached.mean()
-        value = gains / np.maximum(price, 1e-12) if by_cost else gains
-        value[(price > left) | (gains <= 1e-12)] = -np.inf
-        value[chosen] = -np.inf
-        column = int(value.argmax())
-        if value[column] == -np.inf:
-            break
-        chosen.append(column)
-        reached, left = np.maximum(reached, probs[:, column]), left - price[column]
-    return [names[column] for column in chosen]
+    probs = model.network_proba(bank_of(model).question_embeds)
+    gaps = [np.abs(probs - own[:, None]).mean(axis=0, dtype=np.float64) for own in probs.T]
+    return 1 - np.array(gaps)

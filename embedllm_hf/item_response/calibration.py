@@ -15,8 +15,8 @@ import numpy as np
 from scipy.optimize import minimize
 
 from ..bank.item_parameters import STRATEGIES
-from ..bank.question_bank import KnownQuestions
-from .fit import NetworkView, PoolFit, fit_pool
+from ..bank.question_bank import QuestionBank
+from .pool import NetworkView, PoolFit, fit_pool
 from .posterior import Z90, next_probes, place_llms, score_moments, stratified_order
 from .priors import benchmark_priors
 
@@ -48,7 +48,7 @@ class Placement:
 
 def simulate_placements(
     intercepts: np.ndarray,
-    loadings: np.ndarray,
+    discriminations: np.ndarray,
     responses: np.ndarray,
     prior: tuple[np.ndarray, np.ndarray],
     n_answers: Sequence[int],
@@ -58,10 +58,10 @@ def simulate_placements(
     """Place LLMs from ever more of their answers to the questions of one score, all of them at once.
 
     Args:
-        intercepts, loadings (`np.ndarray` of shapes `(n,)`, `(n, n_traits)`): The questions.
+        intercepts, discriminations (`np.ndarray` of shapes `(n,)`, `(n, n_traits)`): The questions.
         responses (`np.ndarray` of shape `(n, n_llms)`): NaN where an LLM has no answer: it is not asked for that one,
             and its score is over the others.
-        prior (`tuple`): Mean and covariance of a newcomer's ability.
+        prior (`tuple`): Mean and covariance of a new LLM's ability.
         n_answers (`Sequence[int]`): Ascending, at most those that each LLM has; after how many to stop and look.
         strategy (`str`): In `STRATEGIES`. The adaptive choice asks one question at a time.
         generators (`Sequence[np.random.Generator]`): One an LLM, of the other two.
@@ -69,43 +69,43 @@ def simulate_placements(
     Yields:
         `list[Placement]`: One an LLM, after each number of answers.
     """
-    columns = range(responses.shape[1])
+    llm_indices = range(responses.shape[1])
     there = ~np.isnan(responses)
     weights = there / there.sum(axis=0)
-    orders = [_order(strategy, intercepts + loadings @ prior[0], there[:, llm], generators[llm]) for llm in columns]
-    asked = [np.zeros(0, int) for _ in columns]
-    placed = place_llms(intercepts, loadings, asked, asked, *prior)
+    orders = [_order(strategy, intercepts + discriminations @ prior[0], there[:, llm], generators[llm]) for llm in llm_indices]
+    asked = [np.zeros(0, int) for _ in llm_indices]
+    placed = place_llms(intercepts, discriminations, asked, asked, *prior)
     for wanted in n_answers:
         while len(asked[0]) < wanted:
             if strategy == "adaptive":
                 known = zip(placed.mean, placed.covariance, strict=True)
-                for llm, ability in zip(columns, known, strict=True):
+                for llm, ability in zip(llm_indices, known, strict=True):
                     allowed = there[:, llm].copy()
                     allowed[asked[llm]] = False
-                    chosen, _ = next_probes(intercepts, loadings, weights[:, llm], allowed, *ability, 1)
+                    chosen, _ = next_probes(intercepts, discriminations, weights[:, llm], allowed, *ability, 1)
                     asked[llm] = np.concatenate([asked[llm], chosen])
             else:
                 asked = [order[:wanted] for order in orders]
-            answers = [responses[rows, llm] for llm, rows in zip(columns, asked, strict=True)]
-            placed = place_llms(intercepts, loadings, asked, answers, *prior)
+            answers = [responses[rows, llm] for llm, rows in zip(llm_indices, asked, strict=True)]
+            placed = place_llms(intercepts, discriminations, asked, answers, *prior)
         found = []
-        for llm, rows in zip(columns, asked, strict=True):
+        for llm, rows in zip(llm_indices, asked, strict=True):
             seen = np.full(len(responses), np.nan)
             seen[rows] = responses[rows, llm]
             ability = placed.mean[llm], placed.covariance[llm]
-            moments = score_moments(intercepts, loadings, weights[:, llm], seen, *ability)
+            moments = score_moments(intercepts, discriminations, weights[:, llm], seen, *ability)
             found.append(Placement(wanted, rows, *moments, placed.mean[llm]))
         yield found
 
 
-def _order(strategy: str, log_odds: np.ndarray, there: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def _order(strategy: str, logits: np.ndarray, there: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """The order of a choice that does not look at answers, of the questions that are `there`; else nothing."""
     rows = np.flatnonzero(there)
     if strategy == "adaptive":
         return rows[:0]
     if strategy == "random":
         return rows[generator.permutation(len(rows))]
-    return rows[stratified_order(log_odds[rows], generator)]
+    return rows[stratified_order(logits[rows], generator)]
 
 
 def is_scored(responses: np.ndarray) -> np.ndarray:
@@ -114,13 +114,13 @@ def is_scored(responses: np.ndarray) -> np.ndarray:
 
 
 def calibrate_intervals(
-    network: NetworkView, known: KnownQuestions, responses: np.ndarray, features: np.ndarray, *, seed: int = 0
+    network: NetworkView, bank: QuestionBank, responses: np.ndarray, features: np.ndarray, *, seed: int = 0
 ) -> np.ndarray:
-    """The factors of `ItemResponse.calibration`, `(3, 3)`, from the pool alone.
+    """The factors of `ItemParameters.calibration`, `(3, 3)`, from the pool alone.
 
     Args:
         network, responses, features: As for `fit_pool`.
-        known (`KnownQuestions`): For the benchmarks.
+        bank (`QuestionBank`): For the benchmarks.
         seed (`int`): Of the folds and of the questions chosen at random.
     """
     n_llms = responses.shape[1]
@@ -129,14 +129,14 @@ def calibrate_intervals(
     for fold in range(folds.max() + 1):
         rest, held_out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         fit = fit_pool(network.of_llms(rest), responses[:, rest], features)
-        priors = zip(*benchmark_priors(fit.newcomer_prior, known, responses[:, rest]), strict=True)
-        for number, (benchmark, prior) in enumerate(zip(known.benchmarks, priors, strict=True)):
-            rows = known.benchmark_rows(benchmark)
-            columns = held_out[is_scored(responses[np.ix_(rows, held_out)])]
+        priors = zip(*benchmark_priors(fit.new_llm_prior, bank, responses[:, rest]), strict=True)
+        for number, (benchmark, prior) in enumerate(zip(bank.benchmarks, priors, strict=True)):
+            rows = bank.benchmark_rows(benchmark)
+            llm_indices = held_out[is_scored(responses[np.ix_(rows, held_out)])]
             for strategy in STRATEGIES:
                 n_draws = 1 if strategy == "adaptive" else _N_DRAWS
-                seeds = [[seed, int(column), number, draw] for column in columns for draw in range(n_draws)]
-                truth = responses[np.ix_(rows, np.repeat(columns, n_draws))].astype(np.float64)
+                seeds = [[seed, int(column), number, draw] for column in llm_indices for draw in range(n_draws)]
+                truth = responses[np.ix_(rows, np.repeat(llm_indices, n_draws))].astype(np.float64)
                 errors[strategy].extend(_errors(fit, rows, truth, prior, strategy, seeds))
     return np.array([fit_factor(errors[strategy]) for strategy in STRATEGIES])
 

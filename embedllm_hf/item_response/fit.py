@@ -1,321 +1,53 @@
-"""Fits the item-response model of a trained model's pool, from its network and its known questions alone.
-
-The network gives the start: its LLM vectors, reduced to their two main directions, and for each question what its text
-says. Then questions and abilities are fitted in turn by Newton's method, with normal priors whose widths come from the
-data (empirical Bayes by EM: Bock and Aitkin, Psychometrika 1981). Constants were chosen on held-out LLMs of 24 folds,
-see `model_cards/unseen_llms`; about 1.5 s for 13,000 questions and 70 LLMs.
-"""
+"""Fits the item parameters of a bank: questions, abilities, what to expect of new LLMs, intervals that cover."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import torch
-from scipy.special import expit
 
 from .._errors import InputError
-from ..bank.item_parameters import DEFAULT_STRATEGY, STRATEGIES, ItemResponse
-from ..bank.question_bank import KnownQuestions
-from ..modeling_embedllm import EmbedLLM
+from ..bank.item_parameters import DEFAULT_STRATEGY, STRATEGIES, ItemParameters
+from ..bank.question_bank import QuestionBank
+from ..network import EmbedLLMNetwork
+from .calibration import calibrate_intervals
+from .pool import NetworkView, fit_pool, fit_residuals
+from .priors import benchmark_priors
 
-N_FREE_TRAITS = 2  # more did not help: 3 and 4 were within the noise
-# Rounds of questions and abilities in turn, and those before the difficulties are fixed; 8 give the same error,
-# within the noise.
-_ROUNDS, _PILOT_ROUNDS = 5, 2
-_RIDGE = 30.0  # of the regression on text vectors of unit length; 10 does as well, 100 is 5% worse
-_SHRINKAGE, _INFLATION = 0.1, 1.1  # of a newcomer's prior covariance: towards its diagonal, and for its own error
-_CELLS_AT_ONCE = 4_000_000  # (question, LLM) pairs of one block; bounds the memory
 MIN_LLMS = 3
 
 
-@dataclass(frozen=True)
-class NetworkView:
-    """A network's numbers in float64: its maps of `(1, x)`, x a text vector, and its LLMs.
-
-    Attributes:
-        vector_map (`np.ndarray` of shape `(1 + text_dim, embed_dim)`): Gives v_q of the network's formula.
-        base_map (`np.ndarray` of shape `(1 + text_dim,)`): Gives what all LLMs' log odds share.
-        llm_vectors (`np.ndarray` of shape `(n_llms, embed_dim + 1)`): Vectors and biases.
-    """
-
-    vector_map: np.ndarray
-    base_map: np.ndarray
-    llm_vectors: np.ndarray
-
-    @classmethod
-    def of(cls, model: EmbedLLM) -> NetworkView:
-        """Read a model's weights."""
-
-        def numbers(tensor: torch.Tensor) -> np.ndarray:
-            return tensor.detach().double().cpu().numpy()
-
-        wrong, right = numbers(model.classifier.weight)
-        vector_map = np.vstack([numbers(model.question_proj.bias), numbers(model.question_proj.weight).T])
-        base_map = np.zeros(len(vector_map))
-        base_map[0] = np.subtract(*numbers(model.classifier.bias)[::-1])
-        if model.question_bias is not None:
-            base_map[0] += numbers(model.question_bias.bias)[0]
-            base_map[1:] += numbers(model.question_bias.weight)[0]
-        vectors = numbers(model.llm_embedding.weight)
-        biases = np.zeros(len(vectors)) if model.llm_bias is None else numbers(model.llm_bias)
-        return cls(vector_map * (right - wrong), base_map, np.column_stack([vectors, biases]))
-
-    def of_llms(self, columns: np.ndarray) -> NetworkView:
-        """The same with some of the LLMs."""
-        return NetworkView(self.vector_map, self.base_map, self.llm_vectors[columns])
-
-    def newcomer_prior(self, llms: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and covariance of a newcomer's vector and bias: the pool's, or that of some `llms` of it."""
-        vectors = self.llm_vectors if llms is None else self.llm_vectors[llms]
-        return vectors.mean(axis=0), _towards_diagonal(np.cov(vectors.T)) + 1e-5 * np.eye(vectors.shape[1])
-
-
-@dataclass(frozen=True)
-class PoolFit:
-    """Questions and abilities as fitted; see `ItemResponse` for the fields."""
-
-    intercepts: np.ndarray
-    discriminations: np.ndarray
-    covariances: np.ndarray
-    abilities: np.ndarray
-    ability_covariances: np.ndarray
-    text_coefficients: np.ndarray
-    text_variances: np.ndarray
-
-    def newcomer_prior(self, llms: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and covariance of a newcomer's ability: the pool's, or that of some `llms` of it, a little widened."""
-        chosen = slice(None) if llms is None else llms
-        abilities, covariances = self.abilities[chosen], self.ability_covariances[chosen]
-        spread = np.atleast_2d(np.cov(abilities.T)) + covariances.mean(axis=0)
-        return abilities.mean(axis=0), _INFLATION * _towards_diagonal(spread)
-
-
-def fit_item_response(model: EmbedLLM, *, calibrate: bool = True) -> ItemResponse:
-    """Fit the item-response model of a trained model's pool.
-
-    Attach it with `model.item_response = fit_item_response(model)`; it is saved with the model. It is a function of
-    the model alone, the same to the bit each time.
+def fit_item_parameters(network: EmbedLLMNetwork, bank: QuestionBank, *, calibrate: bool = True) -> ItemParameters:
+    """Fit the item-response model of a trained network's pool; the same to the bit each time.
 
     Args:
-        model (`EmbedLLM`): A trained model, with its known questions.
+        network (`EmbedLLMNetwork`): A trained network.
+        bank (`QuestionBank`): Its training questions.
         calibrate (`bool`): Also calibrate the intervals on LLMs of the pool that are held out in folds, which takes
             most of the time. Otherwise they are the model's own, mostly too narrow.
 
     Raises:
-        ValueError: If the model keeps no known questions, or has fewer than three LLMs.
+        ValueError: If the pool has fewer than three LLMs.
     """
-    from .calibration import calibrate_intervals
-    from .priors import benchmark_priors
-
-    known = known_questions_of(model)
-    if model.config.n_llms < MIN_LLMS:
-        raise InputError(f"the pool has {model.config.n_llms} LLMs, expected at least {MIN_LLMS}. Add responses.")
-    network = NetworkView.of(model)
-    responses = known.dense_responses(model.config.n_llms)
-    features = features_of(known)
-    fit = fit_pool(network, responses, features)
-    prior_mean, prior_covariance = fit.newcomer_prior()
-    vector_mean, vector_covariance = network.newcomer_prior()
-    by_benchmark = benchmark_priors(fit.newcomer_prior, known, responses)
-    vectors_by_benchmark = benchmark_priors(network.newcomer_prior, known, responses)
+    n_llms = len(bank.llm_names)
+    if n_llms < MIN_LLMS:
+        raise InputError(f"the pool has {n_llms} LLMs, expected at least {MIN_LLMS}. Add responses.")
+    view, responses = NetworkView.of(network), bank.dense_responses()
+    features = np.column_stack([np.ones(len(bank)), bank.question_embeds.astype(np.float64)])
+    fit = fit_pool(view, responses, features)
+    priors = {"prior": fit.new_llm_prior(), "vector_prior": view.new_llm_prior()}
+    by_benchmark = {
+        "benchmark_prior": benchmark_priors(fit.new_llm_prior, bank, responses),
+        "benchmark_vector_prior": benchmark_priors(view.new_llm_prior, bank, responses),
+    }
     calibration = np.zeros((len(STRATEGIES), 3))
     if calibrate:
-        calibration = calibrate_intervals(network, known, responses, features)
-    arrays = {**vars(fit), "residuals": _fit_residuals(network, responses, features)}
-    return ItemResponse(
-        **{name: value.astype(np.float32) for name, value in arrays.items()},
-        strategies=np.full(model.config.n_llms, STRATEGIES.index(DEFAULT_STRATEGY), np.int8),
-        prior_mean=prior_mean,
-        prior_covariance=prior_covariance,
-        vector_prior_mean=vector_mean,
-        vector_prior_covariance=vector_covariance,
+        calibration = calibrate_intervals(view, bank, responses, features)
+    fitted = {**vars(fit), "residuals": fit_residuals(view, responses, features)}
+    return ItemParameters(
+        **{name: value.astype(np.float32) for name, value in fitted.items()},
+        strategies=np.full(n_llms, STRATEGIES.index(DEFAULT_STRATEGY), np.int8),
+        **{f"{name}_mean": mean for name, (mean, _) in priors.items()},
+        **{f"{name}_covariance": covariance for name, (_, covariance) in priors.items()},
+        **{f"{name}_means": means for name, (means, _) in by_benchmark.items()},
+        **{f"{name}_covariances": covariances for name, (_, covariances) in by_benchmark.items()},
         calibration=calibration,
-        benchmark_prior_means=by_benchmark[0],
-        benchmark_prior_covariances=by_benchmark[1],
-        benchmark_vector_prior_means=vectors_by_benchmark[0],
-        benchmark_vector_prior_covariances=vectors_by_benchmark[1],
     )
-
-
-def known_questions_of(model: EmbedLLM) -> KnownQuestions:
-    """A model's known questions.
-
-    Raises:
-        ValueError: If it keeps none.
-    """
-    if model.known_questions is None:
-        raise InputError(
-            "the model keeps no known questions, so nothing is known of how hard they are. Train it with this package."
-        )
-    return model.known_questions
-
-
-def features_of(known: KnownQuestions) -> np.ndarray:
-    """`(1, x)` of the known questions, `(n_questions, 1 + text_dim)` float64."""
-    return np.column_stack([np.ones(len(known)), known.question_embeds.astype(np.float64)])
-
-
-def fit_pool(network: NetworkView, responses: np.ndarray, features: np.ndarray) -> PoolFit:
-    """Fit questions and abilities in turn.
-
-    A question's intercept and free discriminations have a normal prior around what its text says: the network's word,
-    plus a ridge regression of what the answers add. The last trait is each LLM's own slope on the questions'
-    difficulty for the mean LLM, which is fixed after two rounds without it.
-
-    Args:
-        network (`NetworkView`): Of the same LLMs.
-        responses (`np.ndarray` of shape `(n_questions, n_llms)`): NaN where not observed.
-        features (`np.ndarray` of shape `(n_questions, 1 + text_dim)`): `features_of` the questions.
-    """
-    abilities, text_map = _start(network, features)
-    n_free = abilities.shape[1]
-    seen = ~np.isnan(responses).all(axis=1)
-    penalty = _RIDGE * max(float((features[seen, 1:] ** 2).sum(axis=1).mean()), 1e-12)
-    ridge = np.diag(np.concatenate([[1e-6 * penalty], np.full(features.shape[1] - 1, penalty)]))
-    normal = features[seen].T @ features[seen] + ridge
-    from_network = features @ text_map
-    expected, parameters = from_network, from_network
-    variances = np.concatenate([[1.0], np.full(n_free, 0.1)])
-    difficulty, ability_variances = np.zeros((len(features), 0)), np.ones(n_free)
-    for round_ in range(_ROUNDS):
-        if round_ == _PILOT_ROUNDS:
-            at_mean = np.concatenate([[1.0], abilities.mean(axis=0)])
-            for_mean_llm = parameters @ at_mean
-            centre, width = for_mean_llm[seen].mean(), max(float(for_mean_llm[seen].std()), 1e-6)
-            difficulty = ((for_mean_llm - centre) / width)[:, None]
-            abilities = np.column_stack([abilities, np.zeros(len(abilities))])
-            ability_variances = np.append(ability_variances, 0.25)
-        parameters, covariances = fit_questions(
-            responses, abilities[:, :n_free], difficulty, abilities[:, n_free:], expected, 1 / variances, parameters
-        )
-        added = np.linalg.solve(normal, features[seen].T @ (parameters - from_network)[seen])
-        expected = from_network + features @ added
-        gaps = ((parameters - expected)[seen] ** 2).mean(axis=0)
-        variances = gaps + np.diagonal(covariances[seen], axis1=1, axis2=2).mean(axis=0)
-        loadings = np.column_stack([parameters[:, 1:], difficulty])
-        if round_ == _ROUNDS - 1:
-            break
-        abilities, ability_covariances = fit_abilities(
-            responses, parameters[:, 0], loadings, 1 / ability_variances, abilities
-        )
-        if difficulty.shape[1]:
-            uncertain = np.diagonal(ability_covariances, axis1=1, axis2=2).mean(axis=0)[n_free:]
-            ability_variances[n_free:] = (abilities[:, n_free:] ** 2).mean(axis=0) + uncertain
-    text_map = text_map + added
-    difficulty_of_text = text_map @ at_mean
-    difficulty_of_text[0] -= centre
-    return PoolFit(
-        intercepts=parameters[:, 0],
-        discriminations=loadings,
-        covariances=covariances,
-        abilities=abilities,
-        ability_covariances=ability_covariances,
-        text_coefficients=np.column_stack([text_map, difficulty_of_text / width]),
-        text_variances=variances,
-    )
-
-
-def _start(network: NetworkView, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Abilities `(n_llms, n_free)` and the questions' text map `(1 + text_dim, 1 + n_free)`, from the network.
-
-    The pool's vectors are reduced to their main directions in the metric of the log odds over the known questions.
-    """
-    n_llms, width = network.llm_vectors.shape
-    n_free = min(N_FREE_TRAITS, n_llms - 1, width - 1)
-    loadings = np.column_stack([features @ network.vector_map, np.ones(len(features))])
-    values, directions = np.linalg.eigh(loadings.T @ loadings / len(loadings) + 1e-9 * np.eye(width))
-    metric = directions * np.sqrt(np.maximum(values, 1e-12))
-    centre = network.llm_vectors.mean(axis=0)
-    left, sizes, right = np.linalg.svd((network.llm_vectors - centre) @ metric, full_matrices=False)
-    basis = np.linalg.solve(metric.T, right[:n_free].T) * sizes[:n_free] / np.sqrt(n_llms)
-    text_map = network.vector_map @ np.column_stack([centre, basis])[:-1]
-    text_map[0] += np.concatenate([[centre[-1]], basis[-1]])
-    text_map[:, 0] += network.base_map
-    return left[:, :n_free] * np.sqrt(n_llms), text_map
-
-
-def _towards_diagonal(covariance: np.ndarray) -> np.ndarray:
-    return (1 - _SHRINKAGE) * covariance + _SHRINKAGE * np.diag(np.diag(covariance))
-
-
-def _blocks(responses: np.ndarray) -> list[slice]:
-    """Rows in blocks of bounded size."""
-    step = max(1, _CELLS_AT_ONCE // max(1, responses.shape[1]))
-    return [slice(start, start + step) for start in range(0, len(responses), step)]
-
-
-def _capped(step: np.ndarray) -> np.ndarray:
-    """Newton steps `(n, dim)`, no entry longer than 2."""
-    return step * np.minimum(1, 2 / np.maximum(np.abs(step).max(axis=1, keepdims=True), 1e-9))
-
-
-def fit_questions(
-    responses: np.ndarray,
-    abilities: np.ndarray,
-    difficulty: np.ndarray,
-    slopes: np.ndarray,
-    expected: np.ndarray,
-    precisions: np.ndarray,
-    start: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Each question's intercept and free discriminations `(n, 1 + n_free)` given the abilities, and their covariances.
-
-    The prior is normal around `expected`; `difficulty @ slopes.T` is added to the log odds, and stays.
-    """
-    design = np.column_stack([np.ones(len(abilities)), abilities])
-    products = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
-    parameters, covariances = start.copy(), np.empty((len(start), *2 * (design.shape[1],)))
-    for block in _blocks(responses):
-        answers = responses[block]
-        observed, offset = ~np.isnan(answers), difficulty[block] @ slopes.T
-        for _ in range(5):
-            probabilities = expit(parameters[block] @ design.T + offset)
-            information = np.where(observed, probabilities * (1 - probabilities), 0.0)
-            gradient = np.where(observed, answers - probabilities, 0.0) @ design
-            gradient -= (parameters[block] - expected[block]) * precisions
-            curvature = (information @ products).reshape(-1, *covariances.shape[1:]) + np.diag(precisions)
-            step = _capped(np.linalg.solve(curvature, gradient[:, :, None])[:, :, 0])
-            parameters[block] += step
-            if np.abs(step).max() < 1e-3:
-                break
-        covariances[block] = np.linalg.inv(curvature)
-    return parameters, covariances
-
-
-def fit_abilities(
-    responses: np.ndarray, intercepts: np.ndarray, loadings: np.ndarray, precisions: np.ndarray, start: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Each LLM's ability `(n_llms, n_traits)` given the questions, and its covariance; prior N(0, 1 / precisions)."""
-    n_traits = loadings.shape[1]
-    abilities = start.copy()
-    for _ in range(10):
-        gradient = -abilities * precisions
-        curvature = np.tile(np.diag(precisions), (len(abilities), 1, 1))
-        for block in _blocks(responses):
-            observed, answers, loading = ~np.isnan(responses[block]), responses[block], loadings[block]
-            products = (loading[:, :, None] * loading[:, None, :]).reshape(len(loading), -1)
-            probabilities = expit(intercepts[block, None] + loading @ abilities.T)
-            gradient += np.where(observed, answers - probabilities, 0.0).T @ loading
-            information = np.where(observed, probabilities * (1 - probabilities), 0.0)
-            curvature += (information.T @ products).reshape(-1, n_traits, n_traits)
-        step = _capped(np.linalg.solve(curvature, gradient[:, :, None])[:, :, 0])
-        abilities = abilities + step
-        if np.abs(step).max() < 1e-4:
-            break
-    return abilities, np.linalg.inv(curvature)
-
-
-def _fit_residuals(network: NetworkView, responses: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """How much easier each known question is than the network says, `(n_questions,)` log odds, shrunk towards 0."""
-    loadings = np.column_stack([features @ network.vector_map, np.ones(len(features)), features @ network.base_map])
-    llms = np.column_stack([network.llm_vectors, np.ones(len(network.llm_vectors))])
-    nobody = np.zeros((len(llms), 0))
-    residuals, variance, none = np.zeros((len(features), 1)), 1.0, np.zeros((len(features), 1))
-    seen = ~np.isnan(responses).all(axis=1)
-    for _ in range(4):
-        residuals, covariances = fit_questions(
-            responses, nobody, loadings, llms, none, np.array([1 / variance]), residuals
-        )
-        variance = float((residuals[seen, 0] ** 2 + covariances[seen, 0, 0]).mean())
-    return residuals[:, 0]

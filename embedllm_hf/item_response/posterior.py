@@ -1,7 +1,7 @@
 """What answers tell about an LLM: its posterior, the score that follows from it, the questions to ask next.
 
-Pure functions of arrays. `intercepts` `(n,)` and `loadings` `(n, n_traits)` describe questions: an LLM at `theta` is
-right with probability `sigmoid(intercepts + loadings @ theta)`. The same functions place an LLM among the abilities
+Pure functions of arrays. `intercepts` `(n,)` and `discriminations` `(n, n_traits)` describe questions: an LLM at `theta` is
+right with probability `sigmoid(intercepts + discriminations @ theta)`. The same functions place an LLM among the abilities
 of the item-response model and in the network's space of vectors.
 """
 
@@ -19,7 +19,7 @@ _LONGEST_STEP = 3.0  # in prior standard deviations
 _MAX_HALVINGS = 30
 _ROUNDING = 1e-12  # of the objective; a fall by less is none
 _TOLERANCE = 1e-9
-_NUMBERS_AT_ONCE = 4_000_000  # loadings of one batch of LLMs; bounds the memory
+_NUMBERS_AT_ONCE = 4_000_000  # discriminations of one batch of LLMs; bounds the memory
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Posterior:
 
 def place_llms(
     intercepts: np.ndarray,
-    loadings: np.ndarray,
+    discriminations: np.ndarray,
     rows: Sequence[np.ndarray],
     responses: Sequence[np.ndarray],
     prior_mean: np.ndarray,
@@ -44,7 +44,7 @@ def place_llms(
     concave, so its maximum is unique and does not depend on where one starts.
 
     Args:
-        intercepts, loadings (`np.ndarray` of shapes `(n_questions,)`, `(n_questions, n_traits)`): The questions.
+        intercepts, discriminations (`np.ndarray` of shapes `(n_questions,)`, `(n_questions, n_traits)`): The questions.
         rows (`Sequence[np.ndarray]`): For each LLM the questions that it has answered.
         responses (`Sequence[np.ndarray]`): For each LLM its responses to them, in [0, 1].
         prior_mean, prior_covariance (`np.ndarray` of shapes `(n_traits,)`, `(n_traits, n_traits)`): Of each LLM.
@@ -68,8 +68,8 @@ def place_llms(
             observed[position, : lengths[llm]] = True
         # In prior standard deviations (`theta = mean + root @ eta`) the prior is standard, and nothing is inverted.
         root = np.linalg.cholesky(np.asarray(prior_covariance, np.float64))
-        offsets = intercepts[padded] + loadings[padded] @ prior_mean
-        eta, inner = _newton(offsets, loadings[padded] @ root, answers, observed)
+        offsets = intercepts[padded] + discriminations[padded] @ prior_mean
+        eta, inner = _newton(offsets, discriminations[padded] @ root, answers, observed)
         mean[batch] = prior_mean + eta @ root.T
         covariance[batch] = root @ inner @ root.T
         order = order[len(batch) :]
@@ -77,34 +77,34 @@ def place_llms(
 
 
 def _newton(
-    offsets: np.ndarray, loadings: np.ndarray, answers: np.ndarray, observed: np.ndarray
+    offsets: np.ndarray, discriminations: np.ndarray, answers: np.ndarray, observed: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Maximum and inverse curvature under a standard normal prior, of `(n_llms, k)` answers, each LLM on its own.
 
     Full steps can circle around the maximum for ever, where few answers meet steep questions, so a step is halved
     until the objective does not fall (Boyd and Vandenberghe, Convex Optimization, section 9.5.2).
     """
-    eta = np.zeros((len(offsets), loadings.shape[2]))
-    transposed = np.ascontiguousarray(loadings.transpose(0, 2, 1))
-    identity = np.eye(loadings.shape[2])
+    eta = np.zeros((len(offsets), discriminations.shape[2]))
+    transposed = np.ascontiguousarray(discriminations.transpose(0, 2, 1))
+    identity = np.eye(discriminations.shape[2])
 
     def objective(point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The log odds there, and each LLM's log posterior up to a constant."""
-        log_odds = offsets + (loadings @ point[:, :, None])[:, :, 0]
-        likelihood = np.where(observed, answers * log_odds - np.logaddexp(0.0, log_odds), 0.0).sum(axis=1)
-        return log_odds, likelihood - (point**2).sum(axis=1) / 2
+        """The logits there, and each LLM's log posterior up to a constant."""
+        logits = offsets + (discriminations @ point[:, :, None])[:, :, 0]
+        likelihood = np.where(observed, answers * logits - np.logaddexp(0.0, logits), 0.0).sum(axis=1)
+        return logits, likelihood - (point**2).sum(axis=1) / 2
 
-    log_odds, height = objective(eta)
+    logits, height = objective(eta)
     for _ in range(_MAX_STEPS):
-        probabilities = expit(log_odds)
+        probabilities = expit(logits)
         information = np.where(observed, probabilities * (1 - probabilities), 0.0)
         surprise = np.where(observed, answers - probabilities, 0.0)
-        curvature = (transposed * information[:, None, :]) @ loadings + identity
+        curvature = (transposed * information[:, None, :]) @ discriminations + identity
         step = np.linalg.solve(curvature, transposed @ surprise[:, :, None] - eta[:, :, None])[:, :, 0]
         longest = np.abs(step).max(axis=1, keepdims=True)
         step *= np.minimum(1.0, _LONGEST_STEP / np.maximum(longest, _TOLERANCE))
         for _ in range(_MAX_HALVINGS):
-            log_odds, new_height = objective(eta + step)
+            logits, new_height = objective(eta + step)
             falls = new_height < height - _ROUNDING * (1 + np.abs(height))
             if not falls.any():
                 break
@@ -117,7 +117,7 @@ def _newton(
 
 def score_moments(
     intercepts: np.ndarray,
-    loadings: np.ndarray,
+    discriminations: np.ndarray,
     weights: np.ndarray,
     responses: np.ndarray,
     ability: np.ndarray,
@@ -128,15 +128,15 @@ def score_moments(
     The variance has two parts: the ability's, to first order, and the chance of the answers that are not observed.
 
     Args:
-        intercepts, loadings (`np.ndarray` of shapes `(n,)`, `(n, n_traits)`): The score's questions.
+        intercepts, discriminations (`np.ndarray` of shapes `(n,)`, `(n, n_traits)`): The score's questions.
         weights (`np.ndarray` of shape `(n,)`): Of each question in the score; they sum to 1.
         responses (`np.ndarray` of shape `(n,)`): NaN where not observed.
         ability, covariance (`np.ndarray` of shapes `(n_traits,)`, `(n_traits, n_traits)`): The LLM's posterior.
     """
-    probabilities = expit(intercepts + loadings @ ability)
+    probabilities = expit(intercepts + discriminations @ ability)
     observed = ~np.isnan(responses)
     spread = np.where(observed, 0.0, probabilities * (1 - probabilities))
-    gradient = (weights * spread) @ loadings
+    gradient = (weights * spread) @ discriminations
     mean = float(weights @ np.where(observed, responses, probabilities))
     return mean, float(gradient @ covariance @ gradient + (weights**2 @ spread))
 
@@ -144,7 +144,7 @@ def score_moments(
 def interval(mean: float, variance: float, factor: float = 1.0, lowest: float = 0.0) -> tuple[float, float]:
     """The 90% interval of a score in [0, 1], or of a difference of scores, whose `lowest` value is -1.
 
-    `factor` is that of `ItemResponse.interval_factor`, if the variance is not calibrated yet.
+    `factor` is that of `ItemParameters.interval_factor`, if the variance is not calibrated yet.
     """
     reach = Z90 * factor * float(np.sqrt(max(variance, 0.0)))
     return max(lowest, mean - reach), min(1.0, mean + reach)
@@ -152,7 +152,7 @@ def interval(mean: float, variance: float, factor: float = 1.0, lowest: float = 
 
 def next_probes(
     intercepts: np.ndarray,
-    loadings: np.ndarray,
+    discriminations: np.ndarray,
     weights: np.ndarray,
     allowed: np.ndarray,
     ability: np.ndarray,
@@ -166,7 +166,7 @@ def next_probes(
     choice S is updated as if the answer had come, so that a batch does not ask the same thing twice.
 
     Args:
-        intercepts, loadings, weights (`np.ndarray`): The score's questions, as for `score_moments`.
+        intercepts, discriminations, weights (`np.ndarray`): The score's questions, as for `score_moments`.
         allowed (`np.ndarray` of shape `(n,)`, bool): Those that may be asked.
         ability, covariance (`np.ndarray`): The LLM's posterior.
         n (`int`): How many; fewer are returned if fewer are allowed.
@@ -174,33 +174,33 @@ def next_probes(
     Returns:
         `tuple[np.ndarray, np.ndarray]`: Positions of the questions, and the covariance that is expected after them.
     """
-    probabilities = expit(intercepts + loadings @ ability)
+    probabilities = expit(intercepts + discriminations @ ability)
     information = probabilities * (1 - probabilities)
-    gradient = (weights * information) @ loadings
+    gradient = (weights * information) @ discriminations
     allowed = allowed.copy()
     chosen = []
     for _ in range(min(n, int(allowed.sum()))):
-        reach = loadings @ covariance
-        gain = information * (reach @ gradient) ** 2 / (1 + information * (reach * loadings).sum(axis=1))
+        reach = discriminations @ covariance
+        gain = information * (reach @ gradient) ** 2 / (1 + information * (reach * discriminations).sum(axis=1))
         chosen.append(int(np.where(allowed, gain, -1.0).argmax()))
         allowed[chosen[-1]] = False
-        covariance = after_answer(covariance, loadings[chosen[-1]], information[chosen[-1]])
+        covariance = after_answer(covariance, discriminations[chosen[-1]], information[chosen[-1]])
     return np.array(chosen, int), covariance
 
 
-def after_answer(covariance: np.ndarray, loading: np.ndarray, information: float) -> np.ndarray:
+def after_answer(covariance: np.ndarray, discrimination: np.ndarray, information: float) -> np.ndarray:
     """The covariance after one answer of some information (Sherman-Morrison)."""
-    reach = covariance @ loading
-    return covariance - np.outer(reach, reach) * (information / (1 + information * (loading @ reach)))
+    reach = covariance @ discrimination
+    return covariance - np.outer(reach, reach) * (information / (1 + information * (discrimination @ reach)))
 
 
-def stratified_order(log_odds: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def stratified_order(logits: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """An order of questions whose every beginning spreads evenly over their difficulty.
 
-    Sorted by log odds, the positions follow van der Corput's sequence, shifted at random.
+    Sorted by logits, the positions follow van der Corput's sequence, shifted at random.
     """
-    n = len(log_odds)
-    by_difficulty = np.argsort(log_odds, kind="stable")
+    n = len(logits)
+    by_difficulty = np.argsort(logits, kind="stable")
     fractions, digits, share = np.zeros(n), np.arange(n), 0.5
     while digits.any():
         fractions += share * (digits & 1)

@@ -9,18 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .._errors import InputError, MissingFile, UnknownName
-from ..bank.question_bank import KnownQuestions, question_keys
+from ..bank.question_bank import QuestionBank
 
 _FORM = "expected .csv or .jsonl with `prompt_id` or `prompt`, and `label`"
 
 
-def read_answers(path: str | Path, known: KnownQuestions | None = None) -> dict[str | int, float]:
+def read_answers(path: str | Path, bank: QuestionBank | None = None) -> dict[str | int, float]:
     """Read the answers of a file.
 
     Args:
         path (`str` or `Path`): `.csv` with a header, or `.jsonl` with one object a line. Where a row has both, the
             `prompt_id` counts.
-        known (`KnownQuestions`, *optional*): To find unknown ids, and the same question given by id and by text.
+        bank (`QuestionBank`, *optional*): To find unknown ids, and the same question given by id and by text.
 
     Returns:
         `dict[str | int, float]`: As `onboard` takes it; empty if the file holds no rows.
@@ -43,7 +43,7 @@ def read_answers(path: str | Path, known: KnownQuestions | None = None) -> dict[
     for line, row in _rows(path, text):
         where = f"{path}, line {line}"
         key, label = _key(row, where), _label(row, where)
-        question = _question(key, known, where)
+        question = _question(key, bank, where)
         first_line, first_label = seen.setdefault(question, (line, label))
         if first_label != label:
             raise InputError(
@@ -141,16 +141,16 @@ def _label(row: dict, where: str) -> float:
     return label
 
 
-def _question(key: str | int, known: KnownQuestions | None, where: str) -> object:
+def _question(key: str | int, bank: QuestionBank | None, where: str) -> object:
     """What makes two rows the same question: its row among the known ones, else its key."""
-    if known is None:
+    if bank is None:
         return key
     if isinstance(key, str):
-        row = int(known.rows_of_keys(question_keys([key]))[0])
+        row = int(bank.rows_of_texts([key])[0])
         return key if row < 0 else row
-    row = int(known.rows_of_ids([key])[0])
+    row = int(bank.rows_of_ids([key])[0])
     if row < 0:
         raise UnknownName(
-            f"{where}: unknown `prompt_id` {key}; the model knows {len(known):,} questions. Give the `prompt` instead."
+            f"{where}: unknown `prompt_id` {key}; the model knows {len(bank):,} questions. Give the `prompt` instead."
         )
     return row

@@ -1,6 +1,6 @@
 """Places a new LLM from a few graded answers; everything else stays as it is.
 
-The newcomer gets two things. Its vector and bias in the network are a logistic regression on the question vectors
+The new LLM gets two things. Its vector and bias in the network are a logistic regression on the question vectors
 `(v_q, 1)`, with a normal prior whose mean and covariance are the pool's (empirical Bayes). Its ability in the
 item-response model comes in the same way from fewer, sharper numbers, with a covariance: the intervals come from it.
 Both are maxima of strictly concave functions, found by Newton's method, so they are unique and the same to the bit.
@@ -12,17 +12,19 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .._checks import check_choice, shorten
 from .._errors import InputError, UnknownName
-from ..bank.item_parameters import DEFAULT_STRATEGY, STRATEGIES, ItemResponse
-from ..bank.question_bank import KnownQuestions, question_keys
-from ..encoding.question_encoder import QuestionEncoder, encoder_of
-from ..item_response.fit import NetworkView, known_questions_of
-from ..item_response.priors import benchmarks_of_each, place_abilities, place_by_prior
+from ..bank.item_parameters import DEFAULT_STRATEGY, STRATEGIES
+from ..bank.question_bank import QuestionBank, question_keys
+from ..encoding.question_encoder import QuestionEncoder
+from ..inference.base import EncodedModel, bank_of
+from ..item_response.fit import MIN_LLMS
+from ..item_response.pool import NetworkView
+from ..item_response.priors import benchmarks_of, place_abilities, place_by_prior
 from ..modeling_embedllm import EmbedLLM
 
 logger = logging.getLogger(__name__)
@@ -41,8 +43,8 @@ def onboard(
     """A new model with one LLM more, placed by its answers; no other LLM's vector or ability changes by a bit.
 
     Args:
-        model (`EmbedLLM`): A trained model with its item-response model; it stays as it is.
-        name (`str`): The newcomer's name.
+        model (`EmbedLLM`): A trained model with its bank; it stays as it is.
+        name (`str`): The new LLM's name.
         answers (`Mapping[str | int, float]`): Grade in [0, 1] of each question that it was asked: by `prompt_id` if
             the model knows the question, or by text. Without any, the LLM stands where the pool's middle is, with a
             wide interval, and a warning is logged.
@@ -102,9 +104,9 @@ def refine(
         KeyError: If the pool has no such LLM, or an id is not one of the model's questions.
         ValueError: As for `onboard`; also if an answer contradicts one that the model has.
     """
-    column = model.llm_index(name)
+    llm_index = model.llm_index(name)
     if strategy is None:
-        strategy = STRATEGIES[_item_response_of(model).strategies[column]]
+        strategy = STRATEGIES[item_bank_of(model).item_parameters.strategies[llm_index]]
     check_choice("strategy", strategy, STRATEGIES)
     return _place(model, {name: more_answers}, encoder=encoder, strategy=strategy)
 
@@ -127,129 +129,123 @@ class PlacedAnswers:
 
 def find_answers(
     model: EmbedLLM, answers_by_llm: Mapping[str, Answers], encoder: QuestionEncoder | None = None
-) -> tuple[EmbedLLM, dict[str, PlacedAnswers]]:
-    """Find the questions of some answers among a model's known ones, and join those texts that it does not know.
+) -> tuple[QuestionBank, dict[str, PlacedAnswers]]:
+    """Find the questions of some answers in a model's bank, and join those texts that it does not know.
 
-    Answers that the model has of an LLM come first; they and the new ones must agree.
+    Answers that the bank has of an LLM come first; they and the new ones must agree.
 
     Returns:
-        `tuple[EmbedLLM, dict[str, PlacedAnswers]]`: The model, or a copy that knows the new texts, and the answers.
+        `tuple[QuestionBank, dict[str, PlacedAnswers]]`: The bank, or one that knows the new texts too, and the answers.
 
     Raises:
         KeyError, ValueError: As for `onboard`.
     """
-    item_response, known = _item_response_of(model), known_questions_of(model)
+    bank = item_bank_of(model)
     for name, answers in answers_by_llm.items():
         _check_answers(name, answers)
     texts = list(dict.fromkeys(key for answers in answers_by_llm.values() for key in answers if isinstance(key, str)))
-    new = [text for text, row in zip(texts, known.rows_of_keys(question_keys(texts)), strict=True) if row < 0]
+    new = [text for text, row in zip(texts, bank.rows_of_texts(texts), strict=True) if row < 0]
     if new:
-        encoder = encoder_of(model, encoder)
+        encoder = EncodedModel(model, encoder).encoder
         embeds = encoder.encode(new)
         _warn_of_cut_texts(encoder, new)
-        known = known.with_questions(question_keys(new), embeds)
-        model = _with_companions(model, known, item_response.with_questions_of_texts(embeds))
-    row_of = dict(zip(texts, known.rows_of_keys(question_keys(texts)).tolist(), strict=True))
+        bank = bank.with_texts(question_keys(new), embeds)
+    row_of = dict(zip(texts, bank.rows_of_texts(texts).tolist(), strict=True))
     ids = list({key for answers in answers_by_llm.values() for key in answers if not isinstance(key, str)})
-    rows = known.rows_of_ids(ids).tolist() if ids else []
+    rows = bank.rows_of_ids(ids).tolist() if ids else []
     unknown = [id_ for id_, row in zip(ids, rows, strict=True) if row < 0 or id_ < 0]
     if unknown:
         raise UnknownName(
-            f"unknown question id {shorten(unknown)}: the model knows {len(known):,} questions. Give the text instead."
+            f"unknown question id {shorten(unknown)}: the model knows {len(bank):,} questions. Give the text instead."
         )
     row_of |= dict(zip(ids, rows, strict=True))
     found = {}
     for name, answers in answers_by_llm.items():
-        by_row = _answers_kept(model, name)
+        by_row = _answers_kept(bank, name)
         for key, value in answers.items():
             if by_row.setdefault(row_of[key], np.float32(value)) != np.float32(value):
                 raise InputError(
                     f"answers of `{name}` to the question {key!r} contradict each other: {by_row[row_of[key]]:g} and "
                     f"{value:g}. Keep one."
                 )
-        found[name] = PlacedAnswers.of(by_row, known.keys)
-    return model, found
+        found[name] = PlacedAnswers.of(by_row, bank.keys)
+    return bank, found
 
 
 def _place(
     model: EmbedLLM, answers_by_llm: Mapping[str, Answers], *, encoder: QuestionEncoder | None, strategy: str
 ) -> EmbedLLM:
     """Give LLMs, new ones or some of the pool, the vector and ability that follow from all their answers."""
-    model, found = find_answers(model, answers_by_llm, encoder)
+    bank, found = find_answers(model, answers_by_llm, encoder)
     for name, placed in found.items():
         if not len(placed.rows):
             logger.warning("`%s` has no answers: it is placed in the pool's middle, with a wide interval.", name)
-    names, item_response = list(found), model.item_response
-    answers = [found[name] for name in names]
+    names, answers = list(found), list(found.values())
     rows, responses = [item.rows for item in answers], [item.responses for item in answers]
-    vectors = _place_vectors(model, rows, responses)
+    vectors = _place_vectors(model, bank, rows, responses)
+    abilities = place_abilities(bank, rows, responses)
     grown = model.with_llm_vectors(names, vectors[:, :-1], vectors[:, -1])
-    columns = [grown.llm_index(name) for name in names]
-    abilities = place_abilities(item_response, model.known_questions, rows, responses)
-    grown.item_response = grown.item_response.with_llms(columns, abilities.mean, abilities.covariance, strategy)
-    grown.known_questions = _with_new_responses(grown.known_questions, columns, answers)
+    llm_indices = [grown.llm_index(name) for name in names]
+    bank = bank.of_pool(grown.config.llm_names, range(model.config.n_llms))
+    item = bank.item_parameters.with_llms(llm_indices, abilities.mean, abilities.covariance, strategy)
+    grown._set_bank(_with_new_responses(replace(bank, item_parameters=item), llm_indices, answers))
     return grown
 
 
-def _place_vectors(model: EmbedLLM, rows: list[np.ndarray], responses: list[np.ndarray]) -> np.ndarray:
+def _place_vectors(
+    model: EmbedLLM, bank: QuestionBank, rows: list[np.ndarray], responses: list[np.ndarray]
+) -> np.ndarray:
     """Vectors and biases `(n_llms, embed_dim + 1)` in the network; a bias is 0 where the model has none."""
-    network, item_response = NetworkView.of(model), model.item_response
+    network, item = NetworkView.of(model), bank.item_parameters
     asked, places = np.unique(np.concatenate([np.zeros(0, int), *rows]), return_inverse=True)
-    features = model.known_questions.question_embeds[asked].astype(np.float64)
-    features = np.column_stack([np.ones(len(asked)), features])
-    loadings = np.column_stack([features @ network.vector_map, np.ones(len(asked))])
-    intercepts = features @ network.base_map + item_response.residuals[asked]
+    features = np.column_stack([np.ones(len(asked)), bank.question_embeds[asked].astype(np.float64)])
+    question_vectors = np.column_stack([features @ network.vector_map, np.ones(len(asked))])
+    intercepts = features @ network.base_map + item.residuals[asked]
     ends = np.cumsum([len(item) for item in rows])
     local = np.split(places, ends[:-1])
-    n_used = loadings.shape[1] - (model.llm_bias is None)
+    n_used = question_vectors.shape[1] - (model.llm_bias is None)
 
     def prior_of(benchmarks: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        mean, covariance = item_response.newcomer_vector_prior(benchmarks)
+        mean, covariance = item.new_llm_vector_prior(benchmarks)
         return mean[:n_used], covariance[:n_used, :n_used]
 
-    taken = benchmarks_of_each(model.known_questions, rows)
-    vectors = np.zeros((len(rows), loadings.shape[1]))
-    vectors[:, :n_used] = place_by_prior((intercepts, loadings[:, :n_used]), local, responses, taken, prior_of).mean
+    taken = [benchmarks_of(bank, mine) for mine in rows]
+    vectors = np.zeros((len(rows), question_vectors.shape[1]))
+    questions = intercepts, question_vectors[:, :n_used]
+    vectors[:, :n_used] = place_by_prior(questions, local, responses, taken, prior_of).mean
     return vectors
 
 
-def _with_new_responses(known: KnownQuestions, columns: list[int], answers: list[PlacedAnswers]) -> KnownQuestions:
+def _with_new_responses(bank: QuestionBank, llm_indices: list[int], answers: list[PlacedAnswers]) -> QuestionBank:
     """Add the answers that are not kept yet."""
-    llm_indices = np.repeat(columns, [len(item.rows) for item in answers])
+    llms = np.repeat(llm_indices, [len(item.rows) for item in answers])
     rows = np.concatenate([item.rows for item in answers])
     values = np.concatenate([item.responses for item in answers])
     new = np.ones(len(rows), bool)
-    for column in np.array(columns)[np.isin(columns, known.llm_indices)]:
-        mine = llm_indices == column
-        new[mine] = np.isnan(known.responses_of(column)[rows[mine]])
-    return known.with_responses(rows[new], llm_indices[new], values[new])
+    for llm_index in np.array(llm_indices)[np.isin(llm_indices, bank.responses.indices)]:
+        mine = llms == llm_index
+        new[mine] = np.isnan(bank.responses_of(llm_index)[rows[mine]])
+    return bank.with_responses(rows[new], llms[new], values[new])
 
 
-def _with_companions(model: EmbedLLM, known: KnownQuestions, item_response: ItemResponse) -> EmbedLLM:
-    """A copy of a model with other known questions."""
-    other = model.with_llm_vectors([], np.zeros((0, model.config.embed_dim)), np.zeros(0))
-    other.known_questions, other.item_response = known, item_response
-    return other
-
-
-def _answers_kept(model: EmbedLLM, name: str) -> dict[int, float]:
-    """The answers of an LLM that a model keeps, by row; none if it is new."""
-    if name not in model.config.llm_names:
+def _answers_kept(bank: QuestionBank, name: str) -> dict[int, float]:
+    """The answers of an LLM that a bank keeps, by row; none if it is new."""
+    if name not in bank.llm_names:
         return {}
-    responses = model.known_questions.responses_of(model.llm_index(name))
+    responses = bank.responses_of(bank.llm_names.index(name))
     answered = np.flatnonzero(~np.isnan(responses))
     return dict(zip(answered.tolist(), responses[answered], strict=True))
 
 
-def _item_response_of(model: EmbedLLM) -> ItemResponse:
-    """A model's item-response model, or a `ValueError` that says how to add it."""
-    known_questions_of(model)
-    if model.item_response is None:
+def item_bank_of(model: EmbedLLM) -> QuestionBank:
+    """A model's bank with item parameters, or a `ValueError` that says how to get one."""
+    bank = bank_of(model)
+    if bank.item_parameters is None:
         raise InputError(
-            "the model keeps no item-response model, which places LLMs. Add it: `from embedllm_hf.item_response "
-            "import fit_item_response; model.item_response = fit_item_response(model)`."
+            f"the model has no item parameters, which place LLMs: its pool of {model.config.n_llms} LLMs is too small. "
+            f"Train on {MIN_LLMS} LLMs or more."
         )
-    return model.item_response
+    return bank
 
 
 def _check_answers(name: str, answers: Answers) -> None:

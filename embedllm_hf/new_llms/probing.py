@@ -16,7 +16,7 @@ import numpy as np
 from .._checks import check_choice
 from .._errors import InputError
 from ..bank.item_parameters import STRATEGIES
-from ..bank.question_bank import KnownQuestions
+from ..bank.question_bank import QuestionBank
 from ..encoding.question_encoder import QuestionEncoder
 from ..item_response.posterior import interval, next_probes, score_moments, stratified_order
 from ..item_response.priors import benchmarks_of, place_abilities
@@ -109,7 +109,7 @@ def probe(
     """Choose the next questions for an LLM, none of them one that it has answered.
 
     Args:
-        model (`EmbedLLM`): A trained model with its item-response model.
+        model (`EmbedLLM`): A trained model with its bank.
         llm (`str`, *optional*): Name of the LLM; of one of the pool, the answers that the model keeps count.
         answers (`Mapping[str | int, float]`, *optional*): Its answers so far, as for `onboard`.
         n (`int`): How many.
@@ -133,8 +133,8 @@ def probe(
     check_choice("strategy", strategy, STRATEGIES)
     name = "" if llm is None else llm
     answers_by_llm = {name: answers or {}, **_rival_answers(model, llm, against, against_answers)}
-    model, found = find_answers(model, answers_by_llm, encoder)
-    target = _Target.of(model, benchmark)
+    bank, found = find_answers(model, answers_by_llm, encoder)
+    target = _Target.of(bank, benchmark)
     asked = _Standing.of(target, found[name], strategy)
     chosen, covariance = _choose(target, asked, n, seed)
     variance, later = asked.variance(), asked.variance(chosen, covariance)
@@ -142,12 +142,12 @@ def probe(
     expected = interval(asked.mean, later)
     lead = None
     if against is not None:
-        rival = _Standing.of(target, found[against], _strategy_of(model, against, strategy))
+        rival = _Standing.of(target, found[against], _strategy_of(bank, against, strategy))
         lead = _lead(against, asked.mean - rival.mean, variance + rival.variance(), later + rival.variance())
-    known, rows = model.known_questions, target.rows[chosen]
+    rows = target.rows[chosen]
     return Probes(
-        question_ids=tuple(known.question_ids[rows].tolist()),
-        benchmarks=tuple(_benchmark_names(known, rows)),
+        question_ids=tuple(bank.question_ids[rows].tolist()),
+        benchmarks=tuple(_benchmark_names(bank, rows)),
         accuracy=asked.mean,
         low=low,
         high=high,
@@ -172,7 +172,7 @@ def ask_until(
     Compared with another LLM (`against`), it ends when the interval of the difference does not hold 0.
 
     Args:
-        model (`EmbedLLM`): A trained model with its item-response model.
+        model (`EmbedLLM`): A trained model with its bank.
         ask (`Callable[[int], float]`): Called with a `prompt_id`; returns the graded answer in [0, 1], or None to end.
         answers (`Mapping`, *optional*): Those that are there already, so that an interrupted run goes on.
         until_width (`float`, *optional*): Stop once the 90% interval, of the score or the difference, is narrower.
@@ -212,25 +212,25 @@ def is_known(plan: Probes, until_width: float | None = None) -> bool:
     return decided or (until_width is not None and asked_for.width < until_width)
 
 
-def target_of(known: KnownQuestions, benchmark: str | Sequence[str] | None) -> tuple[np.ndarray, np.ndarray]:
+def target_of(bank: QuestionBank, benchmark: str | Sequence[str] | None) -> tuple[np.ndarray, np.ndarray]:
     """Rows of a target's questions and the weight of each in its score; benchmarks count alike, questions in them too.
 
     Raises:
         KeyError: If a benchmark is unknown.
         ValueError: If there is none.
     """
-    names = _names(known, benchmark)
-    weights = np.zeros(len(known))
+    names = _names(bank, benchmark)
+    weights = np.zeros(len(bank))
     for name in names:
-        rows = known.benchmark_rows(name)
+        rows = bank.benchmark_rows(name)
         weights[rows] += 1 / (len(rows) * len(names))
     rows = np.flatnonzero(weights)
     return rows, weights[rows]
 
 
-def _names(known: KnownQuestions, benchmark: str | Sequence[str] | None) -> tuple[str, ...]:
+def _names(bank: QuestionBank, benchmark: str | Sequence[str] | None) -> tuple[str, ...]:
     """The benchmarks of a target by name."""
-    names = known.benchmarks if benchmark is None else [benchmark] if isinstance(benchmark, str) else benchmark
+    names = bank.benchmarks if benchmark is None else [benchmark] if isinstance(benchmark, str) else benchmark
     if not len(names):
         raise InputError("`benchmark` is empty, expected at least one, or None for all.")
     return tuple(names)
@@ -240,27 +240,26 @@ def _names(known: KnownQuestions, benchmark: str | Sequence[str] | None) -> tupl
 class _Target:
     """A target's questions: their `rows`, the `weights` of each, intercepts and discriminations, all `(n, ...)`."""
 
-    model: EmbedLLM
+    bank: QuestionBank
     names: tuple[str, ...]
     rows: np.ndarray
     weights: np.ndarray
     questions: tuple[np.ndarray, np.ndarray]
 
     @classmethod
-    def of(cls, model: EmbedLLM, benchmark: str | Sequence[str] | None) -> _Target:
-        rows, weights = target_of(model.known_questions, benchmark)
-        names = _names(model.known_questions, benchmark)
-        item_response = model.item_response
-        questions = item_response.intercepts[rows], item_response.discriminations[rows]
-        return cls(model, names, rows, weights, tuple(array.astype(np.float64) for array in questions))
+    def of(cls, bank: QuestionBank, benchmark: str | Sequence[str] | None) -> _Target:
+        rows, weights = target_of(bank, benchmark)
+        item = bank.item_parameters
+        questions = item.intercepts[rows].astype(np.float64), item.discriminations[rows].astype(np.float64)
+        return cls(bank, _names(bank, benchmark), rows, weights, questions)
 
     def transfer_variance(self, answered: np.ndarray) -> float:
         """Variance of the score since an LLM that has `answered` some rows has none of some of its benchmarks."""
-        known, total = self.model.known_questions, 0.0
+        total = 0.0
         for name in self.names if len(answered) else ():
-            rows = known.benchmark_rows(name)
+            rows = self.bank.benchmark_rows(name)
             if not np.isin(answered, rows).any():
-                total += transfer_variance(self.model.item_response, known, rows, self.model.config.n_llms)
+                total += transfer_variance(self.bank, rows)
         return total / len(self.names) ** 2
 
 
@@ -279,10 +278,9 @@ class _Standing:
 
     @classmethod
     def of(cls, target: _Target, placed: PlacedAnswers, strategy: str) -> _Standing:
-        item_response, known = target.model.item_response, target.model.known_questions
-        benchmarks = benchmarks_of(known, target.rows)
-        posterior = place_abilities(item_response, known, [placed.rows], [placed.responses], benchmarks)
-        responses = np.full(len(known), np.nan)
+        benchmarks = benchmarks_of(target.bank, target.rows)
+        posterior = place_abilities(target.bank, [placed.rows], [placed.responses], benchmarks)
+        responses = np.full(len(target.bank), np.nan)
         responses[placed.rows] = placed.responses
         ability, covariance = posterior.mean[0], posterior.covariance[0]
         return cls(target, ability, covariance, responses[target.rows], placed.rows, strategy)
@@ -303,7 +301,7 @@ class _Standing:
         covariance = self.covariance if covariance is None else covariance
         arrays = (*self.target.questions, self.target.weights, responses)
         answered = np.concatenate([self.answered, self.target.rows[list(chosen)]])
-        factor = self.target.model.item_response.interval_factor(self.strategy, len(answered))
+        factor = self.target.bank.item_parameters.interval_factor(self.strategy, len(answered))
         own = score_moments(*arrays, self.ability, covariance)[1]
         return factor**2 * own + self.target.transfer_variance(answered)
 
@@ -345,11 +343,11 @@ def _rival_answers(
     return {against: against_answers or {}}
 
 
-def _strategy_of(model: EmbedLLM, llm: str, default: str) -> str:
+def _strategy_of(bank: QuestionBank, llm: str, default: str) -> str:
     """How the questions of an LLM were chosen; by default if it is not one of the pool."""
-    if llm not in model.config.llm_names:
+    if llm not in bank.llm_names:
         return default
-    return STRATEGIES[model.item_response.strategies[model.llm_index(llm)]]
+    return STRATEGIES[bank.item_parameters.strategies[bank.llm_names.index(llm)]]
 
 
 def _order(strategy: str, target: _Target, allowed: np.ndarray, seed: int) -> np.ndarray:
@@ -361,12 +359,12 @@ def _order(strategy: str, target: _Target, allowed: np.ndarray, seed: int) -> np
     if strategy == "random":
         order = generator.permutation(len(allowed))
     else:
-        intercepts, loadings = target.questions
-        order = stratified_order(intercepts + loadings @ target.model.item_response.prior_mean, generator)
+        intercepts, discriminations = target.questions
+        order = stratified_order(intercepts + discriminations @ target.bank.item_parameters.prior_mean, generator)
     return order[allowed[order]]
 
 
-def _benchmark_names(known: KnownQuestions, rows: np.ndarray) -> list[str]:
+def _benchmark_names(bank: QuestionBank, rows: np.ndarray) -> list[str]:
     """The benchmark of each question."""
-    of_category = {category: name for name, members in known.benchmarks.items() for category in members}
-    return [of_category[known.categories[index]] for index in known.category_indices[rows]]
+    names = list(bank.benchmarks)
+    return [names[number] for number in bank.benchmark_of_question[rows]]

@@ -1,72 +1,71 @@
-"""How sure a probability is: its interval on the question at hand, and the bound that a promise is made by.
+"""How sure a forecast is: its interval on the question at hand, and the bound that a guarantee is made by.
 
-Two things are not known of a probability p. One is the question: its own log odds lie around what its text tells as a
-normal with the standard deviation s that was fitted on validation (1.2 where it was not). p is the mean over that, so
-the normal's centre is about `logit(p) * sqrt(1 + pi s^2 / 8)` (MacKay, 1992), and `low` and `high` are its 5% and 95%
-quantiles, as probabilities. Only questions answered one at a time are that uncertain: of many questions with this p,
-the share p is right.
+Two things are not known of a probability p with the logit A. One is the question: its own logits lie around the
+predicted ones as a normal with the standard deviation s that was fitted on validation (1.2 where it was not). p is the
+mean over that, so the normal's centre is about `A * sqrt(1 + pi s^2 / 8)` (MacKay, 1992), and `low` and `high` are its
+5% and 95% quantiles, as probabilities. Only questions answered one at a time are that uncertain: of many questions with
+this p, the share p is right.
 
 The other is p itself, whose calibration was measured on so many questions only. `at_least` is its lower bound:
 
-    at_least(p) = sigmoid(A - 1.645 sqrt((1, A) C (1, A)')),    A = logit(p)
+    at_least = sigmoid(A - 1.645 sqrt((1, A) C (1, A)'))
 
 with C from `metrics.calibration_covariance` on validation. So with 95% confidence at least this share of answers with
-this probability is right, which is what `min_success` promises. It is `low`, which is more cautious, where calibration
-was not measured: without a blend, and for an LLM that was placed later.
+this probability is right, which is what `min_success` guarantees. It is `low`, which is more cautious, where
+calibration was not measured: without a blend, and for an LLM that was placed later.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import expit
 
+from ..bank.question_bank import QuestionBank
 from ..item_response.posterior import Z90
-from .stacked import BlendedPredictor
+from .stacked_fit import QUESTION_SD
 
 
-def probability_interval(probs: np.ndarray, question_sd: float) -> tuple[np.ndarray, np.ndarray]:
+def question_sd(bank: QuestionBank | None) -> float:
+    """Standard deviation of a question's own logits around the predicted ones."""
+    return QUESTION_SD if bank is None or bank.blend is None else bank.blend.question_sd
+
+
+def interval_on_question(logits: np.ndarray, sd: float) -> tuple[np.ndarray, np.ndarray]:
     """90% interval of the probability on the question at hand; see the module.
 
     Args:
-        probs (`np.ndarray`): Probabilities in [0, 1], of any shape.
-        question_sd (`float`): Standard deviation of a question's own log odds.
+        logits (`np.ndarray`): Of any shape.
+        sd (`float`): Standard deviation of a question's own logits.
 
     Returns:
-        `tuple[np.ndarray, np.ndarray]`: Low and high, of that shape.
+        `tuple[np.ndarray, np.ndarray]`: Low and high in [0, 1], of that shape.
     """
-    centre = _log_odds(probs) * np.sqrt(1 + np.pi * question_sd**2 / 8)
-    return expit(centre - Z90 * question_sd), expit(centre + Z90 * question_sd)
+    centre = logits * np.sqrt(1 + np.pi * sd**2 / 8)
+    return expit(centre - Z90 * sd), expit(centre + Z90 * sd)
 
 
-def calibrated_bound(probs: np.ndarray, calibration: np.ndarray) -> np.ndarray:
-    """Share of right answers that a probability promises with 95% confidence; see the module.
+def calibrated_bound(logits: np.ndarray, calibration: np.ndarray) -> np.ndarray:
+    """Share of right answers that a forecast guarantees with 95% confidence; see the module.
 
     Args:
-        probs (`np.ndarray`): Probabilities in [0, 1], of any shape.
+        logits (`np.ndarray`): Of any shape.
         calibration (`np.ndarray` of shape `(2, 2)`): From `metrics.calibration_covariance`.
 
     Returns:
-        `np.ndarray`: Of that shape, at most `probs`.
+        `np.ndarray`: In [0, 1], of that shape.
     """
-    log_odds = _log_odds(probs)
-    variance = calibration[0, 0] + 2 * log_odds * calibration[0, 1] + log_odds**2 * calibration[1, 1]
-    return expit(log_odds - Z90 * np.sqrt(np.maximum(variance, 0)))
+    variance = calibration[0, 0] + 2 * logits * calibration[0, 1] + logits**2 * calibration[1, 1]
+    return expit(logits - Z90 * np.sqrt(np.maximum(variance, 0)))
 
 
-def bounds(predictor: BlendedPredictor, probs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`low`, `high` and `at_least` of a predictor's probabilities, each `(n_questions, n_llms)`; see the module.
+def bounds(bank: QuestionBank | None, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`low`, `high` and `at_least` of a model's forecasts, each `(n_questions, n_llms)`; see the module.
 
     Args:
-        predictor (`BlendedPredictor`): Where the probabilities are from.
-        probs (`np.ndarray` of shape `(n_questions, n_llms)`): From its `predict_proba`, the whole pool.
+        bank (`QuestionBank | None`): The model's.
+        logits (`np.ndarray` of shape `(n_questions, n_llms)`): From its `predict_logits`, the whole pool.
     """
-    low, high = probability_interval(probs, predictor.question_sd)
-    blend = predictor.blend
-    if blend is None or blend.calibration is None:
+    low, high = interval_on_question(logits, question_sd(bank))
+    if bank is None or bank.blend is None or bank.blend.calibration is None:
         return low, high, low
-    measured = blend.among_fitted(probs.shape[1])
-    return low, high, np.where(measured, calibrated_bound(probs, blend.calibration), low)
-
-
-def _log_odds(probs: np.ndarray) -> np.ndarray:
-    return logit(np.clip(np.asarray(probs, np.float64), 1e-6, 1 - 1e-6))
+    return low, high, np.where(bank.is_new, low, calibrated_bound(logits, bank.blend.calibration))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from .._checks import check_choice
@@ -44,31 +45,8 @@ class EmbedLLMTrainingArguments:
     report_to: str | None = _option(None, "Experiment tracker that Accelerate knows, `tensorboard` or `wandb` say.")
     disable_tqdm: bool = _option(False, "Show no progress bar.")
     overwrite_output_dir: bool = _option(False, "Replace a model that the output folder holds.")
-
-    def __post_init__(self) -> None:
-        for name in ("num_train_epochs", "block_size", "early_stopping_patience"):
-            if getattr(self, name) < 1:
-                raise InputError(f"`{name}` is {getattr(self, name)}, expected 1 or more.")
-        if self.learning_rate <= 0:
-            raise InputError(f"`learning_rate` is {self.learning_rate}, expected more than 0.")
-        if self.weight_decay < 0:
-            raise InputError(f"`weight_decay` is {self.weight_decay}, expected 0 or more.")
-        if not 0 <= self.warmup_ratio < 1:
-            raise InputError(f"`warmup_ratio` is {self.warmup_ratio}, expected a share in [0, 1).")
-        check_choice("mixed_precision", self.mixed_precision, MIXED_PRECISION)
-        check_choice("lr_scheduler_type", self.lr_scheduler_type, SCHEDULES)
-
-
-@dataclass
-class TextEncoderArguments:
-    """Arguments of `TextEncoderTrainer`; each field's `metadata["help"]` says what it is.
-
-    The defaults were chosen on the validation split of real data, see `model_cards/what_helped.md`.
-
-    Raises:
-        ValueError: If a value is out of its range.
-    """
-
+    validation_share: float = _option(0.1, "Share of the training questions for validation, where no split is given.")
+    remote_code: bool = _option(False, "Save the network's code too, for use without this package.")
     train_encoder: bool = _option(False, "Train the text encoder too, from the vectors that a frozen one gave.")
     encoder_epochs: int = _option(2, "Passes over the training questions with the text encoder.")
     encoder_block_size: int = _option(64, "Questions per optimiser step of the text encoder, over all processes.")
@@ -88,12 +66,19 @@ class TextEncoderArguments:
     encoder_save_steps: int = _option(50, "With --save_checkpoints: steps between checkpoints of the text encoder.")
 
     def __post_init__(self) -> None:
-        for name in ("encoder_epochs", "encoder_block_size", "encoder_save_steps"):
+        at_least_one = ("num_train_epochs", "block_size", "early_stopping_patience")
+        for name in (*at_least_one, "encoder_epochs", "encoder_block_size", "encoder_save_steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"`{name}` is {getattr(self, name)}, expected 1 or more.")
-        if self.encoder_learning_rate <= 0:
-            raise InputError(f"`encoder_learning_rate` is {self.encoder_learning_rate}, expected more than 0.")
-        for name in ("ranking_weight", "gradient_accumulation_steps", "adapter_rank"):
-            if getattr(self, name) < 0:
+        for name in ("learning_rate", "encoder_learning_rate"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(f"`{name}` is {getattr(self, name)}, expected more than 0.")
+        for name in ("weight_decay", "ranking_weight", "gradient_accumulation_steps", "adapter_rank"):
+            if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"`{name}` is {getattr(self, name)}, expected 0 or more.")
+        for name in ("warmup_ratio", "validation_share"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"`{name}` is {getattr(self, name)}, expected a share in [0, 1).")
+        check_choice("mixed_precision", self.mixed_precision, MIXED_PRECISION)
+        check_choice("lr_scheduler_type", self.lr_scheduler_type, SCHEDULES)
         check_choice("encoder_precision", self.encoder_precision, ENCODER_PRECISION)

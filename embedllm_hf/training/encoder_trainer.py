@@ -1,7 +1,7 @@
 """`TextEncoderTrainer`: the text encoder trained together with the vectors, from the solution of a frozen one.
 
 A step takes the texts of a block of questions and all responses to them. Its loss is the network's log loss, and a
-share of a loss for routing: minus the log of the chance that an LLM drawn by the softmax of its log odds is right, the
+share of a loss for routing: minus the log of the chance that an LLM drawn by the softmax of its logits is right, the
 listwise loss of learning to rank (ListNet, Cao et al., ICML 2007) with the responses as what is relevant.
 """
 
@@ -23,28 +23,22 @@ import numpy as np
 import torch
 from accelerate import Accelerator, DistributedType
 from accelerate.utils import DistributedDataParallelKwargs, gather_object
+from scipy.special import expit
 from torch import nn
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, get_scheduler
 
 from .._checks import require_extra
 from .._errors import InputError
-from ..bank.question_bank import KnownQuestions
 from ..data.responses import ResponseMatrix
 from ..encoding.question_encoder import QuestionEncoder
 from ..metrics import log_loss
 from ..modeling_embedllm import EmbedLLM
-from .arguments import EmbedLLMTrainingArguments, TextEncoderArguments
+from .arguments import EmbedLLMTrainingArguments
 from .batches import Block, TextBlocks, effective_block_size
+from .checkpoints import CHECKPOINTS, EpochRecord, TrainingHistory, save_checkpoint
+from .network_trainer import check_llms, parameter_groups
 from .processes import process_state
-from .trainer import (
-    CHECKPOINTS,
-    EpochRecord,
-    TrainingHistory,
-    check_split_of_model,
-    parameter_groups,
-    save_checkpoint,
-)
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -103,23 +97,23 @@ class TextAndNetwork(nn.Module):
         output = self.network(self.embed(texts), **targets, loss_normalizer=loss_normalizer)
         if ranking_normalizer == float("inf"):
             return output.loss
-        return output.loss + summed_ranking_loss(output.log_odds, block) / ranking_normalizer
+        return output.loss + summed_ranking_loss(output.logits, block) / ranking_normalizer
 
 
-def summed_ranking_loss(log_odds: torch.Tensor, block: Block) -> torch.Tensor:
+def summed_ranking_loss(logits: torch.Tensor, block: Block) -> torch.Tensor:
     """Sum over questions of -log sum_m r_m softmax(z)_m, over the LLMs m that were asked; 0 where none is right.
 
     Args:
-        log_odds (`torch.Tensor` of shape `(n_questions, n_llms)` or `(n_pairs,)`): z.
+        logits (`torch.Tensor` of shape `(n_questions, n_llms)` or `(n_pairs,)`): z.
         block (`Block`): Responses r of the same shape.
     """
     observed = block.label_weights > 0
-    if log_odds.ndim == 2:
-        rows = torch.arange(len(log_odds), device=log_odds.device)[:, None].expand_as(log_odds)[observed]
-        n_questions = len(log_odds)
+    if logits.ndim == 2:
+        rows = torch.arange(len(logits), device=logits.device)[:, None].expand_as(logits)[observed]
+        n_questions = len(logits)
     else:
         rows, n_questions = block.question_indices[observed], int(block.question_indices.max()) + 1
-    scores, responses = log_odds[observed], block.labels[observed].to(log_odds.dtype)
+    scores, responses = logits[observed], block.labels[observed].to(logits.dtype)
     highest = scores.new_full((n_questions,), -torch.inf).scatter_reduce(0, rows, scores.detach(), "amax")
     weights = (scores - highest[rows]).exp()
     total = scores.new_zeros(n_questions).index_add(0, rows, weights)
@@ -132,10 +126,9 @@ class TextEncoderTrainer:
     """Trains the text encoder of an `EmbedLLM` together with it, in place.
 
     Args:
-        model (`EmbedLLM`): A model that was trained with the frozen encoder; it is the start.
-        encoder (`QuestionEncoder`): That encoder. It stays as it is: a copy is trained.
-        args (`EmbedLLMTrainingArguments`): Of the vectors' training. Its learning rate is scaled to smaller blocks.
-        encoder_args (`TextEncoderArguments`): Of the encoder's.
+        model (`EmbedLLM`): A model that was trained with the frozen encoder; it is the start. Its encoder stays as it
+            is: a copy is trained.
+        args (`EmbedLLMTrainingArguments`): How; the vectors' learning rate is scaled to smaller blocks.
         train, validation (`ResponseMatrix`): The splits, with their texts. The epoch with the lowest validation loss
             is kept; if none is lower than the start's, the encoder stays frozen.
 
@@ -146,18 +139,11 @@ class TextEncoderTrainer:
     """
 
     def __init__(
-        self,
-        model: EmbedLLM,
-        encoder: QuestionEncoder,
-        args: EmbedLLMTrainingArguments,
-        encoder_args: TextEncoderArguments,
-        train: ResponseMatrix,
-        validation: ResponseMatrix,
+        self, model: EmbedLLM, args: EmbedLLMTrainingArguments, train: ResponseMatrix, validation: ResponseMatrix
     ) -> None:
-        check_split_of_model(model, train, "train")
-        check_split_of_model(model, validation, "validation")
-        self.model, self.encoder = model, encoder
-        self.args, self.encoder_args = args, encoder_args
+        check_llms(model, train, "train")
+        check_llms(model, validation, "validation")
+        self.model, self.args = model, args
         self.train_responses, self.validation = train, validation
         self.history = TextTrainingHistory()
         process_state()  # before Accelerate looks for itself
@@ -179,7 +165,7 @@ class TextEncoderTrainer:
         return Path(self.args.output_dir) / CHECKPOINTS / "text_encoder"
 
     def train(self) -> TextTrainingHistory:
-        """Train, keep the best epoch, and give the model its encoder and the known questions' new vectors.
+        """Train, keep the best epoch, and give the model its encoder.
 
         Returns:
             `TextTrainingHistory`: Losses by epoch, the first being the start's (epoch -1), and which was kept.
@@ -187,7 +173,7 @@ class TextEncoderTrainer:
         args, accelerator, history = self.args, self.accelerator, self.history
         blocks = TextBlocks(
             self.train_responses,
-            block_size=self.encoder_args.encoder_block_size,
+            block_size=self.args.encoder_block_size,
             seed=args.seed,
             device=accelerator.device,
             process_index=accelerator.process_index,
@@ -199,7 +185,7 @@ class TextEncoderTrainer:
                 "question a process."
             )
         device = accelerator.device
-        encoder = copy.deepcopy(self.encoder.load()).to(device)
+        encoder = copy.deepcopy(self.model.encoder.load()).to(device)
         adapters = self._prepare_encoder(encoder)
         joint = TextAndNetwork(encoder, self.model.to(device), precision=self._precision())
         optimizer, scheduler = self._optimizer(joint, blocks)
@@ -221,25 +207,25 @@ class TextEncoderTrainer:
 
     def _prepare_encoder(self, encoder: SentenceTransformer):
         """Set a copy of the encoder up for training; returns the adapters, if any are to be trained."""
-        options = self.encoder_args
+        args = self.args
         for part in encoder.modules():
             if isinstance(part, nn.Dropout):
                 part.p = 0.0  # few passes do not over-fit, and without chance any number of processes gives the same
             if isinstance(part, PreTrainedModel):
                 if self.accelerator.device.type == "cpu":
                     part.set_attn_implementation("eager")  # its plain products took 2.4 s where fused ones took 3.3
-                if options.gradient_checkpointing:
+                if args.gradient_checkpointing:
                     part.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        if not options.adapter_rank:
+        if not args.adapter_rank:
             return None
         peft = require_extra("peft", "adapters", "`adapter_rank`")
-        rank = options.adapter_rank
+        rank = args.adapter_rank
         wanted = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear")
         return peft.get_peft_model(encoder[0].auto_model, wanted)  # the layers are put into the encoder itself
 
     def _precision(self) -> torch.dtype:
         """The encoder's arithmetic."""
-        wanted, device = self.encoder_args.encoder_precision, self.accelerator.device.type
+        wanted, device = self.args.encoder_precision, self.accelerator.device.type
         if wanted == "auto":
             has_bf16 = {"cuda": torch.cuda.is_bf16_supported, "cpu": _cpu_has_bf16}.get(device)
             wanted = "bf16" if has_bf16 is not None and has_bf16() else "fp32"
@@ -251,32 +237,32 @@ class TextEncoderTrainer:
         With smaller blocks the network makes more steps an epoch: its learning rate is scaled down, so that an epoch
         moves and decays it as far as an epoch of its own training does.
         """
-        args, options = self.args, self.encoder_args
+        args = self.args
         trained = [parameter for parameter in joint.encoder.parameters() if parameter.requires_grad]
         before = effective_block_size(args.block_size, blocks.n_questions)
         network_rate = args.learning_rate * min(1.0, blocks.block_size / before)
         groups = [
-            {"params": trained, "lr": options.encoder_learning_rate, "weight_decay": _ENCODER_WEIGHT_DECAY},
+            {"params": trained, "lr": args.encoder_learning_rate, "weight_decay": _ENCODER_WEIGHT_DECAY},
             *({**group, "lr": network_rate} for group in parameter_groups(self.model, args.weight_decay)),
         ]
         optimizer = torch.optim.AdamW(groups, fused=True)
-        n_steps = len(blocks) * options.encoder_epochs
+        n_steps = len(blocks) * args.encoder_epochs
         return optimizer, get_scheduler(args.lr_scheduler_type, optimizer, int(args.warmup_ratio * n_steps), n_steps)
 
     def _loop(self, wrapped: nn.Module, joint: TextAndNetwork, optimizer, scheduler, blocks: TextBlocks) -> None:
         """Epoch by epoch, step by step, from where the history ends."""
-        args, options, accelerator, history = self.args, self.encoder_args, self.accelerator, self.history
+        args, accelerator, history = self.args, self.accelerator, self.history
         began = time.perf_counter() - history.seconds
         first = len(history.epochs) - 1
         progress = tqdm(
-            total=len(blocks) * options.encoder_epochs,
+            total=len(blocks) * args.encoder_epochs,
             initial=len(blocks) * first + history.step,
             desc="training the text encoder",
             unit="block",
             disable=args.disable_tqdm or not accelerator.is_main_process,
         )
         with progress:
-            for epoch in range(first, options.encoder_epochs):
+            for epoch in range(first, args.encoder_epochs):
                 wrapped.train()
                 for rows in blocks.rows_of_epoch(epoch)[history.step :]:
                     history.epoch_loss += self._step(wrapped, blocks, rows)
@@ -288,7 +274,7 @@ class TextEncoderTrainer:
                     history.seconds = time.perf_counter() - began
                     progress.update()
                     progress.set_postfix(loss=f"{history.epoch_loss / history.step:.4f}", refresh=False)
-                    if args.save_checkpoints and history.step % options.encoder_save_steps == 0:
+                    if args.save_checkpoints and history.step % args.encoder_save_steps == 0:
                         save_checkpoint(accelerator, self._checkpoint)
                 self._finish_epoch(joint, EpochRecord(epoch, self._mean_loss(), self._validation_loss(joint)))
                 history.seconds = time.perf_counter() - began
@@ -297,12 +283,12 @@ class TextEncoderTrainer:
 
     def _step(self, wrapped: nn.Module, blocks: TextBlocks, rows: torch.Tensor) -> float:
         """Gradients of one block, part by part; returns its loss."""
-        options, n_processes = self.encoder_args, self.accelerator.num_processes
+        args, n_processes = self.args, self.accelerator.num_processes
         # Each process sums the losses of its share of a block; DDP averages their gradients, so each is scaled up.
         loss_normalizer = blocks.mean_block_weight / n_processes
-        ranking = blocks.block_size / n_processes / options.ranking_weight if options.ranking_weight else float("inf")
+        ranking = blocks.block_size / n_processes / args.ranking_weight if args.ranking_weight else float("inf")
         on_cpu = self.accelerator.device.type == "cpu"
-        n_parts = options.gradient_accumulation_steps or (math.ceil(len(rows) / _TEXTS_ON_CPU) if on_cpu else 1)
+        n_parts = args.gradient_accumulation_steps or (math.ceil(len(rows) / _TEXTS_ON_CPU) if on_cpu else 1)
         parts = rows.tensor_split(min(n_parts, len(rows)))
         summed = 0.0
         for index, part in enumerate(parts):
@@ -341,16 +327,14 @@ class TextEncoderTrainer:
             vector_of = dict(gather_object(found))
             embeds = np.stack([vector_of[row] for row in range(len(texts))])
             pairs = (self.validation.question_indices, self.validation.llm_indices)
-            probabilities = self.model.predict_pairs(embeds, *pairs)
-        if not np.isfinite(probabilities).all():
+            logits = self.model.pair_logits(embeds, *pairs)
+        if not np.isfinite(logits).all():
             return float("inf")  # it has diverged
-        return log_loss(probabilities, self.validation.values)
+        return log_loss(expit(logits), self.validation.values)
 
     def _hand_over(self, encoder: SentenceTransformer) -> None:
-        """Give the model what belongs to the weights that were kept."""
-        model = self.model
-        model.eval()
-        model.item_response, model.metrics, model.blend = None, None, None  # of other weights
+        """Give the model the encoder whose weights were kept."""
+        self.model.eval()
         if self.history.best_epoch == _START:
             logger.warning(
                 "Training the text encoder did not lower the validation loss (%.4f at the start); the frozen encoder "
@@ -358,14 +342,7 @@ class TextEncoderTrainer:
                 self.history.epochs[0].validation_loss,
             )
             return
-        trained = QuestionEncoder.trained(encoder.eval(), name=self.encoder.name)
-        model.text_encoder = trained
-        model.config.trained_encoder = trained.digest
-        model.known_questions = None  # theirs are vectors of the frozen encoder
-        if self.accelerator.is_main_process:
-            show = not self.args.disable_tqdm
-            embeds = trained.encode(self.train_responses.questions, show_progress=show)
-            model.known_questions = KnownQuestions.from_responses(self.train_responses, embeds)
+        self.model._set_encoder(QuestionEncoder.trained(encoder.eval(), name=self.model.encoder.name))
 
 
 @contextmanager

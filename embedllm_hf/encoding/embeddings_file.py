@@ -1,0 +1,68 @@
+"""Files of text vectors: safetensors with `question_embeddings` and `prompt_id`, and the encoder in the metadata."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from .._checks import shorten
+from .._errors import InputError, MissingFile
+from .._files import whole_file
+from ..configuration_embedllm import EncoderId
+
+_VECTORS, _IDS = "question_embeddings", "prompt_id"
+
+
+def read_embeddings(path: str | Path, question_ids: np.ndarray) -> tuple[np.ndarray, EncoderId | None]:
+    """Text vectors of some questions, `(n_questions, text_dim)` float32 in their order, and the encoder if it is named.
+
+    Args:
+        path (`str` or `Path`): A file with `question_embeddings` `(n, text_dim)` and `prompt_id` `(n,)`.
+        question_ids (`np.ndarray` of shape `(n_questions,)`): `ResponseMatrix.question_ids`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged, lacks a tensor or a question.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise MissingFile(f"`question_embeddings`: there is no file {path}.")
+    try:
+        with safe_open(path, "np") as file:
+            missing = {_VECTORS, _IDS} - set(file.keys())
+            if missing:
+                raise InputError(
+                    f"{path.name}: tensor {shorten(missing)} is missing; found {shorten(file.keys())}, expected "
+                    f"`{_VECTORS}` (n, text_dim) and `{_IDS}` (n,)."
+                )
+            vectors, ids = file.get_tensor(_VECTORS), file.get_tensor(_IDS)
+            made_by = (file.metadata() or {}).get("encoder")
+    except SafetensorError as error:
+        raise InputError(f"{path.name}: not a whole safetensors file ({error}). Fetch or write it again.") from error
+    if vectors.ndim != 2 or ids.shape != (len(vectors),):
+        raise InputError(
+            f"{path.name}: `{_VECTORS}` has shape {vectors.shape} and `{_IDS}` {ids.shape}, expected (n, text_dim) "
+            "and (n,). Write the file again."
+        )
+    row_of = dict(zip(ids.tolist(), range(len(ids)), strict=True))
+    rows = np.array([row_of.get(id_, -1) for id_ in question_ids.tolist()], int)
+    if (rows < 0).any():
+        raise InputError(
+            f"{path.name}: no vector for {np.sum(rows < 0):,} of {len(rows):,} questions, `{_IDS}` "
+            f"{shorten(question_ids[rows < 0][:3])} for instance. Is the file of another data set?"
+        )
+    return vectors[rows].astype(np.float32), None if made_by is None else EncoderId.parse(made_by)
+
+
+def save_embeddings(
+    path: str | Path, question_embeds: np.ndarray, question_ids: np.ndarray, encoder: EncoderId
+) -> None:
+    """Write text vectors in the form that `read_embeddings` reads, as float16, whole or not at all."""
+    from safetensors.numpy import save_file
+
+    tensors = {_VECTORS: question_embeds.astype(np.float16), _IDS: np.asarray(question_ids, np.int64)}
+    with whole_file(path) as partial:
+        save_file(tensors, partial, metadata={"encoder": encoder.label})

@@ -1,0 +1,99 @@
+"""`EncodedResponses`: responses with their questions' text vectors, and the encoder that these are from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .._errors import InputError
+from ..configuration_embedllm import EncoderId
+from ..data.responses import ResponseMatrix
+from .embeddings_file import read_embeddings
+from .question_encoder import QuestionEncoder
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedResponses:
+    """What a network is trained on and measured on.
+
+    Attributes:
+        responses (`ResponseMatrix`): Who answered which question correctly.
+        question_embeds (`np.ndarray` of shape `(n_questions, text_dim)`): Text vectors of its questions.
+        encoder (`EncoderId | None`): Whose vectors these are. None, for arrays that one has made oneself, fits any
+            model of that width.
+
+    Raises:
+        ValueError: If questions and vectors differ in number.
+    """
+
+    responses: ResponseMatrix
+    question_embeds: np.ndarray
+    encoder: EncoderId | None = None
+
+    def __post_init__(self) -> None:
+        shape = np.shape(self.question_embeds)
+        if len(shape) != 2 or shape[0] != self.responses.n_questions:
+            raise InputError(
+                f"`question_embeds` has shape {shape}, expected ({self.responses.n_questions}, text_dim): one text "
+                "vector a question, in the order of `responses`."
+            )
+
+    @classmethod
+    def from_file(cls, responses: ResponseMatrix, path: str | Path) -> EncodedResponses:
+        """Take the text vectors from a file that `embedllm embed` wrote, instead of encoding.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If the file is damaged or lacks a question.
+        """
+        return cls(responses, *read_embeddings(path, responses.question_ids))
+
+    @property
+    def text_dim(self) -> int:
+        """Width of the text vectors."""
+        return self.question_embeds.shape[1]
+
+    def select(
+        self, question_indices: np.ndarray | Sequence[int] | None = None, *, llms: Sequence[str] | None = None
+    ) -> EncodedResponses:
+        """Keep some questions, some LLMs, or both; arguments and errors as for `ResponseMatrix.select`."""
+        rows = slice(None) if question_indices is None else np.asarray(question_indices)
+        return EncodedResponses(
+            self.responses.select(question_indices, llms=llms), self.question_embeds[rows], self.encoder
+        )
+
+    def with_responses(self, responses: ResponseMatrix) -> EncodedResponses:
+        """The vectors of the same questions, or of some of them, with other responses."""
+        rows = np.searchsorted(self.responses.question_ids, responses.question_ids)
+        return EncodedResponses(responses, self.question_embeds[rows], self.encoder)
+
+    @classmethod
+    def concat(cls, parts: Sequence[EncodedResponses]) -> EncodedResponses:
+        """All questions of some parts, by ascending id; errors as for `ResponseMatrix.concat`."""
+        ids = np.concatenate([part.responses.question_ids for part in parts])
+        embeds = np.concatenate([part.question_embeds for part in parts])
+        responses = ResponseMatrix.concat([part.responses for part in parts])
+        return cls(responses, embeds[np.argsort(ids, kind="stable")], parts[0].encoder)
+
+
+def encode_responses(
+    responses: ResponseMatrix | EncodedResponses, encoder: QuestionEncoder, *, show_progress: bool = False
+) -> EncodedResponses:
+    """Responses with the text vectors of an encoder; those that have vectors already are checked.
+
+    Raises:
+        ValueError: If the vectors that are there are of another encoder.
+        OSError: If the encoder cannot be loaded.
+    """
+    if isinstance(responses, EncodedResponses):
+        if responses.encoder is not None and not responses.encoder.is_same(encoder.id):
+            raise InputError(
+                f"the text vectors are of the encoder `{responses.encoder}`, but the model's is `{encoder.id}`. Encode "
+                "the questions with the model's, or train a model of theirs: `EmbedLLM.from_encoder"
+                f"({responses.encoder.name!r}, ...)`, on the command line --encoder {responses.encoder.name}."
+            )
+        return responses
+    return EncodedResponses(responses, encoder.encode(responses.questions, show_progress=show_progress), encoder.id)

@@ -1,0 +1,184 @@
+"""`RoutingPolicy`: who may answer, what it may cost, how sure it must be; and the order of LLMs that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from .._errors import InputError
+from ..data.llm_table import Costs, Facts, are_by_token, costs_of, read_costs, read_llm_table, select_llms
+
+
+@dataclass(frozen=True)
+class RoutingPolicy:
+    """How LLMs are chosen; checked once, when it is made.
+
+    Args:
+        llms (`Sequence[str]`, *optional*): Choose among these LLMs only: names, patterns such as `"Qwen/*"`, or facts
+            such as `"license:apache-2.0"`.
+        exclude (`Sequence[str]`): Never choose these: the same.
+        family, kind, license (`Sequence[str]`, *optional*): Choose among LLMs of these in `facts`; patterns too.
+        max_params (`float`, *optional*): Choose among LLMs of at most so many billion parameters in `facts`.
+        costs (*optional*): What an LLM costs, by name: a call in any unit, or a `TokenPrice`, which the question's
+            length is counted for with the encoder's tokenizer; or a CSV file (see `data.llm_table`).
+        facts (*optional*): `family`, `kind`, `license`, `params_billions` of the LLMs, by name; or a CSV file.
+            Default: the file of the costs.
+        cost_weight (`float`): The choice maximises `probability - cost_weight * cost`.
+        max_cost (`float`, *optional*): Choose among LLMs that cost at most so much.
+        min_success (`float`, *optional*): In (0, 1). Choose the cheapest LLM whose `at_least` reaches it (without
+            costs, the most probable one). If there is none, the most probable LLM is chosen, and flagged
+            `insufficient_evidence`. Of the answers that are not flagged at least this share is right.
+
+    Raises:
+        ValueError: If an option is out of its range, or needs costs that are not there.
+        FileNotFoundError: If there is no such file.
+    """
+
+    llms: Sequence[str] | None = None
+    exclude: Sequence[str] = ()
+    family: Sequence[str] | None = None
+    kind: Sequence[str] | None = None
+    license: Sequence[str] | None = None
+    max_params: float | None = None
+    costs: Costs | None = None
+    facts: Facts | None = None
+    cost_weight: float = 0.0
+    max_cost: float | None = None
+    min_success: float | None = None
+
+    def __post_init__(self) -> None:
+        facts = self.costs if self.facts is None and isinstance(self.costs, str | Path) else self.facts
+        read = {"facts": read_llm_table(facts) if isinstance(facts, str | Path) else facts}
+        if self.costs is not None:
+            read["costs"] = read_costs(self.costs)
+        for name, value in read.items():
+            object.__setattr__(self, name, value)  # files are read once
+        if self.min_success is not None:
+            check_min_success(self.min_success)
+        if not 0 <= self.cost_weight < np.inf:
+            raise InputError(f"`cost_weight` is {self.cost_weight}, expected a number of 0 or more.")
+        if self.min_success is not None and self.cost_weight:
+            raise InputError("`min_success` takes the cheapest LLM, so `cost_weight` has no place beside it. Give one.")
+        if self.costs is None and (self.cost_weight or self.max_cost is not None):
+            raise InputError("`cost_weight` and `max_cost` need `costs`, a mapping of LLM names to costs, or a CSV.")
+        if self.max_cost is not None and not self.max_cost >= 0:
+            raise InputError(f"`max_cost` is {self.max_cost}, expected a number of 0 or more.")
+
+    def changed(self, **options: object) -> RoutingPolicy:
+        """The same with other options."""
+        return replace(self, **options) if options else self
+
+    def of_pool(self, llm_names: Sequence[str]) -> PoolPolicy:
+        """The policy for a pool: its filters applied.
+
+        Raises:
+            KeyError: If an LLM is not in the pool, or a pattern fits none.
+            ValueError: If no LLM is left to choose from.
+        """
+        having = {"family": self.family, "kind": self.kind, "license": self.license}
+        filters = {"llms": self.llms, "exclude": self.exclude, "having": having, "max_params": self.max_params}
+        chosen = select_llms(llm_names, self.facts, **filters)
+        return PoolPolicy(self, chosen, tuple(llm_names[index] for index in chosen))
+
+
+@dataclass(frozen=True)
+class PoolPolicy:
+    """A policy for one pool.
+
+    Attributes:
+        policy (`RoutingPolicy`): The policy.
+        llm_indices (`np.ndarray` of shape `(n,)`, int): LLMs of the pool that may be chosen, ascending.
+        llm_names (`tuple[str, ...]`): Their names.
+    """
+
+    policy: RoutingPolicy
+    llm_indices: np.ndarray
+    llm_names: tuple[str, ...]
+
+    @property
+    def is_by_token(self) -> bool:
+        """Whether costs depend on a question's length."""
+        costs = self.policy.costs or {}
+        return are_by_token({name: costs[name] for name in self.llm_names if name in costs})
+
+    def cost(self, n_questions: int, n_tokens: np.ndarray | None = None) -> np.ndarray | None:
+        """What questions cost at each LLM, `(n_questions, n)`; None without costs.
+
+        Raises:
+            ValueError: If an LLM that may be chosen has no cost, or all cost more than `max_cost`.
+        """
+        if self.policy.costs is None:
+            return None
+        cost = costs_of(self.policy.costs, self.llm_names, n_tokens)
+        cost = np.broadcast_to(cost, (n_questions, len(self.llm_names)))
+        limit = self.policy.max_cost
+        if limit is not None and len(cost) and (cost.min(axis=1) > limit).any():
+            row = int(cost.min(axis=1).argmax())
+            which = f" for `questions[{row}]`" if self.is_by_token else ""
+            raise InputError(
+                f"`max_cost` is {limit:g}, but the cheapest LLM{which}, `{self.llm_names[cost[row].argmin()]}`, costs "
+                f"{cost[row].min():g}. Raise it."
+            )
+        return cost
+
+    def rank(
+        self, probs: np.ndarray, at_least: np.ndarray, cost: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Order the LLMs for each question; arguments `(n_questions, n)`, of the LLMs that may be chosen.
+
+        Returns:
+            `tuple`: Positions in order and flags, as `rank_llms` gives them, and how many LLMs `max_cost` lets pass,
+            `(n_questions,)`.
+        """
+        limit = self.policy.max_cost
+        allowed = None if limit is None or cost is None else cost <= limit
+        order, flagged = rank_llms(
+            probs,
+            at_least,
+            cost=cost,
+            cost_weight=self.policy.cost_weight,
+            min_success=self.policy.min_success,
+            allowed=allowed,
+        )
+        return order, flagged, np.full(len(probs), probs.shape[1]) if allowed is None else allowed.sum(axis=1)
+
+
+def rank_llms(
+    probs: np.ndarray,
+    at_least: np.ndarray,
+    *,
+    cost: np.ndarray | None = None,
+    cost_weight: float = 0.0,
+    min_success: float | None = None,
+    allowed: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Order LLMs for each question, the one to choose first.
+
+    Args:
+        probs, at_least (`np.ndarray` of shape `(n_questions, n_llms)`): Probabilities and their lower bounds.
+        cost (`np.ndarray` of shape `(n_llms,)` or `(n_questions, n_llms)`, *optional*): Costs.
+        cost_weight (`float`): The order is by `probs - cost_weight * cost`.
+        min_success (`float`, *optional*): Put LLMs whose lower bound reaches it first, the cheapest of them first.
+        allowed (`np.ndarray` of shape `(n_questions, n_llms)`, bool, *optional*): Put the others last, in any case.
+
+    Returns:
+        `tuple[np.ndarray, np.ndarray]`: LLMs in order, `(n_questions, n_llms)`, and flags `(n_questions,)`: whether
+        `min_success` was given and no lower bound reaches it. Ties go to the cheaper LLM, then to the first.
+    """
+    probs = np.asarray(probs, np.float64)
+    price = np.broadcast_to(0.0 if cost is None else np.asarray(cost, np.float64), probs.shape)
+    barred = np.zeros(probs.shape, bool) if allowed is None else ~allowed
+    if min_success is None:
+        return np.lexsort((price, cost_weight * price - probs, barred)), np.zeros(len(probs), bool)
+    reaches = (at_least >= min_success) & ~barred
+    first = np.where(reaches, price, np.inf)
+    return np.lexsort((price, -probs, first, barred)), ~reaches.any(axis=1)
+
+
+def check_min_success(min_success: float) -> None:
+    """Raise a `ValueError` unless it is a probability that can be guaranteed, in (0, 1)."""
+    if not 0 < min_success < 1:
+        raise InputError(f"`min_success` is {min_success}, expected a probability between 0 and 1, 0.8 for instance.")

@@ -1,0 +1,245 @@
+"""`NetworkTrainer`: the training loop of the network alone, on Accelerate.
+
+Every epoch goes over shuffled blocks of questions x all LLMs, then measures the validation split; the weights of the
+best epoch are kept. It sees text vectors, never text, and never the test split.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator, DistributedType
+from accelerate.optimizer import AcceleratedOptimizer
+from accelerate.scheduler import AcceleratedScheduler
+from scipy.special import expit
+from tqdm.auto import tqdm
+from transformers import get_scheduler, set_seed
+
+from .._errors import InputError
+from ..data.responses import ResponseMatrix, check_pool
+from ..encoding.encoded_responses import EncodedResponses
+from ..metrics import log_loss
+from ..pool_edits import PooledNetwork
+from .arguments import EmbedLLMTrainingArguments
+from .batches import DENSE_CELLS, QuestionBlocks
+from .checkpoints import CHECKPOINTS, EpochRecord, TrainingHistory, save_checkpoint
+from .processes import process_state
+
+logger = logging.getLogger(__name__)
+
+_FLOPS_WORTH_THREADS = 1e8
+
+
+class NetworkTrainer:
+    """Trains a network in place.
+
+    Args:
+        model (`PooledNetwork`): The network; an `EmbedLLM`, for instance. Seed before building it, since its initial
+            weights are random (`EmbedLLM.from_encoder` does). A bank that it has is dropped: it is of other weights.
+        args (`EmbedLLMTrainingArguments`): How.
+        train (`EncodedResponses`): Training responses, LLMs as in `model.config.llm_names`.
+        validation (`EncodedResponses`, *optional*): Validation responses. Without them the last epoch is kept.
+
+    Raises:
+        ValueError: If the LLMs or the widths are not the model's, or a split has no responses.
+    """
+
+    def __init__(
+        self,
+        model: PooledNetwork,
+        args: EmbedLLMTrainingArguments,
+        train: EncodedResponses,
+        validation: EncodedResponses | None = None,
+    ) -> None:
+        for split, encoded in (("train", train), ("validation", validation)):
+            if encoded is not None:
+                check_split(model, encoded, split)
+        self.model = model
+        self.args = args
+        self.train_split, self.validation = train, validation
+        self.history = TrainingHistory()
+        process_state()  # before Accelerate looks for itself
+        self.accelerator = Accelerator(
+            mixed_precision=args.mixed_precision,
+            log_with=args.report_to,
+            project_dir=args.output_dir,
+            step_scheduler_with_optimizer=False,  # one scheduler step a block, however many processes share it
+        )
+
+    @property
+    def _checkpoint(self) -> Path:
+        return Path(self.args.output_dir) / CHECKPOINTS / "last"
+
+    def train(self) -> TrainingHistory:
+        """Train until the last epoch or early stopping, and load the best epoch's weights.
+
+        Returns:
+            `TrainingHistory`: Losses by epoch, and which was kept.
+        """
+        args, accelerator = self.args, self.accelerator
+        self.model._set_bank(None)  # of other weights
+        set_seed(args.seed)  # of the noise on text vectors, if there is any
+        blocks = QuestionBlocks(
+            self.train_split.responses,
+            self.train_split.question_embeds,
+            block_size=args.block_size,
+            seed=args.seed,
+            device=accelerator.device,
+            process_index=accelerator.process_index,
+            n_processes=accelerator.num_processes,
+        )
+        start_from_llm_means(self.model, self.train_split.responses)
+        n_steps = len(blocks) * args.num_train_epochs
+        # FSDP leaves a network in pieces: it gets one of its own, whose weights `self.model` takes over each epoch.
+        network = copy.deepcopy(self.model) if accelerator.distributed_type == DistributedType.FSDP else self.model
+        groups = parameter_groups(network, args.weight_decay)
+        optimizer = torch.optim.AdamW(groups, lr=args.learning_rate, fused=True)
+        scheduler = get_scheduler(args.lr_scheduler_type, optimizer, int(args.warmup_ratio * n_steps), n_steps)
+        model, optimizer, scheduler = accelerator.prepare(network, optimizer, scheduler)
+        accelerator.register_for_checkpointing(self.history)
+        if args.resume_from_checkpoint and self._checkpoint.is_dir():
+            accelerator.load_state(str(self._checkpoint))
+            logger.info("Resuming after epoch %d.", len(self.history.epochs))
+        if args.report_to:
+            accelerator.init_trackers("embedllm", config=asdict(args))
+
+        progress = tqdm(
+            total=n_steps,
+            initial=len(self.history.epochs) * len(blocks),
+            desc="training",
+            unit="block",
+            disable=args.disable_tqdm or not accelerator.is_main_process,
+        )
+        with progress, _threads_for(6 * blocks.block_size * self.model.num_parameters()):
+            self._loop(model, optimizer, scheduler, blocks, progress)
+        for tracker in accelerator.trackers:  # and no more: `end_training` would break up the group of processes
+            tracker.finish()
+        accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+        self.model.load_state_dict(self.history.best_weights)
+        self.model.eval()
+        return self.history
+
+    def _loop(
+        self,
+        model: torch.nn.Module,
+        optimizer: AcceleratedOptimizer,
+        scheduler: AcceleratedScheduler,
+        blocks: QuestionBlocks,
+        progress: tqdm,
+    ) -> None:
+        """Epoch by epoch, from where the history ends."""
+        args, accelerator, history = self.args, self.accelerator, self.history
+        began = time.perf_counter() - history.seconds
+        # Each process sums the losses of its share of a block; DDP averages their gradients, so each is scaled up.
+        loss_normalizer = blocks.mean_block_weight / accelerator.num_processes
+        if accelerator.scaler is None and accelerator.distributed_type != DistributedType.XLA:
+            # The wrapper looks for an optional package at every step, which takes a tenth of a small step's time.
+            optimizer = optimizer.optimizer
+        for epoch in range(len(history.epochs), args.num_train_epochs):
+            if history.epochs_since_best() >= args.early_stopping_patience:
+                break
+            model.train()
+            epoch_loss = torch.zeros((), device=accelerator.device)
+            for block in blocks.epoch(epoch):
+                output = model(**vars(block), loss_normalizer=loss_normalizer)
+                accelerator.backward(output.loss)
+                optimizer.step()
+                scheduler.step()
+                optimizer.zero_grad()
+                epoch_loss += output.loss.detach()
+                progress.update()
+            mean_loss = (
+                accelerator.reduce(epoch_loss, reduction="mean").item() * blocks.block_size / blocks.n_questions
+            )
+            if accelerator.distributed_type == DistributedType.FSDP:
+                pieces = model.state_dict().items()
+                self.model.load_state_dict({name: piece.full_tensor() for name, piece in pieces})
+            self._finish_epoch(EpochRecord(epoch, mean_loss, self._validation_loss()), progress)
+            history.seconds = time.perf_counter() - began
+            if args.save_checkpoints:
+                save_checkpoint(self.accelerator, self._checkpoint)
+
+    def _validation_loss(self) -> float | None:
+        """Log loss on the validation split, the same on every process."""
+        if self.validation is None:
+            return None
+        responses, embeds = self.validation.responses, self.validation.question_embeds
+        if responses.n_questions * responses.n_llms > DENSE_CELLS:
+            logits = self.model.pair_logits(embeds, responses.question_indices, responses.llm_indices)
+            return log_loss(expit(logits), responses.values)
+        return log_loss(self.model.network_proba(embeds), responses.responses())
+
+    def _finish_epoch(self, record: EpochRecord, progress: tqdm) -> None:
+        """Note an epoch, and keep its weights if it is the best (or if there is nothing to judge it by)."""
+        if self.history.note(record):
+            weights = self.model.state_dict().items()
+            self.history.best_weights = {name: value.detach().clone() for name, value in weights}
+        losses = {"train_loss": record.train_loss, "validation_loss": record.validation_loss}
+        losses = {name: value for name, value in losses.items() if value is not None}
+        progress.set_postfix({name: f"{value:.4f}" for name, value in losses.items()})
+        if self.args.report_to:
+            self.accelerator.log(losses, step=record.epoch)
+
+
+@contextmanager
+def _threads_for(step_flops: float) -> Iterator[None]:
+    """Train small steps on one thread.
+
+    Several threads lose more by waiting for each other than they win, most of all when the processor is busy with
+    something else (measured: 140 s instead of 1 s beside two other jobs on two cores).
+    """
+    threads = torch.get_num_threads()
+    if step_flops < _FLOPS_WORTH_THREADS:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def check_llms(model: PooledNetwork, responses: ResponseMatrix, split: str) -> None:
+    """Refuse responses without any observation, or of other LLMs than the model's."""
+    check_pool(responses, split)
+    if list(responses.llm_names) != list(model.config.llm_names):
+        raise InputError(
+            f"`{split}` has {responses.n_llms} LLMs that are not the model's {model.config.n_llms}, or in another "
+            "order. Load every split with the same `llm_names`."
+        )
+
+
+def check_split(model: PooledNetwork, encoded: EncodedResponses, split: str) -> None:
+    """Refuse responses or text vectors that are not the model's."""
+    check_llms(model, encoded.responses, split)
+    other = encoded.encoder is not None and not encoded.encoder.is_same(model.config.encoder)
+    if encoded.text_dim != model.config.text_dim or other:
+        raise InputError(
+            f"`{split}` has text vectors of width {encoded.text_dim} from `{encoded.encoder}`, expected width "
+            f"{model.config.text_dim} from `{model.config.encoder}`: one encoder for training and use."
+        )
+
+
+@torch.no_grad()
+def start_from_llm_means(model: PooledNetwork, responses: ResponseMatrix) -> None:
+    """Start the biases of an untrained model at each LLM's logit, with half an answer added to either side."""
+    if model.llm_bias is None or model.llm_bias.any():
+        return
+    weights = responses.entry_weights
+    count = np.bincount(responses.llm_indices, weights, minlength=responses.n_llms)
+    right = np.bincount(responses.llm_indices, weights * responses.values, minlength=responses.n_llms)
+    logits = torch.as_tensor(np.log((right + 0.5) / (count - right + 0.5)))
+    model.llm_bias.copy_(logits - model.shared_offset)
+
+
+def parameter_groups(model: PooledNetwork, weight_decay: float) -> list[dict]:
+    """Decay the matrices, not the biases, whose size is not a sign of over-fitting."""
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    biases = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": biases, "weight_decay": 0.0}]
