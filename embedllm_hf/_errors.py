@@ -49,3 +49,7 @@ class Refused(FileError, PermissionError):
 
 class Unreachable(FileError, ConnectionError):
     """The Hub cannot be reached."""
+
+
+class Conflict(FileError):
+    """Somebody changed the repository meanwhile."""
