@@ -1,14 +1,14 @@
-"""Facts and costs of LLMs, from a table or a mapping: what a choice among LLMs may depend on beside their answers.
+"""Facts and costs of LLMs, from a table or a mapping, for every choice among LLMs.
 
-A table is a CSV file with one row an LLM: its name in `llm` or `model_name`, facts such as `family`, `kind`, `licence`
-and `params_billions`, and what it costs, in one of three ways:
+A table is a CSV file with one row an LLM: its name in `llm` or `model_name`, facts such as `family`, `kind`, `license`
+and `params_billions`, and its cost, in one of three ways:
 
 - `cost`: a call, in any unit;
 - `usd_per_million_input_tokens` and `usd_per_million_output_tokens`: a call by its tokens, in dollars; `output_tokens`
   is the length to expect of an answer, 512 where it is empty or missing;
 - `usd_per_million_output_tokens` alone: that number as it is, to compare LLMs by.
 
-An empty cell is a value that is not known.
+An empty cell is a value that is not known. A column `licence` is read as `license`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from __future__ import annotations
 import csv
 import fnmatch
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,12 +35,7 @@ USUAL_OUTPUT_TOKENS = 512.0  # of an answer whose length is not given
 
 @dataclass(frozen=True)
 class TokenPrice:
-    """What an LLM costs by the token: a question costs `(input * its tokens + output * output_tokens) / 1e6`.
-
-    Attributes:
-        input, output (`float`): Price of a million tokens of the question, and of the answer.
-        output_tokens (`float`): Length to expect of an answer.
-    """
+    """Price of an LLM by the token: a question costs `(input * its tokens + output * output_tokens) / 1e6`."""
 
     input: float
     output: float
@@ -52,7 +48,7 @@ class TokenPrice:
 
 Cost = float | TokenPrice
 Costs = Mapping[str, Cost] | str | Path
-Facts = Mapping[str, Mapping[str, object]] | str | Path
+Facts = Mapping[str, Mapping[str, Any]] | str | Path
 
 
 def read_llm_table(path: str | Path) -> dict[str, dict[str, str]]:
@@ -84,7 +80,8 @@ def read_llm_table(path: str | Path) -> dict[str, dict[str, str]]:
         name = (row[name_column] or "").strip()
         if name in table:
             raise InputError(f"{path}: `{name}` stands there twice. Give each LLM one row.")
-        table[name] = {column: (cell or "").strip() for column, cell in row.items() if isinstance(column, str)}
+        cells = {column: (cell or "").strip() for column, cell in row.items() if isinstance(column, str)}
+        table[name] = {"license" if column == "licence" else column: cell for column, cell in cells.items()}
     return table
 
 
@@ -105,28 +102,20 @@ def read_costs(costs: Costs, *, column: str | None = None) -> dict[str, Cost]:
         FileNotFoundError: If there is no such file.
         ValueError: If there is no cost column, or a cost is negative or no number.
     """
-    given = dict(costs) if isinstance(costs, Mapping) else _costs_in_file(costs, column)
-    checked: dict[str, Cost] = {}
-    for name, cost in given.items():
-        if isinstance(cost, TokenPrice):
-            parts = (cost.input, cost.output, cost.output_tokens)
-            checked[name] = TokenPrice(*(_number(name, part) for part in parts))
-        else:
-            checked[name] = _number(name, cost)
-    return checked
+    given = costs if isinstance(costs, Mapping) else _costs_in_file(costs, column)
+    return {name: _checked(name, cost) for name, cost in given.items()}
 
 
-def _costs_in_file(path: str | Path, column: str | None) -> dict[str, object]:
-    """The costs of a CSV file, not yet checked."""
+def _costs_in_file(path: str | Path, column: str | None) -> Mapping[str, Any]:
+    """The costs of a CSV file, not yet checked: the cells' text."""
     table = read_llm_table(path)
     columns = list(next(iter(table.values())))
-    by_token = column is None and "cost" not in columns and {INPUT_PRICE, OUTPUT_PRICE} <= set(columns)
-    if by_token:
-        return {
-            name: TokenPrice(cells[INPUT_PRICE], cells[OUTPUT_PRICE], cells.get(OUTPUT_TOKENS) or USUAL_OUTPUT_TOKENS)
+    if column is None and "cost" not in columns and {INPUT_PRICE, OUTPUT_PRICE} <= set(columns):
+        prices: dict[str, tuple[Any, ...]] = {
+            name: (cells[INPUT_PRICE], cells[OUTPUT_PRICE], cells.get(OUTPUT_TOKENS) or USUAL_OUTPUT_TOKENS)
             for name, cells in table.items()
-            if cells[INPUT_PRICE] and cells[OUTPUT_PRICE]
         }
+        return {name: TokenPrice(*price) for name, price in prices.items() if all(price)}
     wanted = COST_COLUMNS if column is None else (column,)
     cost_column = next((name for name in wanted if name in columns), None)
     if cost_column is None:
@@ -134,13 +123,16 @@ def _costs_in_file(path: str | Path, column: str | None) -> dict[str, object]:
     return {name: cells[cost_column] for name, cells in table.items() if cells[cost_column]}
 
 
-def _number(name: str, value: object) -> float:
+def _checked(name: str, cost: Any) -> Any:
+    """A cost as numbers of 0 or more."""
+    if isinstance(cost, TokenPrice):
+        return TokenPrice(*(_checked(name, part) for part in (cost.input, cost.output, cost.output_tokens)))
     try:
-        number = float(value)
+        number = float(cost)
     except (TypeError, ValueError):
         number = math.nan
     if not 0 <= number < math.inf:
-        raise InputError(f"`costs`: that of `{name}` is {value!r}, expected a number of 0 or more.")
+        raise InputError(f"`costs`: that of `{name}` is {cost!r}, expected a number of 0 or more.")
     return number
 
 
@@ -178,25 +170,22 @@ def costs_of(costs: Mapping[str, Cost], llm_names: Sequence[str], n_tokens: np.n
             "these LLMs out of the choice."
         )
     prices = [costs[name] for name in llm_names]
-    if n_tokens is None:
-        by_token = [name for name, price in zip(llm_names, prices, strict=True) if isinstance(price, TokenPrice)]
-        if by_token:
-            raise InputError(
-                f"`costs`: that of `{by_token[0]}` is by the token, and no question's length is known here. Give "
-                "questions, or the costs of a call."
-            )
-        return np.array(prices, np.float64)
-    columns = [
-        price.of(n_tokens) if isinstance(price, TokenPrice) else np.full(len(n_tokens), float(price))
-        for price in prices
-    ]
-    return np.stack(columns, axis=1)
+    if n_tokens is not None:
+        parts = [price.of(n_tokens) if isinstance(price, TokenPrice) else [price] * len(n_tokens) for price in prices]
+        return np.stack(parts, axis=1, dtype=np.float64)
+    by_token = [name for name, price in zip(llm_names, prices, strict=True) if isinstance(price, TokenPrice)]
+    if by_token:
+        raise InputError(
+            f"`costs`: that of `{by_token[0]}` is by the token, and no question's length is known here. Give "
+            "questions, or the costs of a call."
+        )
+    return np.array(prices, np.float64)
 
 
 # --- facts ---
 
 
-def params_of(facts: Mapping[str, object]) -> float:
+def params_of(facts: Mapping[str, Any]) -> float:
     """Billions of parameters of an LLM, from its `params_billions`; NaN if that is not known."""
     try:
         return float(facts.get("params_billions") or math.nan)
@@ -206,7 +195,7 @@ def params_of(facts: Mapping[str, object]) -> float:
 
 def select_llms(
     names: Sequence[str],
-    facts: Mapping[str, Mapping[str, object]] | None = None,
+    facts: Mapping[str, Mapping[str, Any]] | None = None,
     *,
     llms: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
@@ -215,9 +204,9 @@ def select_llms(
 ) -> np.ndarray:
     """Choose LLMs by allow and deny lists.
 
-    An entry of a list is a name, a pattern such as `Qwen/*`, or a fact such as `licence:apache-2.0` or
-    `licence:*-nc-*`. What is not known of an LLM fits no entry: it passes no list that allows, and none that denies
-    holds it.
+    An entry of a list is a name, a pattern such as `Qwen/*`, or a fact such as `license:apache-2.0` or
+    `license:*-nc-*`. A fact that is not known of an LLM fits no entry: the LLM passes no list that allows, and no
+    list that denies holds it.
 
     Args:
         names (`Sequence[str]`): The pool.
@@ -236,15 +225,15 @@ def select_llms(
     """
     if llms is not None and not len(llms):
         raise InputError("`llms` is empty, expected at least one LLM to choose from.")
-    having = {fact: values for fact, values in (having or {}).items() if values is not None}
-    if facts is None and (having or max_params is not None):
-        asked = shorten([*having, *(["max_params"] if max_params is not None else [])])
+    wanted = {fact: values for fact, values in (having or {}).items() if values is not None}
+    if facts is None and (wanted or max_params is not None):
+        asked = shorten([*wanted, *(["max_params"] if max_params is not None else [])])
         raise InputError(f"{asked} need `facts`, a table of the LLMs. Pass it to the router.")
-    known = None if facts is None else [facts.get(name, {}) for name in names]
+    known = [(facts or {}).get(name, {}) for name in names]
     left = np.ones(len(names), bool) if llms is None else _fitting(llms, names, known)
     if len(exclude):
         left &= ~_fitting(exclude, names, known)
-    for fact, values in having.items():
+    for fact, values in wanted.items():
         left &= _having(fact, values, known)
     if max_params is not None:
         left &= np.array([params_of(one) <= max_params for one in known])
@@ -253,15 +242,15 @@ def select_llms(
     return np.flatnonzero(left)
 
 
-def _fitting(entries: Iterable[str], names: Sequence[str], facts: Sequence[Mapping] | None) -> np.ndarray:
+def _fitting(entries: Sequence[str], names: Sequence[str], facts: Sequence[Mapping[str, Any]]) -> np.ndarray:
     """Which of `names` fit one of the entries, `(n_llms,)` bool."""
     fits = np.zeros(len(names), bool)
-    columns = {column for one in facts or () for column in one}
+    columns = {column for one in facts for column in one}
     for entry in [entries] if isinstance(entries, str) else entries:
         fact, colon, value = entry.partition(":")
         if entry in names:
             fits[list(names).index(entry)] = True
-        elif colon and (fact in columns or (fact == "licence" and "license" in columns)):
+        elif colon and fact in columns:
             fits |= _having(fact, [value], facts)
         else:
             fits |= _named(entry, names)
@@ -277,14 +266,14 @@ def _named(pattern: str, names: Sequence[str]) -> np.ndarray:
     return fits
 
 
-def _having(fact: str, allowed: Sequence[str], facts: Sequence[Mapping[str, object]]) -> np.ndarray:
+def _having(fact: str, allowed: Sequence[str], facts: Sequence[Mapping[str, Any]]) -> np.ndarray:
     """Which LLMs have a fact that fits one of the values, whatever their case, `(n_llms,)` bool."""
-    spellings = ("licence", "license") if fact == "licence" else (fact,)
-    values = [next((str(one[name]) for name in spellings if one.get(name)), "") for one in facts]
-    patterns = {} if isinstance(allowed, str) else {str(pattern): str(pattern).casefold() for pattern in allowed}
+    values = [str(one.get(fact) or "") for one in facts]
     fits = {
-        pattern: np.array([bool(value) and fnmatch.fnmatchcase(value.casefold(), folded) for value in values])
-        for pattern, folded in patterns.items()
+        str(pattern): np.array(
+            [bool(value) and fnmatch.fnmatchcase(value.casefold(), str(pattern).casefold()) for value in values]
+        )
+        for pattern in (() if isinstance(allowed, str) else allowed)
     }
     wrong = [pattern for pattern, fitting in fits.items() if not fitting.any()]
     if not fits or wrong:

@@ -1,27 +1,43 @@
 """`ResponseMatrix`: who answered which question correctly, immutable, with the missing pairs missing.
 
 Inside it is sparse (compressed rows, one per question); outside every array is `(n_questions, n_llms)`. A pair that
-was never observed has no entry: it is not a wrong answer. This module does not read files (`reading`, `hub`), and it
+was never observed has no entry: it is not a wrong answer. This module reads no files (`files`, `sources`), and it
 knows nothing of text vectors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import takewhile
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from scipy import sparse
 
-from .._checks import check_distinct, index_of, shorten
+from .._checks import check_choice, check_distinct, index_of, shorten
 from .._errors import InputError
+from .long_table import DUPLICATE_RULES, Tables, collect_tables
+from .sparse import column, dense, entry_rows, select, with_entries
+from .upload import push_tables
 
 if TYPE_CHECKING:
     import pandas as pd
 
-DUPLICATE_RULES = ("mean", "last", "majority", "max")
+
+@dataclass(frozen=True)
+class DataOrigin:
+    """Where responses came from; None is not known.
+
+    Attributes:
+        id (`str | None`): Id of the Hub data set, the folder's name, or `"planted"`.
+        revision (`str | None`): Commit of a Hub data set.
+        split (`str | None`): Name of the split.
+    """
+
+    id: str | None = None
+    revision: str | None = None
+    split: str | None = None
 
 
 @dataclass(frozen=True)
@@ -29,12 +45,9 @@ class ResponseSummary:
     """What a table of responses held.
 
     Attributes:
-        n_questions, n_llms (`int`): Size of the matrix.
-        n_observed, n_missing (`int`): Pairs with and without a response; they sum to `n_questions * n_llms`.
-        n_rows (`int`): Rows of the long table it was made from.
-        n_repeats (`int`): Rows beyond the first of their (question, LLM) pair.
-        n_contradictions (`int`): Pairs whose repeated rows disagree.
-        duplicates (`str`): The rule that made one response of repeated rows.
+        n_observed, n_missing (`int`): Pairs with and without a response.
+        n_rows, n_repeats (`int`): Rows of the long table, and those beyond the first of their pair.
+        n_contradictions (`int`): Pairs whose repeated rows disagree; `duplicates` is the rule that made one of them.
     """
 
     n_questions: int
@@ -57,61 +70,92 @@ class ResponseSummary:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ResponseMatrix:
-    """Responses of a pool of LLMs to a set of questions.
-
-    Make one with `load_responses`, `from_pandas` or `from_long`; the fields are the compressed rows themselves.
+    """Responses of a pool of LLMs to a set of questions; make one with `load_splits`, `from_pandas` or `from_long`.
 
     Attributes:
         question_ids (`np.ndarray` of shape `(n_questions,)`, int64): The data set's `prompt_id`, ascending.
         questions (`np.ndarray` of shape `(n_questions,)`, objects): The texts.
         categories (`np.ndarray` of shape `(n_questions,)`, objects): Category names.
         llm_names (`tuple[str, ...]`): The columns, in an order that does not depend on the split.
-        indptr (`np.ndarray` of shape `(n_questions + 1,)`): Where each question's entries begin.
-        llm_indices (`np.ndarray` of shape `(n_observed,)`, int32): Column of each entry, ascending in a question.
-        values (`np.ndarray` of shape `(n_observed,)`, float32): Response of each entry, in [0, 1].
+        matrix (`scipy.sparse.csr_array` of shape `(n_questions, n_llms)`, float32): Responses in [0, 1]; its stored
+            entries are the observed pairs, zeros among them, with ascending columns in each row (see `data.sparse`).
         counts (`np.ndarray` of shape `(n_observed,)`, int32): Rows behind each entry.
         contradictory (`np.ndarray` of shape `(n_observed,)`, bool): Whether those rows disagreed.
         duplicates (`str`): The rule that made one response of repeated rows; under `"mean"` an entry weighs its count.
+        origin (`DataOrigin`): The data set and the split.
+
+    Raises:
+        ValueError: If the sizes of the fields do not agree.
     """
 
     question_ids: np.ndarray
     questions: np.ndarray
     categories: np.ndarray
     llm_names: tuple[str, ...]
-    indptr: np.ndarray
-    llm_indices: np.ndarray
-    values: np.ndarray
+    matrix: sparse.csr_array
     counts: np.ndarray
     contradictory: np.ndarray
     duplicates: str
+    origin: DataOrigin = DataOrigin()
 
     def __post_init__(self) -> None:
-        for value in vars(self).values():
-            if isinstance(value, np.ndarray):
-                value.setflags(write=False)
+        check_choice("duplicates", self.duplicates, DUPLICATE_RULES)
+        sizes = {"llm_names": self.n_llms, "counts": self.n_observed, "contradictory": self.n_observed}
+        for name in ("question_ids", "questions", "categories", *sizes):
+            found, expected = len(getattr(self, name)), sizes.get(name, self.n_questions)
+            if found != expected:
+                raise InputError(f"`{name}` has {found} entries, expected {expected}, as `matrix` has.")
+        if not self.matrix.has_canonical_format:
+            raise InputError("`matrix`: a row repeats a column or is not sorted. Call its `sum_duplicates` first.")
+        for array in (*vars(self).values(), self.values, self.llm_indices, self.indptr):
+            if isinstance(array, np.ndarray):
+                array.setflags(write=False)
 
     def __repr__(self) -> str:
         return f"ResponseMatrix({self.summary()})"
 
+    # --- sizes and entries ---
+
     @property
     def n_questions(self) -> int:
         """Number of questions, rows of the matrix."""
-        return len(self.question_ids)
+        return self.matrix.shape[0]
 
     @property
     def n_llms(self) -> int:
         """Number of LLMs, columns of the matrix, whether or not each has a response here."""
-        return len(self.llm_names)
+        return self.matrix.shape[1]
 
     @property
     def n_observed(self) -> int:
-        """Number of (question, LLM) pairs with a response."""
-        return len(self.values)
+        """Number of (question, LLM) pairs with a response: of entries."""
+        return self.matrix.nnz
+
+    @property
+    def values(self) -> np.ndarray:
+        """Response of each entry, `(n_observed,)` float32 in [0, 1]."""
+        return self.matrix.data
+
+    @property
+    def llm_indices(self) -> np.ndarray:
+        """Column of each entry, `(n_observed,)`, ascending in a question."""
+        return self.matrix.indices
+
+    @property
+    def indptr(self) -> np.ndarray:
+        """Where each question's entries begin, `(n_questions + 1,)`."""
+        return self.matrix.indptr
 
     @property
     def question_indices(self) -> np.ndarray:
         """Row of each entry, `(n_observed,)`."""
-        return np.repeat(np.arange(self.n_questions), np.diff(self.indptr))
+        return entry_rows(self.matrix)
+
+    @property
+    def entry_weights(self) -> np.ndarray:
+        """Weight of each entry, `(n_observed,)` float32: its count under `duplicates="mean"`, else 1."""
+        counted = self.duplicates == "mean"
+        return self.counts.astype(np.float32) if counted else np.ones(self.n_observed, np.float32)
 
     def summary(self) -> ResponseSummary:
         """Count rows, repeats, contradictions and missing pairs."""
@@ -127,31 +171,23 @@ class ResponseMatrix:
             duplicates=self.duplicates,
         )
 
-    @property
-    def entry_weights(self) -> np.ndarray:
-        """Weight of each entry, `(n_observed,)` float32: its count under `duplicates="mean"`, else 1."""
-        counted = self.duplicates == "mean"
-        return self.counts.astype(np.float32) if counted else np.ones(self.n_observed, np.float32)
-
     # --- dense views ---
-
-    def _dense(self, entries: np.ndarray, fill: float, dtype: type) -> np.ndarray:
-        """Spread one value per entry over `(n_questions, n_llms)`."""
-        dense = np.full((self.n_questions, self.n_llms), fill, dtype=dtype)
-        dense[self.question_indices, self.llm_indices] = entries
-        return dense
 
     def responses(self, fill: float = np.nan) -> np.ndarray:
         """Responses, `(n_questions, n_llms)` float32 in [0, 1], with `fill` where nothing was observed."""
-        return self._dense(self.values, fill, np.float32)
+        return dense(self.matrix, fill)
 
     def observed(self) -> np.ndarray:
         """Which pairs have a response, `(n_questions, n_llms)` bool."""
-        return self._dense(np.ones(self.n_observed, bool), False, bool)
+        return dense(with_entries(self.matrix, np.ones(self.n_observed, bool)), False)
 
     def weights(self) -> np.ndarray:
         """Weight of each pair, `(n_questions, n_llms)` float32; 0 where nothing was observed."""
-        return self._dense(self.entry_weights, 0, np.float32)
+        return dense(with_entries(self.matrix, self.entry_weights), 0)
+
+    def column(self, llm_index: int) -> np.ndarray:
+        """Responses of one LLM, `(n_questions,)` float32, NaN where nothing was observed."""
+        return column(self.matrix, llm_index)
 
     # --- selection ---
 
@@ -185,29 +221,83 @@ class ResponseMatrix:
             rows = rows[[category in wanted for category in self.categories[rows]]]
         names = self.llm_names if llms is None else tuple(llms)
         check_distinct("`llms`", names)
-        new_column = np.full(self.n_llms, -1, np.int32)
-        new_column[[index_of("LLM", name, self.llm_names) for name in names]] = np.arange(len(names))
-
-        lengths = np.diff(self.indptr)[rows]
-        starts = np.repeat(self.indptr[rows] - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
-        entries = starts + np.arange(lengths.sum())
-        question_of_entry = np.repeat(np.arange(len(rows)), lengths)
-        columns = new_column[self.llm_indices[entries]]
-        kept = columns >= 0
-        order = np.lexsort((columns[kept], question_of_entry[kept]))
-        entries = entries[kept][order]
-        return ResponseMatrix(
+        columns = None if llms is None else np.array([index_of("LLM", name, self.llm_names) for name in names], int)
+        matrix, entries = select(self.matrix, rows, columns)
+        return replace(
+            self,
             question_ids=self.question_ids[rows],
             questions=self.questions[rows],
             categories=self.categories[rows],
             llm_names=names,
-            indptr=np.concatenate([[0], np.cumsum(np.bincount(question_of_entry[kept], minlength=len(rows)))]),
-            llm_indices=columns[kept][order],
-            values=self.values[entries],
+            matrix=matrix,
             counts=self.counts[entries],
             contradictory=self.contradictory[entries],
-            duplicates=self.duplicates,
         )
+
+    def keep(self, entries: np.ndarray) -> ResponseMatrix:
+        """Forget all responses but some; questions and LLMs stay.
+
+        Args:
+            entries (`np.ndarray` of shape `(n_observed,)`, bool): Which entries stay.
+
+        Raises:
+            ValueError: If `entries` is no such mask.
+        """
+        entries = np.asarray(entries)
+        if entries.dtype != bool or entries.shape != (self.n_observed,):
+            raise InputError(
+                f"`entries` is {entries.dtype} of shape {entries.shape}, expected a mask: bool of shape "
+                f"({self.n_observed},), one an entry of `values`."
+            )
+        indptr = np.concatenate([[0], np.cumsum(entries)])[self.indptr].astype(self.indptr.dtype)
+        kept = (self.values[entries], self.llm_indices[entries], indptr)
+        return replace(
+            self,
+            matrix=sparse.csr_array(kept, shape=self.matrix.shape),
+            counts=self.counts[entries],
+            contradictory=self.contradictory[entries],
+        )
+
+    @classmethod
+    def concat(cls, parts: Sequence[ResponseMatrix]) -> ResponseMatrix:
+        """Put the questions of several matrices, splits for instance, into one.
+
+        Args:
+            parts (`Sequence[ResponseMatrix]`): Matrices with the same `llm_names` and `duplicates`.
+
+        Returns:
+            `ResponseMatrix`: All questions, by id; its origin is the data set that the parts share, without a split.
+
+        Raises:
+            ValueError: If there are no parts, they differ in LLMs or rule, or a question stands in two of them.
+        """
+        if not parts:
+            raise InputError("`parts` is empty, expected at least one `ResponseMatrix`.")
+        for name in ("llm_names", "duplicates"):
+            if len({getattr(part, name) for part in parts}) > 1:
+                raise InputError(f"`parts` differ in `{name}`. Load them with the same `{name}`.")
+        fields = ("question_ids", "questions", "categories", "counts", "contradictory")
+        joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in fields}
+        order = np.argsort(joined["question_ids"], kind="stable")
+        ids, texts = joined["question_ids"][order], joined["questions"][order]
+        again = np.flatnonzero(ids[1:] == ids[:-1])
+        if len(again):
+            changed = texts[again] != texts[again + 1]
+            reason = (
+                "with different texts: are these parts of one data set?" if changed.any() else "the splits overlap."
+            )
+            raise InputError(
+                f"`parts`: {len(again)} questions stand in more than one part, `prompt_id` "
+                f"{ids[again[np.argmax(changed)]]} for instance, {reason} Drop them from one part with `select`."
+            )
+        origins = {(part.origin.id, part.origin.revision) for part in parts}
+        return cls(
+            **joined,
+            llm_names=parts[0].llm_names,
+            matrix=sparse.vstack([part.matrix for part in parts], format="csr"),
+            duplicates=parts[0].duplicates,
+            origin=DataOrigin(*origins.pop()) if len(origins) == 1 else DataOrigin(),
+        ).select(order)
 
     # --- long form ---
 
@@ -218,7 +308,7 @@ class ResponseMatrix:
         """
         rows = self.question_indices.astype(np.int32)
 
-        def dictionary(indices: np.ndarray, values: Sequence[str]) -> pa.DictionaryArray:
+        def dictionary(indices: np.ndarray, values: Iterable[str]) -> pa.DictionaryArray:
             code = {value: position for position, value in enumerate(dict.fromkeys(values))}
             codes = np.array([code[value] for value in values], np.int32)
             return pa.DictionaryArray.from_arrays(pa.array(codes[indices]), pa.array(list(code), pa.string()))
@@ -237,8 +327,18 @@ class ResponseMatrix:
         )
 
     @classmethod
+    def from_tables(cls, tables: Tables, *, origin: DataOrigin | None = None, **options: Any) -> ResponseMatrix:
+        """Build from long tables that follow one another; see `data.long_table.collect_tables`."""
+        return cls(**collect_tables(tables, **options), origin=origin or DataOrigin())
+
+    @classmethod
     def from_long(
-        cls, table: pa.Table, *, llm_names: Sequence[str] | None = None, duplicates: str = "mean"
+        cls,
+        table: pa.Table,
+        *,
+        llm_names: Sequence[str] | None = None,
+        duplicates: str = "mean",
+        origin: DataOrigin | None = None,
     ) -> ResponseMatrix:
         """Build from a long Arrow table, one row a response.
 
@@ -249,41 +349,30 @@ class ResponseMatrix:
                 one, else by name.
             duplicates (`str`): What repeated (question, LLM) rows become: `"mean"` (k right of n, weight n),
                 `"last"`, `"majority"` (1 if more than half are right) or `"max"`, each of weight 1.
+            origin (`DataOrigin`, *optional*): The data set and the split.
 
         Raises:
             ValueError: If a column is missing or a row is not usable; the message names the row.
         """
-        from .long_table import collect_responses
-
-        return collect_responses(table.to_batches(), "table", llm_names=llm_names, duplicates=duplicates)
+        tables = [("table", table.to_batches())]
+        return cls.from_tables(tables, llm_names=llm_names, duplicates=duplicates, origin=origin)
 
     @classmethod
-    def from_pandas(
-        cls, frame: pd.DataFrame, *, llm_names: Sequence[str] | None = None, duplicates: str = "mean"
-    ) -> ResponseMatrix:
-        """Build from a pandas frame; the columns and arguments are those of `from_long`."""
+    def from_pandas(cls, frame: pd.DataFrame, **options: Any) -> ResponseMatrix:
+        """Build from a pandas frame; the columns and the options are those of `from_long`."""
         try:
             table = pa.Table.from_pandas(frame, preserve_index=False)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise InputError(f"`frame`: a column mixes types and cannot be read: {error}.") from error
-        return cls.from_long(table, llm_names=llm_names, duplicates=duplicates)
+        return cls.from_long(table, **options)
 
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        split: str,
-        private: bool | None = None,
-        token: str | bool | None = None,
-        revision: str | None = None,
-    ) -> str:
+    def push_to_hub(self, repo_id: str, *, split: str, **options: Any) -> str:
         """Upload as one split of a Hub data set: Parquet, `model_order.csv` and a card, in one commit.
 
         Args:
             repo_id (`str`): Id of the data set, made if it is not there. Its other splits stay.
             split (`str`): `"train"`, `"validation"`, `"test"` or another name.
-            private (`bool`, *optional*): Whether a new data set is private.
-            token, revision (*optional*): As in huggingface_hub.
+            options: `private`, `token` and `revision`, as in `data.upload.push_tables`.
 
         Returns:
             `str`: Address of the commit.
@@ -291,9 +380,8 @@ class ResponseMatrix:
         Raises:
             OSError: If the Hub refuses or cannot be reached; nothing is changed then.
         """
-        from .upload import push_responses
-
-        return push_responses(self, repo_id, split=split, private=private, token=token, revision=revision)
+        tables = {split: self.to_long()}
+        return push_tables(tables, repo_id, llm_names=self.llm_names, duplicates=self.duplicates, **options)
 
 
 def check_pool(responses: ResponseMatrix, where: str) -> None:
@@ -309,26 +397,3 @@ def check_pool(responses: ResponseMatrix, where: str) -> None:
             f"{where}: only one LLM ({shorten(responses.llm_names)}), expected at least two. "
             "A pool is learned from differences between LLMs; add responses of another LLM."
         )
-
-
-def benchmark_categories(categories: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Group categories into benchmarks by their common leading words.
-
-    `mmlu_pro_law` and `mmlu_pro_math` make the benchmark `mmlu_pro`; a category that shares its first word with no
-    other, such as `gsm8k`, is a benchmark of its own.
-
-    Args:
-        categories (`Sequence[str]`): Category names; repeats are ignored.
-
-    Returns:
-        `dict[str, tuple[str, ...]]`: Categories of each benchmark, in alphabetical order.
-    """
-    groups: dict[str, list[str]] = {}
-    for category in sorted(set(categories)):
-        groups.setdefault(category.split("_")[0], []).append(category)
-    benchmarks = {}
-    for members in groups.values():
-        words = [category.split("_") for category in members]
-        shared = takewhile(lambda position: len(set(position)) == 1, zip(*words, strict=False))
-        benchmarks["_".join(word for word, *_ in shared)] = tuple(members)
-    return benchmarks

@@ -1,39 +1,90 @@
-"""Seeded splits of a `ResponseMatrix` that keep each category's share."""
+"""The splits of one data set, and splitting the questions of one."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from .._errors import InputError
+from .files import SPLIT_NAMES, missing_split, split_name
 from .responses import ResponseMatrix
+from .upload import push_tables
+
+
+@dataclass(frozen=True, eq=False)
+class ResponseSplits:
+    """The splits of a data set, of one commit and with one pool of LLMs; `load_splits` makes them.
+
+    `data["val"]` is `data.validation`, or an error where the data set has no such split; iteration gives the names.
+
+    Attributes:
+        train, validation, test (`ResponseMatrix | None`): None where the data set has no such split.
+        id (`str | None`): Id of the Hub data set, the folder's name, or `"planted"`.
+        revision (`str | None`): Commit of a Hub data set.
+        llm_names (`tuple[str, ...]`): The columns of every split.
+    """
+
+    train: ResponseMatrix | None
+    validation: ResponseMatrix | None
+    test: ResponseMatrix | None
+    id: str | None
+    revision: str | None
+    llm_names: tuple[str, ...]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in SPLIT_NAMES if getattr(self, name) is not None)
+
+    def __getitem__(self, split: str) -> ResponseMatrix:
+        if split_name(split) not in self:
+            raise missing_split(self.id or "the data set", split, list(self))
+        return getattr(self, split_name(split))
+
+    def items(self) -> Iterator[tuple[str, ResponseMatrix]]:
+        """Names and responses of the splits that there are."""
+        return ((name, self[name]) for name in self)
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Upload all splits in one commit; options and address of the commit as in `data.upload.push_tables`."""
+        tables = {name: split.to_long() for name, split in self.items()}
+        rule = self[next(iter(self))].duplicates
+        return push_tables(tables, repo_id, llm_names=self.llm_names, duplicates=rule, **options)
 
 
 def split_questions(
     responses: ResponseMatrix, share: float, *, seed: int = 0
 ) -> tuple[ResponseMatrix, ResponseMatrix]:
-    """Split the questions in two, at random within each category.
+    """Split the questions in two, at random, so that each category keeps its share within one question.
+
+    The questions stand in random order within each category, the categories one after the other, and every
+    `1 / share`-th is taken, from a random start (systematic sampling). So small categories share their fractions.
 
     Args:
         responses (`ResponseMatrix`): What to split.
-        share (`float`): Share of the questions that goes to the second part, in (0, 1).
+        share (`float`): Share of the questions that goes to the second part, in (0, 1); both parts get at least one.
         seed (`int`): Of the choice.
 
     Returns:
         `tuple[ResponseMatrix, ResponseMatrix]`: The rest, and the share; no question is in both.
 
     Raises:
-        ValueError: If `share` is not in (0, 1), or a part would be empty.
+        ValueError: If `share` is not in (0, 1), or there are fewer than two questions.
     """
     if not 0 < share < 1:
         raise InputError(f"`share` is {share}, expected a share in (0, 1).")
-    generator = np.random.default_rng(seed)
-    taken = np.zeros(responses.n_questions, bool)
-    for category in sorted(set(responses.categories)):
-        rows = generator.permutation(np.flatnonzero(responses.categories == category))
-        taken[rows[: round(share * len(rows))]] = True
-    if not taken.any() or taken.all():
+    n_questions = responses.n_questions
+    if n_questions < 2:
         raise InputError(
-            f"{responses.n_questions} questions are too few to set a share of {share:g} aside. "
-            "Give a validation split."
+            f"{n_questions} questions are too few to set a share of {share:g} aside. Give a validation split."
         )
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(n_questions)
+    order = order[np.argsort(responses.categories[order], kind="stable")]
+    # A start in [0, 1), but where it would take none of few questions, or all of them.
+    start = generator.uniform(max(0, 1 - n_questions * share), min(1, n_questions * (1 - share)))
+    steps = np.floor(np.arange(n_questions + 1) * share + start)
+    taken = np.zeros(n_questions, bool)
+    taken[order[np.diff(steps) > 0]] = True
     return responses.select(~taken), responses.select(taken)

@@ -1,4 +1,4 @@
-"""Sharing responses: one split of a Hub data set as Parquet, with the card that makes `load_dataset` give the splits.
+"""Sharing responses: splits of a Hub data set as Parquet, with the card that makes `load_dataset` give the splits.
 
 Each push is one commit, made on top of the commit that was read, so that two people who push two splits at once do not
 undo each other's card.
@@ -6,23 +6,25 @@ undo each other's card.
 
 from __future__ import annotations
 
-import csv
 import io
 import logging
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from .._errors import Conflict
 from ..hub.client import commit, explain_hub_errors
-from .responses import ResponseMatrix
-from .sources import ORDER_FILE, split_name
+from .files import ORDER_FILE, split_name
 
 if TYPE_CHECKING:
     from huggingface_hub import DatasetCard
 
 logger = logging.getLogger(__name__)
 
-_ATTEMPTS = 3  # pushes of others that one push gives way to
+_ATTEMPTS = 3  # the first, and those after pushes of others that this one gives way to
 _CARD_TEXT = """
 # {title}
 
@@ -45,51 +47,71 @@ responses = load_responses("{repo_id}", split="{split}")
 """
 
 
-def push_responses(
-    responses: ResponseMatrix,
+def push_tables(
+    tables: Mapping[str, pa.Table],
     repo_id: str,
     *,
-    split: str,
+    llm_names: Sequence[str],
+    duplicates: str,
     private: bool | None = None,
     token: str | bool | None = None,
     revision: str | None = None,
 ) -> str:
-    """Upload responses as one split of a Hub data set; the arguments are those of `ResponseMatrix.push_to_hub`."""
+    """Upload long tables as splits of a Hub data set: Parquet, `model_order.csv` and a card, in one commit.
+
+    Args:
+        tables (`Mapping[str, pa.Table]`): By split, as `ResponseMatrix.to_long` gives them.
+        repo_id (`str`): Id of the data set, made if it is not there. Its other splits stay.
+        llm_names (`Sequence[str]`), duplicates (`str`): Of the `ResponseMatrix`.
+        private (`bool`, *optional*): Whether a new data set is private.
+        token, revision (*optional*): As in huggingface_hub.
+
+    Returns:
+        `str`: Address of the commit.
+
+    Raises:
+        OSError: If the Hub refuses or cannot be reached; nothing is changed then.
+    """
     from huggingface_hub import CommitOperationAdd, HfApi
 
-    split = split_name(split)
-    table = f"{split}.parquet"
+    api = HfApi(token=token)
+    splits = {split_name(split): table for split, table in tables.items()}
+    contents = {_file(split): _parquet(table) for split, table in splits.items()}
+    contents[ORDER_FILE] = _order(llm_names)
+    message = f"Add the {', '.join(splits)} split{'s' if len(splits) > 1 else ''}"
     with explain_hub_errors(repo_id, revision):
-        HfApi(token=token).create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
-    for attempt in range(_ATTEMPTS):
+        api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
+    for attempts_left in reversed(range(_ATTEMPTS)):
         with explain_hub_errors(repo_id, revision):
-            head = HfApi(token=token).dataset_info(repo_id, revision=revision).sha
-            card = _card(responses, repo_id, split, table, head, token)
-        contents = {table: _parquet(responses), ORDER_FILE: _order(responses), "README.md": str(card).encode()}
-        operations = [CommitOperationAdd(name, content) for name, content in contents.items()]
+            head = api.dataset_info(repo_id, revision=revision).sha
+            card = _card(repo_id, splits, duplicates, head, token)
+        files = {**contents, "README.md": str(card).encode()}
+        operations = [CommitOperationAdd(name, content) for name, content in files.items()]
         try:
-            done = commit(
+            return commit(
                 repo_id,
                 operations,
-                message=f"Add the {split} split",
+                message=message,
                 repo_type="dataset",
                 token=token,
                 revision=revision,
                 parent_commit=head,
-            )
-        except OSError as error:
-            if "(412)" not in str(error) or attempt == _ATTEMPTS - 1:
+            ).commit_url
+        except Conflict:
+            if not attempts_left:
                 raise
             logger.info("%s changed during the push; merging with the change.", repo_id)
-            continue
-        return done.commit_url
     raise AssertionError("unreachable")
 
 
+def _file(split: str) -> str:
+    return f"{split}.parquet"
+
+
 def _card(
-    responses: ResponseMatrix, repo_id: str, split: str, table: str, revision: str, token: str | bool | None
+    repo_id: str, splits: Iterable[str], duplicates: str, revision: str | None, token: str | bool | None
 ) -> DatasetCard:
-    """The data set's card at a commit, or a new one, with this split in its list of files."""
+    """The data set's card at a commit, or a new one, with these splits in its list of files."""
     from huggingface_hub import DatasetCard, DatasetCardData, hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
@@ -98,26 +120,25 @@ def _card(
         card = DatasetCard.load(path)
     except EntryNotFoundError:
         title = repo_id.split("/")[-1]
-        text = _CARD_TEXT.format(title=title, repo_id=repo_id, split=split, duplicates=responses.duplicates)
+        text = _CARD_TEXT.format(title=title, repo_id=repo_id, split=next(iter(splits)), duplicates=duplicates)
         data = DatasetCardData(pretty_name=title, tags=["llm-evaluation", "model-routing", "correctness"])
         card = DatasetCard(f"---\n{data.to_yaml()}\n---\n{text}")
     configs = getattr(card.data, "configs", None) or [{"config_name": "default", "data_files": []}]
-    files = [entry for entry in configs[0]["data_files"] if entry["split"] != split]
-    configs[0]["data_files"] = [*files, {"split": split, "path": table}]
+    files = [entry for entry in configs[0]["data_files"] if entry["split"] not in splits]
+    configs[0]["data_files"] = [*files, *({"split": split, "path": _file(split)} for split in splits)]
     card.data.configs = configs
     return card
 
 
-def _parquet(responses: ResponseMatrix) -> bytes:
-    """The long table; dictionary columns keep each prompt once in memory and on disk, and read back as plain text."""
+def _parquet(table: pa.Table) -> bytes:
+    """Dictionary columns keep each prompt once in memory and on disk, and read back as plain text."""
     sink = io.BytesIO()
-    pq.write_table(responses.to_long(), sink, store_schema=False, compression="zstd")
+    pq.write_table(table, sink, store_schema=False, compression="zstd")
     return sink.getvalue()
 
 
-def _order(responses: ResponseMatrix) -> bytes:
+def _order(llm_names: Sequence[str]) -> bytes:
     """`model_order.csv`."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([("model_id", "model_name"), *enumerate(responses.llm_names)])
-    return text.getvalue().encode()
+    sink = io.BytesIO()
+    pa_csv.write_csv(pa.table({"model_id": range(len(llm_names)), "model_name": list(llm_names)}), sink)
+    return sink.getvalue()

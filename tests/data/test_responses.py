@@ -1,6 +1,6 @@
 """`ResponseMatrix`: building, duplicate rules, selection, long form, and what it refuses."""
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from embedllm_hf import ResponseMatrix
-from embedllm_hf.data.responses import check_pool
+from embedllm_hf.data.responses import DataOrigin, check_pool
 from tests.pool import LLMS, make_frame, make_split
 
 # Repeats: (1, a) is 1 0 0, (1, b) is 1 1, (2, a) is 0 1, (2, b) is 0.25 0.75 1; one row of question 3.
@@ -174,9 +174,9 @@ def test_nothing_can_be_written():
     responses = make_split(10).responses
     with pytest.raises(FrozenInstanceError, match="llm_names"):
         responses.llm_names = ()
-    arrays = {name: value for name, value in vars(responses).items() if isinstance(value, np.ndarray)}
-    assert len(arrays) == 8
-    for array in arrays.values():
+    arrays = [value for value in vars(responses).values() if isinstance(value, np.ndarray)]
+    assert len(arrays) == 5
+    for array in (*arrays, responses.values, responses.llm_indices, responses.indptr, responses.matrix.data):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = array[1]
     before = responses.responses()
@@ -263,6 +263,103 @@ def test_an_llm_named_twice_is_refused():
         ResponseMatrix.from_pandas(make_frame(4), llm_names=[LLMS[0], *LLMS])
 
 
+def test_a_column_is_that_of_the_dense_matrix(small):
+    """One LLM's responses, wrong answers as 0 and missing ones as NaN; a column that is not there is refused."""
+    responses = make_split(20).responses
+    for llm_index in range(6):
+        np.testing.assert_array_equal(responses.column(llm_index), responses.responses()[:, llm_index])
+    assert responses.column(0).dtype == np.float32
+    np.testing.assert_array_equal(small.column(1), np.float32([1, 2 / 3, np.nan]))
+    for wrong in (-1, 2):
+        with pytest.raises(ValueError, match=f"`llm_index` is {wrong}, expected a column of 2"):
+            small.column(wrong)
+
+
+def test_what_is_not_kept_is_missing(small):
+    """Kept entries stay with values, counts and contradictions, wrong answers too; questions and LLMs all stay."""
+    kept = small.keep(np.array([False, True, False, True, True]))
+    np.testing.assert_array_equal(kept.responses(), np.float32([[np.nan, 1], [np.nan, 2 / 3], [0.5, np.nan]]))
+    np.testing.assert_array_equal(kept.weights(), [[0, 2], [0, 3], [1, 0]])
+    assert (kept.summary().n_rows, kept.summary().n_contradictions) == (6, 1)
+    responses = make_split(20).responses
+    wrong = responses.keep(responses.values == 0)
+    assert wrong.n_observed == (responses.responses() == 0).sum() > 0
+    assert wrong.llm_names == LLMS
+    assert responses.keep(np.zeros(responses.n_observed, bool)).n_observed == 0
+
+
+@pytest.mark.parametrize("entries", [[0, 1], [True, False], np.ones((5, 1), bool)])
+def test_only_a_mask_over_the_entries_is_kept(small, entries):
+    """Positions, or a mask of another length, are not taken for a choice of entries."""
+    with pytest.raises(ValueError, match=r"`entries` is .* of shape .*, expected a mask: bool of shape \(5,\)"):
+        small.keep(entries)
+
+
+# --- joining ---
+
+
+def test_parts_that_are_joined_give_back_the_whole():
+    """Odd and even questions, joined, are the matrix that they were taken from, in the order of the ids."""
+    whole = ResponseMatrix.from_pandas(pd.concat([make_frame(21), make_frame(21, seed=1)]), llm_names=LLMS)
+    even = np.arange(21) % 2 == 0
+    joined = ResponseMatrix.concat([whole.select(~even), whole.select(even)])
+    assert joined.to_long().equals(whole.to_long())
+    assert joined.summary() == whole.summary()
+
+
+def test_a_joined_matrix_knows_the_data_set_of_its_parts():
+    """Splits of one commit keep id and revision; of two commits, the origin is not known."""
+    first, second = (make_split(4, first_id=start).responses for start in (0, 4))
+    train = replace(first, origin=DataOrigin("user/data", "abc", "train"))
+    test = replace(second, origin=DataOrigin("user/data", "abc", "test"))
+    assert ResponseMatrix.concat([train, test]).origin == DataOrigin("user/data", "abc")
+    assert ResponseMatrix.concat([train, replace(test, origin=DataOrigin("user/data", "b"))]).origin == DataOrigin()
+
+
+def test_parts_that_do_not_fit_are_refused():
+    """Other LLMs, another rule, a question in both, an id with two texts, or nothing at all."""
+    first, second = (make_split(4, first_id=start).responses for start in (0, 4))
+    with pytest.raises(ValueError, match="`parts` differ in `llm_names`"):
+        ResponseMatrix.concat([first, second.select(llms=LLMS[::-1])])
+    with pytest.raises(ValueError, match="`parts` differ in `duplicates`"):
+        ResponseMatrix.concat([first, replace(second, duplicates="last")])
+    overlap = make_split(6, first_id=2).responses
+    with pytest.raises(ValueError, match=r"2 questions stand in more than one part, `prompt_id` 2 .*splits overlap"):
+        ResponseMatrix.concat([first, overlap])
+    other = replace(overlap, questions=np.array([*overlap.questions[:1], "Another?", *overlap.questions[2:]], object))
+    with pytest.raises(ValueError, match="`prompt_id` 3 for instance, with different texts"):
+        ResponseMatrix.concat([first, other])
+    with pytest.raises(ValueError, match="`parts` is empty"):
+        ResponseMatrix.concat([])
+
+
+# --- origin and sizes ---
+
+
+def test_the_origin_is_kept_by_every_selection():
+    """Responses know their data set, and parts of them still do; a table in memory has no origin."""
+    origin = DataOrigin("user/data", "abc", "train")
+    responses = ResponseMatrix.from_pandas(make_frame(4), origin=origin)
+    assert responses.select([1], llms=LLMS[:1]).origin == origin
+    assert responses.keep(responses.values > 0).origin == origin
+    assert ResponseMatrix.from_pandas(make_frame(4)).origin == DataOrigin(None, None, None)
+
+
+@pytest.mark.parametrize("name", ["question_ids", "questions", "categories", "llm_names", "counts", "contradictory"])
+def test_fields_of_other_sizes_are_refused(small, name):
+    """Each field must fit the matrix, and the message says which does not."""
+    with pytest.raises(ValueError, match=f"`{name}` has 1 entries, expected [235], as `matrix` has"):
+        replace(small, **{name: getattr(small, name)[:1]})
+
+
+def test_a_matrix_that_is_not_in_order_is_refused(small):
+    """Columns that are not ascending within a row would give answers to the wrong LLM."""
+    matrix = small.matrix.copy()
+    matrix.indices = matrix.indices[[1, 0, 2, 3, 4]]
+    with pytest.raises(ValueError, match="a row repeats a column or is not sorted"):
+        replace(small, matrix=matrix)
+
+
 # --- long form ---
 
 
@@ -272,8 +369,8 @@ def test_the_long_form_round_trip_is_exact(rule):
     frame = long_frame(REPEATED, category=["x", "y", "x", "y", "x", "y", "x", "x", "y", "y", "z"])
     responses = ResponseMatrix.from_pandas(frame, duplicates=rule)
     again = ResponseMatrix.from_long(responses.to_long(), llm_names=responses.llm_names, duplicates=rule)
-    for name, value in vars(responses).items():
-        np.testing.assert_array_equal(getattr(again, name), value)
+    for name in ("values", "llm_indices", "indptr", *(set(vars(responses)) - {"matrix"})):
+        np.testing.assert_array_equal(getattr(again, name), getattr(responses, name))
     assert again.summary() == responses.summary()
 
 
@@ -293,100 +390,6 @@ def test_the_long_form_holds_each_text_once():
     assert long.num_rows == 50
     assert long.nbytes < 1_100_000
     assert {pa.types.is_dictionary(long.schema.field(name).type) for name in ("prompt", "model_name")} == {True}
-
-
-# --- what is refused ---
-
-
-@pytest.mark.parametrize("name", ["prompt", "model_name", "label"])
-def test_a_missing_column_is_named(name):
-    """The message has the missing column, those found and those expected."""
-    frame = make_frame(4).rename(columns={name: "other"})
-    with pytest.raises(ValueError, match=rf"table: column `{name}` is missing; found .*`other`.*, expected .*Rename"):
-        ResponseMatrix.from_pandas(frame)
-
-
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        ([1, 0, 1.5], r"row 3: `label` is 1.5, expected a number in \[0, 1\]"),
-        ([1, -0.25, 2], r"row 2: `label` is -0.25, expected a number in \[0, 1\]"),
-        ([np.inf, 0, 1], r"row 1: `label` is inf, expected a number in \[0, 1\]"),
-        ([1, np.nan, 1], "row 2: `label` is empty, expected a number"),
-        ([1, 0, None], "row 3: `label` is empty, expected a number"),
-        (["1", "0", "right"], "row 3: `label` is 'right', expected a number"),
-        (["1", "", "0"], "row 2: `label` is empty, expected a number"),
-        (["1_0", "0", "1"], "row 1: `label` is '1_0', expected a number"),
-    ],
-)
-def test_a_bad_label_is_named_with_its_row(labels, message):
-    """A label outside [0, 1], no number or nothing is refused with row, value, expectation and remedy."""
-    with pytest.raises(ValueError, match=rf"table, {message}.*Correct or drop the row"):
-        ResponseMatrix.from_pandas(long_frame([(1, "a", 0), (2, "a", 0), (3, "a", 0)], label=labels))
-
-
-def test_rows_are_counted_over_all_batches():
-    """A bad row in a later chunk of a table is named by its place in the whole table."""
-    table = pa.Table.from_pandas(long_frame([(i, "a", 1 if i != 17 else 3) for i in range(20)]))
-    chunked = pa.concat_tables([table.slice(start, 5) for start in range(0, 20, 5)])
-    with pytest.raises(ValueError, match="table, row 18: `label` is 3"):
-        ResponseMatrix.from_long(chunked)
-
-
-@pytest.mark.parametrize("text", ["", "  \n", None])
-def test_a_question_without_a_text_is_named_with_its_row(text):
-    """An empty, blank or missing prompt is refused."""
-    with pytest.raises(ValueError, match=r"table, row 2: `prompt` is empty, expected .*text"):
-        ResponseMatrix.from_pandas(long_frame([(1, "a", 1), (2, "a", 1)], prompt=["fine", text]))
-
-
-def test_an_id_with_two_texts_is_named_with_its_row():
-    """The second text of an id is refused, in one batch and across batches."""
-    frame = long_frame([(1, "a", 1), (2, "a", 1), (1, "b", 1)], prompt=["one", "two", "another"])
-    message = "table, row 3: `prompt_id` 1 has another text than before, expected one text per id"
-    with pytest.raises(ValueError, match=message):
-        ResponseMatrix.from_pandas(frame)
-    table = pa.Table.from_pandas(frame)
-    with pytest.raises(ValueError, match=message):
-        ResponseMatrix.from_long(pa.concat_tables([table.slice(0, 2), table.slice(2)]))
-
-
-@pytest.mark.parametrize("name", ["", None])
-def test_an_llm_without_a_name_is_named_with_its_row(name):
-    """An empty or missing LLM name is refused, and the message says that it is empty."""
-    with pytest.raises(ValueError, match="table, row 2: `model_name` is empty"):
-        ResponseMatrix.from_pandas(long_frame([(1, "a", 1), (2, name, 1)]))
-
-
-def test_an_llm_outside_the_pool_is_refused_with_close_names():
-    """A row of an LLM that a fixed pool lacks is refused with its row, and the name that was meant."""
-    frame = long_frame([(1, LLMS[0], 1), (1, "lab/poetri-c", 1)])
-    with pytest.raises(ValueError, match=r"table, row 2: `model_name` is 'lab/poetri-c'.*lab/poetry-c"):
-        ResponseMatrix.from_pandas(frame, llm_names=[*(f"lab/a-{i}" for i in range(9)), *LLMS])
-
-
-def test_text_columns_must_hold_text():
-    """A prompt column of numbers is refused with its type."""
-    with pytest.raises(ValueError, match="table: column `prompt` holds int64, expected text"):
-        ResponseMatrix.from_pandas(long_frame([(1, "a", 1)], prompt=[5]))
-
-
-def test_a_column_of_mixed_types_is_refused():
-    """What Arrow cannot read of a frame is said in a word about the frame."""
-    with pytest.raises(ValueError, match="`frame`: a column mixes types"):
-        ResponseMatrix.from_pandas(long_frame([(1, "a", 1), (2, "a", "right")]))
-
-
-def test_an_empty_table_is_refused():
-    """No rows are no split."""
-    with pytest.raises(ValueError, match="table: no rows, expected one row a response"):
-        ResponseMatrix.from_pandas(make_frame(4).iloc[:0])
-
-
-def test_an_unknown_rule_for_repeats_is_refused():
-    """The rules are listed."""
-    with pytest.raises(ValueError, match="`duplicates` is 'first', expected one of 'mean', 'last', 'majority', 'max'"):
-        ResponseMatrix.from_pandas(make_frame(4), duplicates="first")
 
 
 def test_a_pool_to_learn_from_has_responses_and_two_llms():

@@ -1,6 +1,5 @@
-"""CSV and Parquet tables of responses: odd texts, streaming, damage."""
+"""Long tables of responses: odd texts, many batches, bad rows."""
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from embedllm_hf import ResponseMatrix
-from embedllm_hf.data import long_table as reading
-from embedllm_hf.data.long_table import collect_responses, iterate_file
+from embedllm_hf.data import files
+from embedllm_hf.data.files import iterate_file
+from tests.data.test_responses import long_frame
 from tests.pool import LLMS, make_frame
 
 ODD_PROMPTS = [
@@ -40,7 +40,7 @@ def odd_frame() -> pd.DataFrame:
 
 
 def read(path: Path, **options) -> ResponseMatrix:
-    return collect_responses(iterate_file(path), path.name, **options)
+    return ResponseMatrix.from_tables([(path.name, iterate_file(path))], **options)
 
 
 def write(frame: pd.DataFrame, path: Path, **options) -> Path:
@@ -126,19 +126,19 @@ def test_several_batches_give_the_same_as_one(tmp_path, monkeypatch):
     expected = ResponseMatrix.from_pandas(frame)
     assert expected.summary().n_contradictions > 0
     csv, parquet = write(frame, tmp_path / "t.csv"), write(frame, tmp_path / "t.parquet", row_group_size=37)
-    monkeypatch.setattr(reading, "_CSV_BLOCK_BYTES", 1000)
+    monkeypatch.setattr(files, "_CSV_BLOCK_BYTES", 1000)
     assert len(list(iterate_file(csv))) > 10
     assert read(csv).to_long().equals(expected.to_long())
     assert read(parquet).to_long().equals(expected.to_long())
     batches = pa.Table.from_pandas(frame, preserve_index=False).to_batches(max_chunksize=7)
-    assert collect_responses(batches, "table").to_long().equals(expected.to_long())
+    assert ResponseMatrix.from_tables([("table", batches)]).to_long().equals(expected.to_long())
 
 
 def test_texts_without_ids_are_numbered_alike_in_one_batch_and_in_many(tmp_path, monkeypatch):
     """First appearance counts over the whole table, whatever the blocks and dictionaries of the file."""
     frame = make_frame(40)[["prompt", "model_name", "label"]].sample(frac=1, random_state=0)
     expected = ResponseMatrix.from_pandas(frame).to_long()
-    monkeypatch.setattr(reading, "_CSV_BLOCK_BYTES", 500)
+    monkeypatch.setattr(files, "_CSV_BLOCK_BYTES", 500)
     assert read(write(frame, tmp_path / "t.csv")).to_long().equals(expected)
     assert read(write(frame, tmp_path / "t.parquet", row_group_size=11)).to_long().equals(expected)
 
@@ -147,22 +147,8 @@ def test_the_first_graded_label_may_come_late(tmp_path, monkeypatch):
     """A first block of 0 and 1 does not decide that labels are whole numbers."""
     frame = make_frame(60)
     frame["label"] = ["1"] * (len(frame) - 1) + ["0.5"]
-    monkeypatch.setattr(reading, "_CSV_BLOCK_BYTES", 500)
+    monkeypatch.setattr(files, "_CSV_BLOCK_BYTES", 500)
     assert read(write(frame, tmp_path / "t.csv")).values.min() == 0.5
-
-
-def test_a_text_is_kept_once_however_many_llms_answered(table):
-    """A 1 MB prompt answered by 60 LLMs does not take 60 MB of Arrow memory, batch by batch."""
-    frame = pd.DataFrame({"prompt": "x" * 1_000_000, "model_name": [f"m{i}" for i in range(60)], "label": 1})
-    write(frame, table)
-    before = pa.total_allocated_bytes()
-    batches = list(iterate_file(table))
-    assert sum(batch.num_rows for batch in batches) == 60
-    for _ in range(100):  # Arrow's threads, which read ahead, give their buffers back a little later
-        if pa.total_allocated_bytes() - before < 30_000_000:
-            return
-        time.sleep(0.1)
-    pytest.fail(f"{pa.total_allocated_bytes() - before:,} bytes are held")
 
 
 # --- bad rows ---
@@ -200,7 +186,7 @@ def test_a_bad_label_in_a_later_block_is_named_with_its_row(tmp_path, monkeypatc
     """Behind a first block of numbers, a label that is none is still a row of the file and not a broken file."""
     frame = make_frame(60, hidden=0).astype({"label": str})
     frame.loc[300, "label"] = "right"
-    monkeypatch.setattr(reading, "_CSV_BLOCK_BYTES", 500)
+    monkeypatch.setattr(files, "_CSV_BLOCK_BYTES", 500)
     with pytest.raises(ValueError, match=r"t\.csv, row 301: `label` is 'right', expected a number"):
         read(write(frame, tmp_path / "t.csv"))
 
@@ -235,85 +221,6 @@ def test_a_count_that_is_no_number_of_rows_is_refused(count):
         ResponseMatrix.from_pandas(make_frame(2, hidden=0).iloc[:2].assign(count=[1, count]))
 
 
-# --- damaged files ---
-
-
-def test_a_table_without_rows_is_refused(table):
-    """A header alone is an empty split."""
-    with pytest.raises(ValueError, match=rf"{table.name}: no rows, expected one row a response. Is the split empty\?"):
-        read(write(make_frame(4).iloc[:0], table))
-
-
-def test_an_empty_file_is_refused(table):
-    """Nothing at all is no table."""
-    table.write_bytes(b"")
-    with pytest.raises(ValueError, match=rf"{table.name}: cannot be read as .*Fetch or write it again"):
-        read(table)
-
-
-@pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.999])
-def test_a_truncated_parquet_file_is_refused(tmp_path, kept):
-    """A Parquet file cut anywhere is named, with the remedy."""
-    path = write(make_frame(100), tmp_path / "train.parquet")
-    content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * kept)])
-    with pytest.raises(ValueError, match=r"train\.parquet: cannot be read as parquet .*Is the file cut off"):
-        read(path)
-
-
-def test_a_parquet_file_with_a_damaged_page_is_refused(tmp_path):
-    """Bytes overwritten in the middle, header and footer whole, do not pass."""
-    path = write(make_frame(400), tmp_path / "train.parquet")
-    content = bytearray(path.read_bytes())
-    start = content.find(b"A logic question")  # in the prompts' dictionary page
-    content[4 : max(start, 200)] = b"\xff" * (max(start, 200) - 4)
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"train\.parquet: cannot be read as parquet"):
-        read(path)
-
-
-@pytest.mark.parametrize("rest", ["2,a", "2,a\n", "2,a,1,a whole wo"])
-def test_a_csv_cut_in_the_middle_of_a_row_is_refused(tmp_path, rest):
-    """A last row with too few cells, or without its line break, is a file cut off: half a cell is not a whole one."""
-    path = tmp_path / "train.csv"
-    path.write_text("prompt_id,model_name,label,prompt\n1,a,1,what?\n1,b,0,what?\n" + rest)
-    with pytest.raises(ValueError, match=r"train\.csv: .*cut off.* again"):
-        read(path)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        'prompt_id,model_name,prompt,label\n1,a,"what,\nnow?",1\n2,a,"and\nth',
-        'prompt_id,model_name,label,prompt\n1,a,1,"what,\nnow?"\n2,a,1,"and\nth',
-        'prompt_id,model_name,label,prompt\n1,a,1,"what,\nnow?"\n2,a,1,"and ""th""',
-        'prompt_id,model_name,prompt,label\n1,a,"what,\nnow?",1\n2,a,"and\n',
-        'prompt_id,model_name,label,prompt\n1,a,1,"what,\nnow?"\n2,a,1,"and\n',
-    ],
-    ids=["in a line", "last column", "after a doubled quote", "at a line's end", "last column, at a line's end"],
-)
-def test_a_csv_cut_inside_a_quoted_prompt_is_refused(tmp_path, content):
-    """Half a prompt is not taken for a whole one, wherever its column stands and wherever in it the file ends."""
-    path = tmp_path / "train.csv"
-    path.write_text(content)
-    with pytest.raises(ValueError, match=r"train\.csv.*cut off"):
-        read(path)
-
-
-def test_a_csv_in_another_encoding_is_refused(tmp_path):
-    """Latin-1 is not read as if it were UTF-8."""
-    path = tmp_path / "train.csv"
-    path.write_bytes("prompt,model_name,label\ncafé?,a,1\n".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"train\.csv: cannot be read as csv .*UTF8"):
-        read(path)
-
-
-def test_a_file_that_is_not_there_is_no_damaged_file(tmp_path):
-    """A missing file stays a `FileNotFoundError`."""
-    with pytest.raises(FileNotFoundError, match=r"none\.csv"):
-        read(tmp_path / "none.csv")
-
-
 def test_the_fixed_pool_of_a_file_is_kept(table):
     """`llm_names` gives the columns, LLMs without a row included."""
     frame = make_frame(10)
@@ -322,3 +229,97 @@ def test_the_fixed_pool_of_a_file_is_kept(table):
     assert responses.llm_names == LLMS
     assert not responses.observed()[:, 2].any()
     assert responses.observed()[:, 3].any()
+
+
+# --- tables in memory ---
+
+
+@pytest.mark.parametrize("name", ["prompt", "model_name", "label"])
+def test_a_missing_column_of_a_table_in_memory_is_named(name):
+    """The message has the missing column, those found and those expected."""
+    frame = make_frame(4).rename(columns={name: "other"})
+    with pytest.raises(ValueError, match=rf"table: column `{name}` is missing; found .*`other`.*, expected .*Rename"):
+        ResponseMatrix.from_pandas(frame)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([1, 0, 1.5], r"row 3: `label` is 1.5, expected a number in \[0, 1\]"),
+        ([1, -0.25, 2], r"row 2: `label` is -0.25, expected a number in \[0, 1\]"),
+        ([np.inf, 0, 1], r"row 1: `label` is inf, expected a number in \[0, 1\]"),
+        ([1, np.nan, 1], "row 2: `label` is empty, expected a number"),
+        ([1, 0, None], "row 3: `label` is empty, expected a number"),
+        (["1", "0", "right"], "row 3: `label` is 'right', expected a number"),
+        (["1", "", "0"], "row 2: `label` is empty, expected a number"),
+        (["1_0", "0", "1"], "row 1: `label` is '1_0', expected a number"),
+    ],
+)
+def test_a_bad_label_is_named_with_its_row(labels, message):
+    """A label outside [0, 1], no number or nothing is refused with row, value, expectation and remedy."""
+    with pytest.raises(ValueError, match=rf"table, {message}.*Correct or drop the row"):
+        ResponseMatrix.from_pandas(long_frame([(1, "a", 0), (2, "a", 0), (3, "a", 0)], label=labels))
+
+
+def test_rows_are_counted_over_all_batches():
+    """A bad row in a later chunk of a table is named by its place in the whole table."""
+    table = pa.Table.from_pandas(long_frame([(i, "a", 1 if i != 17 else 3) for i in range(20)]))
+    chunked = pa.concat_tables([table.slice(start, 5) for start in range(0, 20, 5)])
+    with pytest.raises(ValueError, match="table, row 18: `label` is 3"):
+        ResponseMatrix.from_long(chunked)
+
+
+@pytest.mark.parametrize("text", ["", "  \n", None])
+def test_a_question_without_a_text_is_named_with_its_row(text):
+    """An empty, blank or missing prompt is refused."""
+    with pytest.raises(ValueError, match=r"table, row 2: `prompt` is empty, expected .*text"):
+        ResponseMatrix.from_pandas(long_frame([(1, "a", 1), (2, "a", 1)], prompt=["fine", text]))
+
+
+def test_an_id_with_two_texts_is_named_with_its_row():
+    """The second text of an id is refused, in one batch and across batches."""
+    frame = long_frame([(1, "a", 1), (2, "a", 1), (1, "b", 1)], prompt=["one", "two", "another"])
+    message = "table, row 3: `prompt_id` 1 has another text than before, expected one text per id"
+    with pytest.raises(ValueError, match=message):
+        ResponseMatrix.from_pandas(frame)
+    table = pa.Table.from_pandas(frame)
+    with pytest.raises(ValueError, match=message):
+        ResponseMatrix.from_long(pa.concat_tables([table.slice(0, 2), table.slice(2)]))
+
+
+@pytest.mark.parametrize("name", ["", None])
+def test_an_llm_without_a_name_is_named_with_its_row(name):
+    """An empty or missing LLM name is refused, and the message says that it is empty."""
+    with pytest.raises(ValueError, match="table, row 2: `model_name` is empty"):
+        ResponseMatrix.from_pandas(long_frame([(1, "a", 1), (2, name, 1)]))
+
+
+def test_an_llm_outside_the_pool_is_refused_with_close_names():
+    """A row of an LLM that a fixed pool lacks is refused with its row, and the name that was meant."""
+    frame = long_frame([(1, LLMS[0], 1), (1, "lab/poetri-c", 1)])
+    with pytest.raises(ValueError, match=r"table, row 2: `model_name` is 'lab/poetri-c'.*lab/poetry-c"):
+        ResponseMatrix.from_pandas(frame, llm_names=[*(f"lab/a-{i}" for i in range(9)), *LLMS])
+
+
+def test_text_columns_must_hold_text():
+    """A prompt column of numbers is refused with its type."""
+    with pytest.raises(ValueError, match="table: column `prompt` holds int64, expected text"):
+        ResponseMatrix.from_pandas(long_frame([(1, "a", 1)], prompt=[5]))
+
+
+def test_a_column_of_mixed_types_is_refused():
+    """What Arrow cannot read of a frame is said in a word about the frame."""
+    with pytest.raises(ValueError, match="`frame`: a column mixes types"):
+        ResponseMatrix.from_pandas(long_frame([(1, "a", 1), (2, "a", "right")]))
+
+
+def test_an_empty_table_is_refused():
+    """No rows are no split."""
+    with pytest.raises(ValueError, match="table: no rows, expected one row a response"):
+        ResponseMatrix.from_pandas(make_frame(4).iloc[:0])
+
+
+def test_an_unknown_rule_for_repeats_is_refused():
+    """The rules are listed."""
+    with pytest.raises(ValueError, match="`duplicates` is 'first', expected one of 'mean', 'last', 'majority', 'max'"):
+        ResponseMatrix.from_pandas(make_frame(4), duplicates="first")

@@ -27,6 +27,16 @@ def test_costs_from_a_file(tmp_path):
     assert costs_of({"c": 2, "a": 1}, ["a", "c"]).tolist() == [1, 2]
 
 
+def test_both_spellings_of_license_are_one_fact(tmp_path):
+    """A column `licence` is read as `license`, and found under that name."""
+    path = tmp_path / "llms.csv"
+    for spelling in ("licence", "license"):
+        path.write_text(f"llm,{spelling}\na/b,MIT\nc/d,\n")
+        facts = read_llm_table(path)
+        assert facts["a/b"] == {"llm": "a/b", "license": "MIT"}
+        assert select_llms(["a/b", "c/d"], facts, llms=["license:mit"]).tolist() == [0]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -91,11 +101,11 @@ FACTS = {
         ({}, [0, 1, 2]),
         ({"llms": ["other/*", "lab/one"]}, [0, 2]),
         ({"llms": ["lab/two:8b"]}, [1]),  # a name, though it has a colon
-        ({"llms": ["licence:mit", "family:lla*"]}, [0, 2]),  # the Hub's spelling of the column, too
+        ({"llms": ["license:mit", "family:lla*"]}, [0, 2]),
         ({"exclude": ["license:mit"]}, [1, 2]),
         ({"exclude": ["family:*"]}, [0, 1]),  # what is not known is not denied
-        ({"having": {"licence": ["mit", "llama*"], "family": ["LLAMA"]}}, [2]),
-        ({"having": {"licence": None}, "max_params": 7}, [0]),
+        ({"having": {"license": ["mit", "llama*"], "family": ["LLAMA"]}}, [2]),
+        ({"having": {"license": None}, "max_params": 7}, [0]),
     ],
 )
 def test_lists_by_name_pattern_and_fact(filters, expected):
@@ -107,19 +117,19 @@ def test_lists_by_name_pattern_and_fact(filters, expected):
     ("filters", "error", "message"),
     [
         (
-            {"having": {"licence": ["gpl"]}},
+            {"having": {"license": ["gpl"]}},
             ValueError,
-            "`licence` is `gpl`, expected a list of some of `MIT`, `llama3`",
+            "`license` is `gpl`, expected a list of some of `MIT`, `llama3`",
         ),
         ({"having": {"kind": ["chat"]}}, ValueError, "`kind` is `chat`.*nothing: the table has no such column"),
-        ({"having": {"licence": []}}, ValueError, r"`licence` is \[\]"),
+        ({"having": {"license": []}}, ValueError, r"`license` is \[\]"),
         ({"llms": ["tone:mild"]}, KeyError, "unknown LLM `tone:mild`"),
-        ({"llms": ["lab/one"], "exclude": ["licence:mit"]}, ValueError, "no LLM of 3 is left"),
+        ({"llms": ["lab/one"], "exclude": ["license:mit"]}, ValueError, "no LLM of 3 is left"),
     ],
 )
 def test_lists_that_fit_nobody_are_refused(filters, error, message):
     """Each says what there is."""
     with pytest.raises(error, match=message):
         select_llms(NAMES, FACTS, **filters)
-    with pytest.raises(ValueError, match="`licence`, `max_params` need `facts`"):
-        select_llms(NAMES, None, having={"licence": ["mit"]}, max_params=3)
+    with pytest.raises(ValueError, match="`license`, `max_params` need `facts`"):
+        select_llms(NAMES, None, having={"license": ["mit"]}, max_params=3)

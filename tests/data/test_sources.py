@@ -1,4 +1,4 @@
-"""Folders and Hub data sets in the EmbedLLM layout: which files make a split, and the order of the LLMs."""
+"""Folders in the EmbedLLM layout, and the planted pool: their splits, and the order of the LLMs."""
 
 from pathlib import Path
 
@@ -9,7 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from embedllm_hf import ResponseMatrix, load_responses
-from embedllm_hf.data.sources import available_splits, dataset_revision, split_files, split_name
+from embedllm_hf.data.planted import planted_llms
+from embedllm_hf.data.responses import DataOrigin
+from embedllm_hf.data.sources import load_splits
 from tests.pool import LLMS, make_frame
 
 ABSENT = LLMS[2]  # the LLM that the test split lacks, in the middle of the order
@@ -32,44 +34,6 @@ def write_folder(folder: Path, suffix: str = "csv", *, order: bool = True, **fra
     return folder
 
 
-# --- which files make a split ---
-
-
-@pytest.mark.parametrize(
-    ("files", "split", "expected"),
-    [
-        (["train.csv", "test.csv"], "train", ["train.csv"]),
-        (["val.csv"], "validation", ["val.csv"]),
-        (["validation.parquet"], "val", ["validation.parquet"]),
-        (["dev.csv"], "val", ["dev.csv"]),
-        (["train.csv", "train.parquet"], "train", ["train.parquet"]),
-        (["data/train-1-of-2.parquet", "data/train-0-of-2.parquet", "data/test-0-of-1.parquet"], "train",
-         ["data/train-0-of-2.parquet", "data/train-1-of-2.parquet"]),
-        (["train_extra.csv", "my_train.csv", "other/train.csv", "train.csv.gz", "Train.csv"], "train", []),
-        (["rare.csv", "train.csv"], "rare", ["rare.csv"]),
-        (["model_order.csv", "question_order.csv"], "train", []),
-        ([], "test", []),
-    ],
-)  # fmt: skip
-def test_split_files_takes_the_tables_of_the_split_and_no_others(files, split, expected):
-    """Names, aliases, shards in order, Parquet rather than CSV; look-alikes are left out."""
-    assert split_files(files, split) == expected
-
-
-def test_aliases_are_one_split():
-    """`val`, `valid` and `dev` are `validation`; an unknown name stays what it is."""
-    assert {split_name(alias) for alias in ("val", "valid", "dev", "validation")} == {"validation"}
-    assert split_name("training") == "train"
-    assert split_name("rare") == "rare"
-
-
-def test_available_splits_are_those_with_tables(tmp_path):
-    """Splits are found by their files, in the order train, validation, test; the planted pool has all three."""
-    write_folder(tmp_path, test=make_frame(4), val=make_frame(4))
-    assert available_splits(str(tmp_path)) == ["validation", "test"]
-    assert available_splits("planted") == ["train", "validation", "test"]
-
-
 # --- folders ---
 
 
@@ -85,6 +49,33 @@ def test_a_folder_gives_the_rows_of_the_split_asked_for(tmp_path, suffix):
     assert (
         load_responses(tmp_path, split="validation").to_long().equals(load_responses(tmp_path, split="val").to_long())
     )
+
+
+def test_all_splits_come_with_one_call(tmp_path):
+    """Each split is that of `load_responses`, the pool is one, and each part knows folder and split."""
+    frames = {"train": make_frame(20), "val": make_frame(10, first_id=20), "test": make_frame(10, first_id=30)}
+    folder = write_folder(tmp_path / "mine", **frames)
+    data = load_splits(folder, duplicates="last")
+    assert (data.id, data.revision, data.llm_names) == ("mine", None, LLMS)
+    for name, split in data.items():
+        assert split.to_long().equals(load_responses(folder, split=name, duplicates="last").to_long())
+        assert split.origin == DataOrigin("mine", None, name)
+        assert split.duplicates == "last"
+    assert list(data) == ["train", "validation", "test"]
+    assert data["val"] is data["dev"] is data.validation
+
+
+def test_a_split_that_the_data_set_lacks_is_none(tmp_path):
+    """A missing split is None as a field, and as an item the error that says which there are; one must be there."""
+    data = load_splits(write_folder(tmp_path, test=make_frame(4), val=make_frame(4)))
+    assert data.train is None
+    assert list(data) == ["validation", "test"]
+    assert "train" not in data
+    with pytest.raises(FileNotFoundError, match=r"no table for the split `train` .* splits `test`, `validation`"):
+        data["train"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"empty: no table for the split `train` .* no split was found at all"):
+        load_splits(tmp_path / "empty")
 
 
 def test_shards_are_one_table(tmp_path):
@@ -160,14 +151,17 @@ def test_the_callers_pool_overrules_the_order_file(tmp_path):
 def test_the_planted_pool_needs_no_files(tmp_path, monkeypatch):
     """`planted` is made by the package, under every alias of a split."""
     monkeypatch.chdir(tmp_path)
-    assert load_responses("planted", split="val").n_questions == 104
-    assert dataset_revision("planted") is None
+    data = load_splits("planted")
+    assert [split.n_questions for _, split in data.items()] == [640, 104, 200]
+    assert (data.id, data.revision, data.llm_names) == ("planted", None, planted_llms())
+    assert load_responses("planted", split="val").to_long().equals(data.validation.to_long())
 
 
 def test_the_callers_pool_orders_the_planted_pool_too():
     """`llm_names` is not ignored for `planted`."""
     names = load_responses("planted", split="test").llm_names
     assert load_responses("planted", split="test", llm_names=names[::-1]).llm_names == names[::-1]
+    assert load_splits("planted", llm_names=names[:3]).train.llm_names == names[:3]
 
 
 # --- what is refused ---
@@ -252,42 +246,3 @@ def test_a_damaged_split_is_named_with_its_file(tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match=r"train\.parquet: cannot be read as parquet"):
         load_responses(tmp_path, split="train")
-
-
-# --- the Hub ---
-
-
-def hub_files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def test_a_hub_data_set_gives_what_its_folder_gives_and_fetches_no_other_split(hub, tmp_path):
-    """Only the split's table and the order of the LLMs are downloaded; the commit is known for the report."""
-    folder = write_folder(tmp_path, train=make_frame(20), test=make_frame(10, first_id=20))
-    repo = hub.create_repo("user/layout", hub_files(folder), type="dataset")
-    loaded = load_responses("user/layout", split="test")
-    assert loaded.to_long().equals(load_responses(folder, split="test").to_long())
-    assert hub.seen(r"GET .*/resolve/.*test\.csv")
-    assert not hub.seen(r"GET .*/resolve/.*train\.csv")
-    assert dataset_revision("user/layout") == repo.resolve().oid
-    assert available_splits("user/layout") == ["train", "test"]
-
-
-def test_a_revision_is_the_data_of_that_commit(hub, tmp_path):
-    """An older commit gives its own responses after the data set has changed."""
-    folder = write_folder(tmp_path, train=make_frame(10))
-    repo = hub.create_repo("user/revised", hub_files(folder), type="dataset")
-    first = repo.resolve().oid
-    repo.commit({"train.csv": make_frame(30).to_csv(index=False).encode()})
-    assert load_responses("user/revised", split="train", revision=first).n_questions == 10
-    assert load_responses("user/revised", split="train").n_questions == 30
-
-
-def test_without_an_order_file_the_hub_gives_the_llms_of_all_splits(hub, tmp_path):
-    """The absent LLM keeps its column, as in a folder."""
-    test = make_frame(10, first_id=20)
-    folder = write_folder(tmp_path, order=False, train=make_frame(20), test=test[test["model_name"] != ABSENT])
-    hub.create_repo("user/unordered", hub_files(folder), type="dataset")
-    assert dataset_revision("user/unordered")
-    assert not hub.seen(r"GET .*/resolve/")
-    assert load_responses("user/unordered", split="test").llm_names == LLMS

@@ -1,17 +1,15 @@
-"""Data sets on the Hub: what is fetched, which revision, offline, streaming, sharing, and what faults get."""
+"""Data sets on the Hub: what is fetched, which revision, offline, streaming, and what faults get."""
 
 import textwrap
 
 import numpy as np
-import pandas as pd
 import pytest
-from datasets import load_dataset
 
 from embedllm_hf import ResponseMatrix, load_responses
-from embedllm_hf.data.sources import available_splits
-
-from .hub.clients import no_waiting, run_python
-from .pool import LLMS, make_frame, make_split
+from embedllm_hf.data.responses import DataOrigin
+from embedllm_hf.data.sources import load_splits
+from tests.hub.clients import no_waiting, run_python
+from tests.pool import LLMS, make_frame, make_split
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +44,36 @@ def test_only_the_needed_files_are_fetched(hub):
     fetched = {request.target.split("/")[-1].split("?")[0] for request in hub.seen("GET .*/resolve/")}
     assert fetched == {"val.csv", "model_order.csv"}
     assert same(loaded, make_split(10, first_id=40).responses)
-    assert available_splits("user/original") == ["train", "validation", "test"]
+    assert loaded.origin == DataOrigin(
+        "user/original", hub.repo("user/original", "dataset").resolve().oid, "validation"
+    )
+
+
+def test_all_splits_are_of_one_commit(hub):
+    """The data set is listed as often as for one split, and a commit between two tables changes nothing."""
+    repo = hub.create_repo("user/changing", original_layout(), type="dataset")
+    old = repo.resolve().oid
+    other = make_frame(3, first_id=90).to_csv(index=False).encode()
+    changed = {f"{name}.csv": other for name in ("train", "val", "test")}
+    hub.faults.before(lambda: repo.commit(changed, "other"), on=r"GET .*/resolve/.*(train|val|test)\.csv")
+    data = load_splits("user/changing")
+    assert {name: split.n_questions for name, split in data.items()} == {"train": 40, "validation": 10, "test": 10}
+    assert data.revision == old != repo.resolve().oid
+    assert {split.origin.revision for _, split in data.items()} == {old}
+    fetched = [request.target.split("/")[-1].split("?")[0] for request in hub.seen("GET .*/resolve/")]
+    assert sorted(fetched) == ["model_order.csv", "test.csv", "train.csv", "val.csv"]
+    hub.create_repo("user/single", original_layout(), type="dataset")
+    load_responses("user/single", split="train")
+    assert len(hub.seen("GET /api/datasets/user/changing")) == len(hub.seen("GET /api/datasets/user/single"))
+
+
+def test_one_split_and_the_pool_of_all_are_of_one_commit(hub):
+    """Without an order file, a commit between the tables cannot bring LLMs that the others do not know."""
+    files = {name: content for name, content in original_layout().items() if name != "model_order.csv"}
+    repo = hub.create_repo("user/pool", files, type="dataset")
+    other = make_frame(3).assign(model_name="lab/new", model_id=9).to_csv(index=False).encode()
+    hub.faults.before(lambda: repo.commit({"test.csv": other}, "other"), on=r"GET .*/resolve/.*csv")
+    assert load_responses("user/pool", split="train").llm_names == LLMS
 
 
 def test_revisions(hub):
@@ -58,6 +85,18 @@ def test_revisions(hub):
     assert load_responses("user/revisions", split="train", revision=old).n_questions == 40
     with pytest.raises(FileNotFoundError, match="user/revisions@nope: the repository has no such revision"):
         load_responses("user/revisions", split="train", revision="nope")
+
+
+def test_without_an_order_file_the_pool_is_that_of_all_splits(hub):
+    """Streamed or not, an LLM that one split lacks keeps its column, and streaming stores no table for it."""
+    files = {name: content for name, content in original_layout().items() if name != "model_order.csv"}
+    test = make_frame(10, first_id=50)
+    files["test.csv"] = test[test["model_name"] != LLMS[2]].to_csv(index=False).encode()
+    hub.create_repo("user/unordered", files, type="dataset")
+    streamed = load_responses("user/unordered", split="test", streaming=True)
+    assert not hub.seen(r"GET .*/resolve/.*model_order")
+    assert streamed.llm_names == LLMS
+    assert same(load_responses("user/unordered", split="test"), streamed)
 
 
 def test_private_data_needs_the_token(hub, monkeypatch):
@@ -112,50 +151,6 @@ def test_streaming_gives_the_same_and_stores_no_table(hub, kind):
     streamed = load_responses(repo, split="train", streaming=True)
     assert not hub.seen(rf"GET .*/resolve/[^/]*/train.{kind}.* 200")
     assert same(streamed, load_responses(repo, split="train"))
-
-
-def test_push_and_load_again(hub):
-    """Splits pushed one by one come back equal, through this package and as splits of `load_dataset`."""
-    splits = {"train": make_split(30), "validation": make_split(8, first_id=30), "test": make_split(9, first_id=38)}
-    for name, split in splits.items():
-        split.responses.push_to_hub("user/shared", split=name)
-    for name, split in splits.items():
-        assert same(load_responses("user/shared", split=name), split.responses)
-    loaded = load_dataset("user/shared")
-    assert {name: len(part) for name, part in loaded.items()} == {
-        name: split.responses.n_observed for name, split in splits.items()
-    }
-    row = loaded["test"][0]
-    assert row["prompt"].startswith("A ")
-    assert row["label"] in (0.0, 1.0)
-    assert row["model_name"] in LLMS
-    repo = hub.repo("user/shared", "dataset")
-    assert [commit.title for commit in repo.history()][:3] == [
-        f"Add the {name} split" for name in ("test", "validation", "train")
-    ]
-    assert b"contradictory" in repo.read("README.md")
-
-
-def test_two_pushes_at_once_keep_both_splits(hub):
-    """A split pushed by somebody else in the middle of a push is not undone."""
-    make_split(10).responses.push_to_hub("user/both", split="train")
-    other = make_split(6, first_id=10).responses
-    hub.faults.before(lambda: other.push_to_hub("user/both", split="validation"))
-    make_split(7, first_id=16).responses.push_to_hub("user/both", split="test")
-    assert {name: part.num_rows > 0 for name, part in load_dataset("user/both").items()} == dict.fromkeys(
-        ("train", "validation", "test"), True
-    )
-
-
-def test_repeats_survive_sharing(hub):
-    """Counts and contradictions come back from the Hub."""
-    frame = make_frame(10, hidden=0.0)
-    frame.loc[0, "label"] = 1 - frame.loc[1, "label"]
-    repeated = pd.concat([frame, frame.assign(label=frame.label.where(frame.index > 3, 1 - frame.label))])
-    responses = ResponseMatrix.from_pandas(repeated, llm_names=LLMS)
-    responses.push_to_hub("user/repeats", split="train")
-    assert load_responses("user/repeats", split="train").summary() == responses.summary()
-    assert responses.summary().n_contradictions == 4
 
 
 @pytest.mark.parametrize(
@@ -214,14 +209,3 @@ def test_a_damaged_download_is_refused_and_fetched_anew(hub):
     with pytest.raises(OSError, match=r"user/damaged: `train.csv` arrived damaged.*Try again"):
         load_responses("user/damaged", split="train")
     assert load_responses("user/damaged", split="train").n_questions == 40
-
-
-def test_a_refused_push_changes_nothing(hub, monkeypatch):
-    """A read-only token is refused in one line, and the data set stays as it was."""
-    make_split(10).responses.push_to_hub("user/readonly", split="train")
-    before = hub.repo("user/readonly", "dataset").resolve().oid
-    with pytest.raises(PermissionError, match=r"user/readonly: the Hub refused \(403\).*token"):
-        make_split(5).responses.push_to_hub("user/readonly", split="test", token="hf_reader")
-    assert hub.repo("user/readonly", "dataset").resolve().oid == before
-    with pytest.raises(ValueError, match="neither a folder nor a Hub id"):
-        make_split(5).responses.push_to_hub("not an id", split="test")

@@ -10,6 +10,7 @@ from embedllm_hf.data.planted import (
     planted_pool,
     planted_probabilities,
 )
+from embedllm_hf.data.responses import DataOrigin
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,11 @@ def test_no_llm_is_best_in_everything(pools):
     """Knowing the question is worth a lot: the planted choice beats the best single LLM by a wide margin."""
     probabilities = planted_probabilities(pools["test"].question_ids)
     assert probabilities.max(axis=1).mean() > probabilities.mean(axis=0).max() + 0.2
+
+
+def test_each_split_says_where_it_is_from(pools):
+    """The origin of a planted split is `planted`, without a commit."""
+    assert [pool.origin for pool in pools.values()] == [DataOrigin("planted", None, split) for split in SPLIT_SIZES]
 
 
 def test_an_unknown_split_is_refused():
