@@ -32,7 +32,10 @@ class MissingExtra(UserError, ImportError):
 
 
 class FileError(UserError, OSError):
-    """A file, a folder or the Hub, that does not do what it should."""
+    """A file, a folder or the Hub does not do what it should."""
+
+    def __str__(self) -> str:
+        return self.strerror or super().__str__()  # without the number that an OSError would show
 
 
 class MissingFile(FileError, FileNotFoundError):
