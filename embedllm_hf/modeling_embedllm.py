@@ -99,7 +99,7 @@ class EmbedLLM(EmbedLLMNetwork):
             return
         self._save_companions(Path(save_directory), repo_id)
         if remote_code:
-            export_remote_code(save_directory)
+            export_remote_code(save_directory, {"AutoConfig": EmbedLLMConfig, "AutoModel": EmbedLLMNetwork})
         if push_to_hub:
             self.push_to_hub(repo_id or Path(save_directory).resolve().name, remote_code=remote_code, **push)
 
