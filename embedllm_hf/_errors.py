@@ -1,8 +1,7 @@
 """Errors that tell the user of the library what to mend: what was found, what was expected, what to do.
 
-Each is also the built-in error of its kind, so `except ValueError` catches it. Whatever else the library lets pass, an
-error of Python's or of another package, is either the system's (an `OSError`) or a bug of ours; the command line tells
-the two apart by these classes.
+Each is also the built-in error of its kind, so `except ValueError` catches it. Any other error that leaves the library
+is the system's (an `OSError` with a number) or a bug of ours; the command line tells them apart by these classes.
 """
 
 from __future__ import annotations
@@ -32,7 +31,10 @@ class MissingExtra(UserError, ImportError):
 
 
 class FileError(UserError, OSError):
-    """A file, a folder or the Hub, that does not do what it should."""
+    """A file, a folder or the Hub does not do what it should."""
+
+    def __str__(self) -> str:
+        return self.strerror or super().__str__()  # without the number that an OSError would show
 
 
 class MissingFile(FileError, FileNotFoundError):
@@ -47,9 +49,9 @@ class Refused(FileError, PermissionError):
     """The Hub or the system refuses."""
 
 
-class Unreachable(FileError, ConnectionError):
-    """The Hub cannot be reached."""
-
-
 class Conflict(FileError):
     """Somebody changed the repository meanwhile."""
+
+
+class Unreachable(FileError, ConnectionError):
+    """The Hub cannot be reached."""

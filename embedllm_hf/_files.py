@@ -18,15 +18,15 @@ from safetensors import SafetensorError
 
 from ._errors import FileError
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def disk_error(path: Path, error: Exception) -> OSError:
     """Say plainly that `path` could not be written, and what to do when the disk is full."""
     rust_code = re.search(r"os error (\d+)", str(error))  # safetensors passes the system's error on as text
     code = int(rust_code[1]) if rust_code else getattr(error, "errno", None)
-    full = code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    remedy = (
-        "the disk is full or a size limit was hit; free some space or choose another folder" if full else str(error)
-    )
+    full = "the disk is full or a size limit was hit; free some space or choose another folder"
+    remedy = full if code in DISK_FULL else str(error)
     return FileError(code, f"cannot write {path}: {remedy}. Nothing was kept of it.")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from embedllm_hf import EmbedLLM, ResponseMatrix, __version__
+from embedllm_hf import EmbedLLM, ResponseMatrix
 from embedllm_hf.cli import VERBS
 
 from .command_line import refused, run
@@ -161,12 +161,6 @@ def test_help_shows_the_defaults(capsys):
     for name in ("num_train_epochs", "learning_rate", "weight_decay", "block_size"):
         shown = " ".join(out.split(f"--{name}")[2].split())
         assert f"(default: {getattr(EmbedLLMTrainingArguments, name)})" in shown
-
-
-def test_module_and_version():
-    """`python -m embedllm_hf` is the command line."""
-    command = [sys.executable, "-m", "embedllm_hf", "--version"]
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == __version__
 
 
 def test_help_loads_no_heavy_package():

@@ -1,18 +1,28 @@
 """LLMs as vectors: train a model on responses, measure it, route questions, forecast scores.
 
-The command line `embedllm` has one module a verb, each with a parser and a `main` that calls the library.
+The command line `embedllm`: one module a verb, each with `add_arguments` and a `main` that calls the library and
+prints. `_options.py` and its neighbours hold what several verbs share. No computation lives here, and nothing in the
+library imports it: the flow enters with the user's words and leaves as text, JSON or files.
 
 A verb's module is imported only when that verb is asked for, and the library only when it runs, so `--help` is quick.
+This file also decides how errors look: what the user can mend is one line, a bug shows its traceback.
 """
 
 from __future__ import annotations
 
 import argparse
+import codecs
+import contextlib
 import importlib
-import logging
+import json
 import os
+import select
+import shlex
 import sys
+import traceback
 from collections.abc import Sequence
+
+from .._errors import UserError
 
 VERBS = {
     "train": "train a model on a data set of responses",
@@ -28,49 +38,61 @@ VERBS = {
     "onboard": "place a new LLM from a few graded answers",
     "probe": "choose the next questions for a new LLM",
 }
-USER_ERRORS = (ValueError, KeyError, OSError, ImportError)
-logger = logging.getLogger(__name__)
+DEBUG = "EMBEDLLM_DEBUG"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb.
 
     Returns:
-        `int`: 0, or 2 after one line on standard error that says what was wrong and what to do.
+        `int`: 0, also if the reader of a pipe (`| head`) stops reading: it has what it wanted, and `set -o pipefail`
+        should not turn that into a failure. 2 after one line on standard error about something that the user can
+        mend, 1 after the traceback of a bug, 130 after Ctrl-C.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    options = argparse.Namespace(verb=None, debug=False)
+    _escape_what_cannot_be_shown()
+    try:
+        code = _run(arguments, options)
+        sys.stdout.flush()  # the interpreter's own flush at its end cannot be guarded
+        return code
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return 130
+    except Exception as error:
+        gone = isinstance(error, BrokenPipeError) and _a_reader_has_gone()
+        code = 0 if gone else _report(error, arguments, options)
+        _drop_unwritten_output()
+        return code
+
+
+def _run(arguments: list[str], options: argparse.Namespace) -> int:
+    """Parse the arguments into `options`, and call the verb's `main`."""
     parser = argparse.ArgumentParser(prog="embedllm", description=__doc__.splitlines()[0])
     parser.add_argument("--version", action="store_true", help="print the version and end")
+    debug = f"show the traceback of any error (also: {DEBUG}=1)"
+    parser.add_argument("--debug", action="store_true", help=debug)
     verbs = parser.add_subparsers(dest="verb", metavar="verb")
     asked = next((argument for argument in arguments if argument in VERBS), None)
     for verb, text in VERBS.items():
         subparser = verbs.add_parser(verb, help=text, description=text[0].upper() + text[1:] + ".")
+        subparser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=debug)
         if verb == asked:
             module = importlib.import_module(f".{verb}", __name__)
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.main)
-    options = parser.parse_args(arguments)
+    try:
+        parser.parse_args(arguments, options)
+    except SystemExit as end:  # after `--help`, or after a line about the options
+        return int(end.code or 0)
     if options.version:
         print(importlib.import_module("embedllm_hf").__version__)
         return 0
     if options.verb is None:
         parser.print_help()
         return 0
-    return run_verb(options)
-
-
-def run_verb(options: argparse.Namespace) -> int:
-    """Call a verb's `main`, and turn what the user can mend into one line and exit code 2."""
     _quiet_libraries()
-    try:
-        return options.run(options)
-    except USER_ERRORS as error:
-        message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        if isinstance(error, OSError) and error.strerror and not error.filename:
-            message = error.strerror
-        print(f"embedllm {options.verb}: error: {' '.join(str(message).split())}", file=sys.stderr)
-        logger.debug("The whole error:", exc_info=True)
-        return 2
+    return options.run(options)
 
 
 def _quiet_libraries() -> None:
@@ -78,3 +100,68 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+# --- errors ---
+
+
+def _report(error: Exception, arguments: Sequence[str], options: argparse.Namespace) -> int:
+    """Say on standard error what went wrong, and return the exit code: 2 if the user can mend it, 1 for a bug."""
+    command = "embedllm" if options.verb is None else f"embedllm {options.verb}"
+    to_mend = isinstance(error, UserError) or (isinstance(error, OSError) and error.errno is not None)
+    if not to_mend or options.debug or os.environ.get(DEBUG, "0") not in ("", "0"):
+        _say("".join(traceback.format_exception(error)).rstrip())
+    if not to_mend:
+        called = shlex.join(["embedllm", *arguments])
+        bug = "this is a bug in embedllm_hf. Please report it with the lines above and the command:"
+        _say(f"{command}: {bug} {_one_line(called)}")
+        return 1
+    text = str(error)
+    if isinstance(error, OSError) and not isinstance(error, UserError):
+        text = ": ".join(str(part) for part in (error.filename, error.strerror) if part is not None)
+    _say(f"{command}: error: {_one_line(text) or type(error).__name__}")
+    return 2
+
+
+def _one_line(text: str) -> str:
+    """The text on one line; what would steer the terminal is shown as an escape."""
+    line = " ".join(text.split())
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
+
+
+def _say(text: str) -> None:
+    """Print to standard error, unless nobody reads it."""
+    with contextlib.suppress(BrokenPipeError):
+        print(text, file=sys.stderr, flush=True)
+
+
+# --- standard output ---
+
+
+def _escape_what_cannot_be_shown() -> None:
+    r"""Write characters that the output's encoding lacks as `\uXXXX`: nothing is lost, and JSON stays JSON."""
+
+    def escape(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError)
+        return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+    codecs.register_error("embedllm", escape)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="embedllm")
+
+
+def _a_reader_has_gone() -> bool:
+    """Whether standard output or error is a pipe that nobody reads; another pipe may have broken as well."""
+    poll = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        poll.register(stream, 0)  # a broken pipe is told unasked
+    return bool(poll.poll(0))
+
+
+def _drop_unwritten_output() -> None:
+    """Send what could not be written nowhere, so that the interpreter does not try it again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

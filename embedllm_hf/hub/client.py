@@ -1,12 +1,11 @@
 """Fetching from and committing to the Hugging Face Hub: whole or not at all, and errors that say what to do.
 
 Downloads go through huggingface_hub's cache; a file is used only if it hashes to what the Hub said. Uploads are one
-commit. Whatever fails becomes a built-in `OSError` of one line, with the repository, the revision and the remedy.
+commit. Whatever the Hub or the network fails at becomes an error of `_errors.py`: repository, revision and remedy.
 """
 
 from __future__ import annotations
 
-import errno
 import glob
 import hashlib
 import importlib
@@ -16,12 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from .._errors import FileError, InputError, Refused, Unreachable
+from .._errors import Conflict, FileError, InputError, MissingFile, Refused, Unreachable, UserError
+from .._files import DISK_FULL
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
+    from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.hf_api import CommitOperation
 
 logger = logging.getLogger(__name__)
@@ -65,17 +66,16 @@ def fetch_snapshot(
         token, cache_dir, local_files_only (*optional*): As in huggingface_hub.
 
     Raises:
-        OSError: If something cannot be had, or a file's content is not what the Hub announced.
-        ValueError: If `repo_id` is not an id.
+        UserError: As `explain_hub_errors` has them; a `FileError` if a file's content is not what the Hub announced.
     """
     from huggingface_hub import HfApi, constants, get_cached_repo_tree, snapshot_download
 
-    where = {"repo_type": repo_type, "revision": revision, "token": token, "cache_dir": cache_dir}
+    where: dict[str, Any] = {"repo_type": repo_type, "revision": revision, "token": token, "cache_dir": cache_dir}
 
-    def fetch(files: Sequence[str], **options: bool) -> Snapshot:
+    def fetch(files: Sequence[str], **options: Any) -> Snapshot:
         wanted = list(choose(files))
-        patterns = [glob.escape(name) for name in wanted] or ["no file is wanted"]
-        folder = Path(retried(lambda: snapshot_download(repo_id, **where, allow_patterns=patterns, **options)))
+        options["allow_patterns"] = [glob.escape(name) for name in wanted] or ["no file is wanted"]
+        folder = Path(retried(lambda: snapshot_download(repo_id, **where, **options)))
         return _verified(Snapshot(folder, folder.name, tuple(files)), wanted, repo_id)
 
     def cached() -> Snapshot:
@@ -91,7 +91,7 @@ def fetch_snapshot(
         except _unreachable() as error:
             logger.warning("The Hub cannot be reached (%s); using what the cache holds of %s.", error, repo_id)
             return cached()
-        return fetch([sibling.rfilename for sibling in info.siblings or ()])
+        return fetch([file.rfilename for file in getattr(info, "siblings", None) or ()])
 
 
 def _verified(snapshot: Snapshot, names: Sequence[str], repo_id: str) -> Snapshot:
@@ -134,7 +134,8 @@ def commit(
         repo_type, private, token, revision, create_pr, parent_commit (*optional*): As in huggingface_hub.
 
     Raises:
-        OSError: If the Hub refuses or cannot be reached; nothing is committed then.
+        UserError: As `explain_hub_errors` has them; a `Conflict` if `parent_commit` is not the last commit any more.
+            Nothing is committed then.
     """
     from huggingface_hub import HfApi
 
@@ -159,14 +160,98 @@ def retried(request: Callable[[], _Result]) -> _Result:
     """Repeat a request that the Hub failed by its own fault (5xx), which its client does for some requests only."""
     from huggingface_hub.errors import HfHubHTTPError
 
-    for seconds in (*RETRY_SECONDS, None):
+    for seconds in RETRY_SECONDS:
         try:
             return request()
         except HfHubHTTPError as error:
-            if seconds is None or error.response is None or error.response.status_code < 500:
+            if error.response.status_code < 500:
                 raise
             time.sleep(seconds)
-    raise AssertionError("unreachable")
+    return request()
+
+
+# --- errors ---
+
+_NOT_CACHED = (
+    "not in the cache, and the Hub was not asked or not reached. Check the network, unset HF_HUB_OFFLINE, or try later"
+)
+# What the Hub's client raises, the more special before the general: what it becomes, and the words for it.
+_EXPLANATIONS: dict[str, tuple[type[FileError], str]] = {
+    "GatedRepoError": (
+        Refused,
+        "access must be granted. Ask for it on the repository's page, then log in (hf auth login)",
+    ),
+    "RepositoryNotFoundError": (
+        MissingFile,
+        "no such repository, or it is private. Check the id; for a private one log in (hf auth login) or set HF_TOKEN",
+    ),
+    "RevisionNotFoundError": (
+        MissingFile,
+        "the repository has no such revision. Check the branch, tag or commit",
+    ),
+    "LocalEntryNotFoundError": (MissingFile, _NOT_CACHED),
+    "CachedRepoTreeNotFoundError": (MissingFile, _NOT_CACHED),
+    "EntryNotFoundError": (MissingFile, "a file is missing in the repository. Check the revision"),
+}
+
+
+@contextmanager
+def explain_hub_errors(repo_id: str, revision: str | None) -> Iterator[None]:
+    """Turn what the Hub's client raises in the block into an error of one line with the remedy.
+
+    Raises:
+        UserError: `InputError` for an id that is none; `MissingFile`, `Refused`, `Conflict`, `Unreachable` or another
+            `FileError` for what the Hub or the network failed at. What is not theirs passes unchanged.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        at = f"{repo_id}@{revision}" if revision else repo_id
+        # The client wraps what broke a large file's upload in a bare RuntimeError.
+        wrapped = error.__cause__ if type(error) is RuntimeError else None
+        explained = _explained(at, wrapped or error)
+        if explained is None:
+            raise
+        raise explained from error
+
+
+def _explained(at: str, error: BaseException) -> UserError | None:
+    """The library's error for one of the Hub's client; None if it is neither the Hub's nor the network's."""
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.HFValidationError):
+        return InputError(f"`{at}` is neither a folder nor a Hub id ({error}).")
+    for name, (kind, text) in _EXPLANATIONS.items():
+        if isinstance(error, getattr(errors, name)):
+            return kind(f"{at}: {text}.")
+    if isinstance(error, errors.HfHubHTTPError):
+        return _explained_status(at, error)
+    if isinstance(error, _unreachable()):
+        cause = _first_line(error)
+        return Unreachable(f"{at}: the connection to the Hub failed ({cause}). Check the network, or try later.")
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return FileError(error.errno, f"{at}: the disk is full. Free some space, or set HF_HOME to another disk.")
+    if isinstance(error, OSError) and error.errno is None:  # the client's own words, not the system's
+        return FileError(f"{at}: {_first_line(error)}")
+    return None
+
+
+def _explained_status(at: str, error: HfHubHTTPError) -> FileError:
+    """The library's error for an HTTP status."""
+    status = error.response.status_code
+    if status in (401, 403):
+        return Refused(f"{at}: the Hub refused ({status}). Log in (hf auth login) with a token that may do this.")
+    if status in (409, 412):
+        return Conflict(f"{at}: somebody changed the repository meanwhile ({status}). Load it again and repeat.")
+    if status == 429:
+        seconds = error.response.headers.get("Retry-After")
+        when = f"in {seconds} seconds" if seconds else "later"
+        return FileError(f"{at}: too many requests (429). Try again {when}.")
+    if status >= 500:
+        return FileError(f"{at}: the Hub has a fault of its own ({status}). Try later.")
+    return FileError(f"{at}: {_first_line(error)}")
 
 
 def _unreachable() -> tuple[type[Exception], ...]:
@@ -177,88 +262,5 @@ def _unreachable() -> tuple[type[Exception], ...]:
     return (http.TransportError, ConnectionError)
 
 
-_NOT_CACHED = (
-    "not in the cache, and the Hub was not asked or not reached. Check the network, unset HF_HUB_OFFLINE, or try later"
-)
-# What the Hub's client raises, the more special before the general, with what to say of it.
-_EXPLANATIONS: tuple[tuple[str, type[Exception], str], ...] = (
-    (
-        "GatedRepoError",
-        PermissionError,
-        "access must be granted. Ask for it on the repository's page, then log in (hf auth login)",
-    ),
-    (
-        "RepositoryNotFoundError",
-        FileNotFoundError,
-        "no such repository, or it is private. Check the id; for a private one log in (hf auth login) or set HF_TOKEN",
-    ),
-    (
-        "RevisionNotFoundError",
-        FileNotFoundError,
-        "the repository has no such revision. Check the branch, tag or commit",
-    ),
-    ("LocalEntryNotFoundError", FileNotFoundError, _NOT_CACHED),
-    ("CachedRepoTreeNotFoundError", FileNotFoundError, _NOT_CACHED),
-    ("EntryNotFoundError", FileNotFoundError, "a file is missing in the repository. Check the revision"),
-)
-
-
-@contextmanager
-def explain_hub_errors(repo_id: str, revision: str | None) -> Iterator[None]:
-    """Turn what the Hub's client raises into one line with the remedy."""
-    from huggingface_hub import errors
-
-    at = f"{repo_id}@{revision}" if revision else repo_id
-    known = (OSError, errors.EntryNotFoundError, errors.CachedRepoTreeNotFoundError, *_unreachable())
-    try:
-        yield
-    except errors.HFValidationError as error:
-        raise InputError(f"`{repo_id}` is neither a folder nor a Hub id ({error}).") from error
-    except RuntimeError as error:  # the client's own wrapping of what broke a large file's upload
-        if not isinstance(error.__cause__, known):
-            raise
-        raise _explained(at, error.__cause__) from error
-    except known as error:
-        explained = _explained(at, error)
-        if explained is error:
-            raise
-        raise explained from error
-
-
-def _explained(at: str, error: Exception) -> Exception:
-    """The built-in error of one line for what the Hub's client raised; `error` itself if there is nothing to add."""
-    from huggingface_hub import errors
-
-    for name, builtin, text in _EXPLANATIONS:
-        if isinstance(error, getattr(errors, name)):
-            return builtin(f"{at}: {text}.")
-    if isinstance(error, errors.HfHubHTTPError):
-        return _explained_status(at, error)
-    if isinstance(error, _unreachable()):
-        return Unreachable(
-            f"{at}: the connection to the Hub failed ({_first_line(error)}). Check the network, or try later."
-        )
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return FileError(error.errno, f"{at}: the disk is full. Free some space, or set HF_HOME to another disk.")
-    return error
-
-
-def _explained_status(at: str, error: Exception) -> OSError:
-    """The line for an HTTP status."""
-    response = getattr(error, "response", None)
-    status = getattr(response, "status_code", None)
-    if status in (401, 403):
-        return Refused(f"{at}: the Hub refused ({status}). Log in (hf auth login) with a token that may do this.")
-    if status in (409, 412):
-        return FileError(f"{at}: somebody changed the repository meanwhile ({status}). Load it again and repeat.")
-    if status == 429:
-        seconds = response.headers.get("Retry-After")
-        when = f"in {seconds} seconds" if seconds else "later"
-        return FileError(f"{at}: too many requests (429). Try again {when}.")
-    if status is not None and status >= 500:
-        return FileError(f"{at}: the Hub has a fault of its own ({status}). Try later.")
-    return FileError(f"{at}: {_first_line(error)}")
-
-
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -2,8 +2,8 @@
 
 transformers runs such files on `AutoModel.from_pretrained(..., trust_remote_code=True)`: `auto_map` in `config.json`
 names the classes, and every file that they import relatively must stand beside them, without sub-folders. So nothing
-is generated and no formula is written twice: `network.py` and what it imports are copied as they are. What stays
-behind are the known questions and all that is built on them, and the encoding of texts.
+is generated and no formula is written twice: `network.py` and what it imports are copied as they are. The bank stays
+behind, with all that is built on it, and the encoding of texts.
 """
 
 from __future__ import annotations
@@ -11,15 +11,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from transformers.dynamic_module_utils import get_relative_import_files
 
 from .._errors import MissingFile
-from ..configuration_embedllm import EmbedLLMConfig
-from ..network import EmbedLLMNetwork
-
-_CLASSES = {"AutoConfig": EmbedLLMConfig, "AutoModel": EmbedLLMNetwork}
 
 
 def remote_code_files() -> list[Path]:
@@ -28,11 +25,12 @@ def remote_code_files() -> list[Path]:
     return sorted({network, *map(Path, get_relative_import_files(network))})
 
 
-def export_remote_code(folder: str | os.PathLike) -> list[Path]:
+def export_remote_code(folder: str | os.PathLike, classes: Mapping[str, type]) -> list[Path]:
     """Add the network's source files to the folder of a saved model, and name its classes in `config.json`.
 
     Args:
         folder (`str` or `Path`): A folder with `config.json`.
+        classes (`Mapping[str, type]`): The class that each Auto class of transformers loads, out of those files.
 
     Returns:
         `list[Path]`: The files that were added.
@@ -46,7 +44,7 @@ def export_remote_code(folder: str | os.PathLike) -> list[Path]:
     added = [Path(shutil.copyfile(source, Path(folder) / source.name)) for source in remote_code_files()]
     config = json.loads(config_file.read_text(encoding="utf-8"))
     config["auto_map"] = {
-        auto: f"{made.__module__.rpartition('.')[2]}.{made.__name__}" for auto, made in _CLASSES.items()
+        auto: f"{made.__module__.rpartition('.')[2]}.{made.__name__}" for auto, made in classes.items()
     }
     partial = config_file.with_suffix(".json.partial")  # the classes are named at once, after their files are there
     partial.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,7 +1,6 @@
 """The test Hub on loopback: a threaded HTTP server over a `Store`, with a log of requests and faults on order.
 
-Written against huggingface_hub 2.4, transformers 5.23 and datasets 5.2. What it does not do: Xet storage (clients must
-run with `HF_HUB_DISABLE_XET=1`), redirects to a content network, pages of long listings, real rate limits.
+Written against huggingface_hub 2.4, transformers 5.23 and datasets 5.2. The package's docstring says what it leaves out.
 """
 
 import json

@@ -29,8 +29,7 @@ from embedllm_hf.cli import main
 from embedllm_hf.data.responses import DUPLICATE_RULES
 from embedllm_hf.evaluation import report as evaluation
 from embedllm_hf.modeling_embedllm import METRICS_FILE
-
-from .pool import LLMS, TEXT_DIM, make_split
+from tests.pool import LLMS, TEXT_DIM, make_split
 
 HUB_DATA = {"dataset_id": "user/responses", "revision": "c" * 40, "split": "test"}
 

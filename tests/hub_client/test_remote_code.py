@@ -2,18 +2,21 @@
 
 import ast
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from transformers import AutoConfig, AutoModel
 
-from embedllm_hf import EmbedLLM
+from embedllm_hf import EmbedLLM, EmbedLLMConfig
+from embedllm_hf.hub import remote_code
 from embedllm_hf.hub.remote_code import export_remote_code, remote_code_files
+from embedllm_hf.network import EmbedLLMNetwork
+from tests.hub.clients import run_python
+from tests.pool import LLMS, TEXT_DIM
 
-from .hub.clients import run_python
-from .pool import LLMS, TEXT_DIM
-from .test_modeling import make_model
+CLASSES = {"AutoConfig": EmbedLLMConfig, "AutoModel": EmbedLLMNetwork}
 
 # What a machine without this package does; `None` in `sys.modules` makes every import of it fail.
 ELSEWHERE = """
@@ -50,6 +53,16 @@ try:
 except ValueError as error:
     assert "missing `question_proj.bias`" in str(error), error
 """
+
+
+def make_model() -> EmbedLLM:
+    """A model whose weights are all random, biases too."""
+    torch.manual_seed(0)
+    model = EmbedLLM(EmbedLLMConfig(llm_names=LLMS, text_dim=TEXT_DIM, embed_dim=4, encoder_name="offline"))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    return model.eval()
 
 
 @pytest.fixture
@@ -97,7 +110,7 @@ def test_code_that_travels_is_the_packages_and_needs_little(saved):
     """The files are copies of the package's; none stands in a sub-folder or needs more than transformers does."""
     copied = {path.name: path.read_bytes() for path in saved.glob("*.py")}
     assert copied == {path.name: path.read_bytes() for path in remote_code_files()}
-    assert {"network.py", "configuration_embedllm.py"} < set(copied)
+    assert {"network.py", "configuration_embedllm.py", "_checks.py", "_errors.py"} <= set(copied)
     imported = set()
     for path in remote_code_files():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -110,11 +123,18 @@ def test_code_that_travels_is_the_packages_and_needs_little(saved):
     assert {"torch", "transformers"} <= imported
 
 
+def test_exporting_needs_neither_network_nor_configuration():
+    """Whoever saves says which classes; this module imports none of the package that stands after it."""
+    source = Path(remote_code.__file__).read_text(encoding="utf-8")
+    imported = {node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and node.level}
+    assert imported == {"_errors"}
+
+
 def test_code_can_be_added_to_a_saved_model(tmp_path):
     """To a folder that was saved without; nothing else in its `config.json` changes. A folder without is refused."""
     make_model().save_pretrained(tmp_path)
     before = json.loads((tmp_path / "config.json").read_text())
-    added = export_remote_code(tmp_path)
+    added = export_remote_code(tmp_path, CLASSES)
     after = json.loads((tmp_path / "config.json").read_text())
     assert all(path.is_file() and path.parent == tmp_path for path in added)
     assert after.pop("auto_map") == {
@@ -125,5 +145,5 @@ def test_code_can_be_added_to_a_saved_model(tmp_path):
     assert after["llm_names"] == list(LLMS)
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=r"config\.json is not there"):
-        export_remote_code(tmp_path / "empty")
+        export_remote_code(tmp_path / "empty", CLASSES)
     assert not list((tmp_path / "empty").iterdir())

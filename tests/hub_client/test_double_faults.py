@@ -200,6 +200,6 @@ def test_a_child_process_cannot_leave_either(hub, tmp_path):
 
 def test_importing_the_hub_does_not_import_the_clients():
     code = "import sys, tests.hub, tests.hub.clients; print('huggingface_hub' in sys.modules, 'torch' in sys.modules)"
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     result = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert result.stdout == "False False\n"
