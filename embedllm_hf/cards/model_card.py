@@ -18,8 +18,7 @@ import numpy as np
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from .. import plots
-from ..configuration_embedllm import EmbedLLMConfig
-from ..configuration_embedllm import OFFLINE_ENCODER
+from ..configuration_embedllm import OFFLINE_ENCODER, EmbedLLMConfig
 from .text import (
     METRICS,
     MODEL,

@@ -9,9 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..configuration_embedllm import EmbedLLMConfig
+from ..configuration_embedllm import OFFLINE_ENCODER, EmbedLLMConfig
 from ..data.planted import PLANTED
-from ..configuration_embedllm import OFFLINE_ENCODER
 
 MODEL = "embedllm"
 # Metrics of the report: key in metrics.json, heading, the Hub's metric id, and whether higher is better.

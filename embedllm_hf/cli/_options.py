@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 from .._errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from ..data.responses import ResponseMatrix
+    from ..encoding.encoded_responses import EncodedResponses
     from ..encoding.question_encoder import QuestionEncoder
     from ..modeling_embedllm import EmbedLLM
-    from ..predictors.baselines import Predictor
+    from ..predictors import Predictor
 
 COSTS_HELP = (
     "CSV with `llm` and `cost` (a call), or `usd_per_million_input_tokens` and `usd_per_million_output_tokens` (by "
@@ -61,39 +60,33 @@ def add_data_options(parser: argparse.ArgumentParser, *, split: str | None = Non
         parser.add_argument("--split", default=split, help=f"the split (default: {split})")
 
 
-def embed_questions(
-    responses: ResponseMatrix, encoder: QuestionEncoder, path: str | None, *, show_progress: bool = True
-) -> np.ndarray:
-    """Text vectors of a split: from the file at `path`, else by encoding."""
-    from ..encoding.question_encoder import load_question_embeddings
+def with_vectors(responses: ResponseMatrix, path: str | None) -> ResponseMatrix | EncodedResponses:
+    """A split with its text vectors from the file at `path`; without a file they are made where they are needed."""
+    if path is None:
+        return responses
+    from ..encoding.encoded_responses import EncodedResponses
 
-    if path is not None:
-        return load_question_embeddings(path, responses.question_ids, encoder_name=encoder.label)
-    return encoder.encode(responses.questions, show_progress=show_progress)
+    return EncodedResponses.from_file(responses, path)
 
 
-def load_measured(
-    options: argparse.Namespace,
-) -> tuple[EmbedLLM, QuestionEncoder, ResponseMatrix, np.ndarray, dict[str, Predictor]]:
-    """What is measured: the model, its encoder, the split with its text vectors, baselines from the training split."""
-    from ..data.sources import available_splits, load_responses
-    from ..encoding.question_encoder import encoder_of
+def load_measured(options: argparse.Namespace) -> tuple[EmbedLLM, EncodedResponses, dict[str, Predictor]]:
+    """The model, the split to measure it on, and the baselines: of its bank, without one of the training split."""
+    from ..bank.question_bank import QuestionBank
+    from ..data.sources import load_responses
+    from ..encoding.encoded_responses import encode_responses
     from ..modeling_embedllm import EmbedLLM
     from ..predictors.baselines import fit_baselines
 
     model = EmbedLLM.from_pretrained(options.model)
-    encoder = encoder_of(model)
     source = {"revision": options.dataset_revision, "duplicates": options.duplicates}
-    there = available_splits(options.dataset, revision=options.dataset_revision)
-    splits = {
-        split: load_responses(options.dataset, split=split, llm_names=model.config.llm_names, **source)
-        for split in sorted({"train", options.split} | ({"validation"} & set(there)))
-    }
-    embeds = {
-        split: embed_questions(responses, encoder, options.question_embeddings) for split, responses in splits.items()
-    }
-    baselines = fit_baselines(splits["train"], embeds["train"], splits.get("validation"), embeds.get("validation"))
-    return model, encoder, splits[options.split], embeds[options.split], baselines
+
+    def load(split: str) -> EncodedResponses:
+        responses = load_responses(options.dataset, split=split, llm_names=model.config.llm_names, **source)
+        given = with_vectors(responses, options.question_embeddings)
+        return encode_responses(given, model.encoder, show_progress=True)
+
+    bank = model.bank or QuestionBank.from_responses(load("train"))
+    return model, load(options.split), fit_baselines(bank)
 
 
 def read_fixed_costs(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._errors import InputError
-from ._options import embed_questions
+from ._options import with_vectors
 
 if TYPE_CHECKING:
     from ..new_llms.unseen_llms import UnseenSettings
@@ -34,23 +34,23 @@ def evaluate_unseen(options: argparse.Namespace) -> int:
         raise InputError("--unseen_llms needs --output_dir, the folder of the report.")
     import torch
 
-    from ..data.sources import load_responses
+    from ..data.sources import load_splits
+    from ..encoding.encoded_responses import encode_responses
     from ..encoding.question_encoder import QuestionEncoder
     from ..new_llms.unseen_report import measure_and_report
 
     settings = _settings(options)
-    source = {"revision": options.dataset_revision, "duplicates": options.duplicates}
-    splits = {"train": load_responses(options.dataset, split="train", **source)}
-    for split in ("validation", "test"):
-        splits[split] = load_responses(options.dataset, split=split, llm_names=splits["train"].llm_names, **source)
+    data = load_splits(options.dataset, revision=options.dataset_revision, duplicates=options.duplicates)
     encoder = QuestionEncoder(options.encoder)
-    embeds = {name: embed_questions(split, encoder, options.question_embeddings) for name, split in splits.items()}
-    name = Path(options.dataset).name
+    splits = {
+        name: encode_responses(with_vectors(data[name], options.question_embeddings), encoder, show_progress=True)
+        for name in ("train", "validation", "test")
+    }
     how = f"{'--quick ' if options.quick else ''}--seeds {' '.join(map(str, settings.seeds))}"
-    about = {"dataset": name, "n_llms": splits["train"].n_llms, "encoder": options.encoder}
-    about["command"] = f"embedllm evaluate --unseen_llms --dataset {name} {how}"
+    about = {"dataset": data.id, "n_llms": len(data.llm_names), "encoder": options.encoder}
+    about["command"] = f"embedllm evaluate --unseen_llms --dataset {data.id} {how}"
     torch.set_num_threads(1)  # many small products, which more threads slow down
-    for n_done in measure_and_report(splits, embeds, settings, options.output_dir, about):
+    for n_done in measure_and_report(splits, settings, options.output_dir, about):
         print(f"{n_done} of {len(settings.seeds)} seeds done; report in {options.output_dir}", flush=True)
     return 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from ._options import (
     COSTS_HELP,
@@ -26,22 +25,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Fit the baselines on the training split, sweep the cost weight, print."""
+    """Sweep the cost weight beside the baselines, print."""
+    from .._files import whole_file
     from ..data.llm_table import read_costs
     from ..evaluation.cost_report import cost_report
 
     read_costs(options.costs)  # refused before anything is loaded
-    model, encoder, responses, embeds, baselines = load_measured(options)
-    costs = read_fixed_costs(options.costs, encoder, responses.questions)
-    report = cost_report(model, responses, embeds, baselines=baselines, costs=costs)
+    model, split, baselines = load_measured(options)
+    costs = read_fixed_costs(options.costs, model.encoder, split.responses.questions)
+    report = cost_report(model, split, baselines=baselines, costs=costs)
+    content = report.to_dict()
     if options.json:
-        print_json(report.to_dict())
+        print_json(content)
     else:
         print(report)
     if options.output:
-        Path(options.output).write_text(json.dumps(report.to_dict(), indent=2) + "\n", encoding="utf-8")
+        with whole_file(options.output) as partial:
+            partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     if options.figure:
         from ..plots import cost_quality_figure, save_png
 
-        save_png(cost_quality_figure(report.to_dict()["benchmarks"]), options.figure)
+        save_png(cost_quality_figure(content["benchmarks"]), options.figure)
     return 0

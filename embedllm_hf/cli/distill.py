@@ -19,12 +19,10 @@ def main(options: argparse.Namespace) -> int:
     """Distil, and say how to go on."""
     from ..data.sources import load_responses
     from ..encoding.distill import distill_encoder
-    from ..encoding.question_encoder import encoder_of
     from ..modeling_embedllm import EmbedLLM
 
     questions = load_responses(options.dataset, split="train", revision=options.dataset_revision).questions
-    encoder = encoder_of(EmbedLLM.from_pretrained(options.model))
-    distill_encoder(encoder, options.output_dir, questions)
+    distill_encoder(EmbedLLM.from_pretrained(options.model).encoder, options.output_dir, questions)
     print(
         f"saved to {options.output_dir}. Train on its vectors: embedllm train --encoder {options.output_dir} "
         f"--dataset {options.dataset} --output_dir ..."

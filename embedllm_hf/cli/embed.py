@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 
-from .._errors import MissingFile
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
@@ -24,35 +22,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Encode this process's share; then, on the main process, gather all from the cache and write the file."""
-    from pathlib import Path
-
-    import numpy as np
-
-    from .._files import whole_file
     from ..configuration_embedllm import DEFAULT_ENCODER
-    from ..data.sources import available_splits, load_responses
-    from ..encoding.question_encoder import QuestionEncoder, encoder_of, save_question_embeddings
+    from ..data.responses import ResponseMatrix
+    from ..data.sources import load_splits
+    from ..encoding.embeddings_file import save_embeddings
+    from ..encoding.question_encoder import QuestionEncoder
     from ..modeling_embedllm import EmbedLLM
     from ..training.processes import process_state
 
     state = process_state()
-    texts: dict[int, str] = {}
-    for split in available_splits(options.dataset, revision=options.dataset_revision):
-        responses = load_responses(options.dataset, split=split, revision=options.dataset_revision)
-        texts.update(zip(responses.question_ids.tolist(), responses.questions, strict=True))
-    if not texts:
-        raise MissingFile(f"{options.dataset}: no split was found. Give a data set in the EmbedLLM layout.")
-    ids = sorted(texts)
+    splits = load_splits(options.dataset, revision=options.dataset_revision)
+    everything = ResponseMatrix.concat([split for _, split in splits.items()])  # refuses an id with two texts
     if options.model is not None:
-        encoder = encoder_of(EmbedLLM.from_pretrained(options.model))
+        encoder = EmbedLLM.from_pretrained(options.model).encoder
     else:
         encoder = QuestionEncoder(options.encoder or DEFAULT_ENCODER, revision=options.encoder_revision)
-    share = [texts[question] for question in ids[state.process_index :: state.num_processes]]
+    share = everything.questions[state.process_index :: state.num_processes]
     encoder.encode(share, show_progress=state.is_main_process)
     state.wait_for_everyone()
     if state.is_main_process:
-        vectors = encoder.encode([texts[question] for question in ids])
-        with whole_file(Path(options.output)) as partial:
-            save_question_embeddings(partial, vectors, np.array(ids), encoder_name=encoder.label)
-        print(f"{len(ids):,} questions, {vectors.shape[1]} wide, by {encoder.label}; saved to {options.output}")
+        vectors = encoder.encode(everything.questions)
+        save_embeddings(options.output, vectors, everything.question_ids, encoder.id)
+        print(f"{len(vectors):,} questions, {vectors.shape[1]} wide, by {encoder.id.label}; saved to {options.output}")
     return 0

@@ -16,43 +16,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_options(parser, split="test")
     parser.add_argument("--costs", help=f"{COSTS_HELP}; adds AIQ")
     parser.add_argument(
-        "--min_success", type=float, default=0.8, help="the promise that is checked, see `route` (default: 0.8)"
+        "--min_success", type=float, default=0.8, help="the guarantee that is checked, see `route` (default: 0.8)"
     )
     parser.add_argument("--output", help="file for the report as JSON")
     add_unseen_options(parser)
 
 
 def main(options: argparse.Namespace) -> int:
-    """Fit the baselines on the training split, measure, print."""
+    """Measure beside the baselines, print."""
     if options.unseen_llms:
         return evaluate_unseen(options)
     if options.model is None:
         raise InputError("--model is needed: the Hub id or folder of a trained model (or --unseen_llms).")
     from .._files import whole_file
     from ..data.llm_table import read_costs
-    from ..data.sources import dataset_revision
     from ..evaluation.cost_report import cost_report
     from ..evaluation.report import evaluate_model
+    from ..inference.policy import check_min_success
 
+    check_min_success(options.min_success)
     if options.costs is not None:
         read_costs(options.costs)  # refused before anything is loaded
-    model, encoder, responses, embeds, baselines = load_measured(options)
-    costs = None if options.costs is None else read_fixed_costs(options.costs, encoder, responses.questions)
-    report = evaluate_model(
-        model,
-        responses,
-        embeds,
-        baselines=baselines,
-        dataset_id=options.dataset,
-        revision=dataset_revision(options.dataset, options.dataset_revision),
-        split=options.split,
-        costs=costs,
-        min_success=options.min_success,
-    )
+    model, split, baselines = load_measured(options)
+    costs = None
+    if options.costs is not None:
+        costs = read_fixed_costs(options.costs, model.encoder, split.responses.questions)
+    report = evaluate_model(model, split, baselines=baselines, costs=costs, min_success=options.min_success)
     print(report)
     content = report.to_dict()
     if costs is not None:
-        curves = cost_report(model, responses, embeds, baselines=baselines, costs=costs)
+        curves = cost_report(model, split, baselines=baselines, costs=costs)
         content["aiq"] = curves.aiq()
         print(f"\n{curves.aiq_table()}")
     if options.output:

@@ -25,23 +25,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Place, save, and print the LLM's expected scores."""
     from ..inference.forecaster import Forecaster
-    from ..modeling_embedllm import EmbedLLM
+    from ..modeling_embedllm import EmbedLLM, save_whole
     from ..new_llms.answers import read_answers
     from ..new_llms.onboarding import onboard, refine
     from ..training.arguments import EmbedLLMTrainingArguments
-    from ..training.trainer import check_output_dir, save_trained
+    from ..training.checkpoints import check_output_dir
 
     overwrite = options.overwrite_output_dir
     check_output_dir(EmbedLLMTrainingArguments(options.output_dir, overwrite_output_dir=overwrite))
     model = EmbedLLM.from_pretrained(options.model)
-    answers = read_answers(options.answers, model.known_questions)
+    answers = read_answers(options.answers, model.bank)
     if options.refine:
         model = refine(model, options.llm, answers, strategy=options.strategy)
     else:
         model = onboard(model, options.llm, answers, strategy=options.strategy or DEFAULT_STRATEGY)
-    save_trained(model, options.output_dir)
+    save_whole(model, options.output_dir)
     forecaster = Forecaster(model)
-    for benchmark in model.known_questions.benchmarks:
+    for benchmark in model.bank.benchmarks:
         forecast = forecaster.benchmark(options.llm, benchmark)
         print(f"{benchmark}: {forecast.accuracy:.3f}, 90% interval [{forecast.low:.3f}, {forecast.high:.3f}]")
     print(f"placed {options.llm} from {len(answers):,} answers; saved to {options.output_dir}")

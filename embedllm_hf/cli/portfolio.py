@@ -23,13 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Print the LLMs in the order in which they add most."""
-    from ..encoding.question_encoder import encoder_of
-    from ..inference.similar import portfolio
+    from ..inference.portfolio import portfolio
     from ..modeling_embedllm import EmbedLLM
 
     questions = None if options.questions is None else read_questions(options.questions)
     model = EmbedLLM.from_pretrained(options.model)
-    encoder, costs = encoder_of(model), None
+    encoder, costs = model.encoder, None
     if options.costs is not None:
         costs = read_fixed_costs(options.costs, encoder, questions, column=options.cost_column)
     embeds = None if questions is None else encoder.encode(questions)

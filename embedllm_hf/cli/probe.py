@@ -51,11 +51,11 @@ def main(options: argparse.Namespace) -> int:
     model = EmbedLLM.from_pretrained(options.model)
     answers = {}
     if options.answers is not None and (Path(options.answers).is_file() or not options.interactive):
-        answers = read_answers(options.answers, model.known_questions)
+        answers = read_answers(options.answers, model.bank)
     choice = {"benchmark": options.benchmark, "strategy": options.strategy, "seed": options.seed}
     choice["against"] = options.against
     if options.against_answers is not None:
-        choice["against_answers"] = read_answers(options.against_answers, model.known_questions)
+        choice["against_answers"] = read_answers(options.against_answers, model.bank)
     plan = probe(model, options.llm, answers, n=options.n, **choice)
     texts = {} if options.dataset is None else read_texts(options.dataset)
     if options.interactive:
@@ -122,10 +122,10 @@ def read_grade() -> float | None:
 
 def read_texts(dataset: str) -> dict[int, str]:
     """The text of each `prompt_id` of a data set, from all its splits."""
-    from ..data.sources import available_splits, load_responses
+    from ..data.sources import load_splits
 
-    splits = [load_responses(dataset, split=split) for split in available_splits(dataset)]
-    return {int(id_): text for split in splits for id_, text in zip(split.question_ids, split.questions, strict=True)}
+    pairs = (zip(split.question_ids, split.questions, strict=True) for _, split in load_splits(dataset).items())
+    return {int(id_): text for split in pairs for id_, text in split}
 
 
 def _known(llm: str, plan: Probes) -> str:

@@ -17,13 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="Hub id or folder of a trained model")
     parser.add_argument(
         "--llms",
-        help="choose among these LLMs only: names, patterns such as 'Qwen/*', facts such as licence:mit, with commas",
+        help="choose among these LLMs only: names, patterns such as 'Qwen/*', facts such as license:mit, with commas",
     )
     parser.add_argument("--exclude", help="never choose these LLMs: the same")
     parser.add_argument(
-        "--facts", help="CSV with `family`, `kind`, `licence`, `params_billions` of the LLMs (default: --costs)"
+        "--facts", help="CSV with `family`, `kind`, `license`, `params_billions` of the LLMs (default: --costs)"
     )
-    for fact, many in (("family", "families"), ("kind", "kinds"), ("licence", "licences")):
+    for fact, many in (("family", "families"), ("kind", "kinds"), ("license", "licenses")):
         parser.add_argument(f"--{fact}", help=f"choose among LLMs of these {many}, or patterns of them, with commas")
     parser.add_argument("--max_params", type=float, help="choose among LLMs of at most so many billion parameters")
     parser.add_argument("--costs", help=COSTS_HELP)
@@ -47,22 +47,24 @@ def main(options: argparse.Namespace) -> int:
         raise InputError("expected questions as arguments or in a file (--questions), one of the two.")
     questions = options.question or read_questions(options.questions)
 
+    from ..inference.policy import RoutingPolicy
     from ..inference.router import Router
 
-    router = Router.from_pretrained(options.model, costs=options.costs, facts=options.facts or options.costs)
-    choice = {
-        "llms": split_names(options.llms),
-        "exclude": split_names(options.exclude) or (),
-        "family": split_names(options.family),
-        "kind": split_names(options.kind),
-        "licence": split_names(options.licence),
-        "max_params": options.max_params,
-        "cost_weight": options.cost_weight,
-        "max_cost": options.max_cost,
-        "min_success": options.min_success,
-        "top_k": options.top_k,
-        "explain": options.explain,
-    }
+    policy = RoutingPolicy(
+        llms=split_names(options.llms),
+        exclude=split_names(options.exclude) or (),
+        family=split_names(options.family),
+        kind=split_names(options.kind),
+        license=split_names(options.license),
+        max_params=options.max_params,
+        costs=options.costs,
+        facts=options.facts,
+        cost_weight=options.cost_weight,
+        max_cost=options.max_cost,
+        min_success=options.min_success,
+    )
+    router = Router.from_pretrained(options.model, policy=policy)
+    choice = {"top_k": options.top_k, "explain": options.explain}
     width = max(len(name) for name in router.model.config.llm_names)
     printed = []
     for start in range(0, len(questions), _BATCH):
@@ -82,8 +84,8 @@ def main(options: argparse.Namespace) -> int:
 def _line(question: str, decision, width: int) -> str:
     """The decision as text; ranking and evidence on lines of their own."""
     cost = "" if decision.cost is None else f"  cost {decision.cost:g}"
-    mark = "  insufficient evidence" if decision.insufficient_evidence else ""
-    lines = [f"{decision.llm:<{width}}  {decision.probability:.3f}{cost}{mark}  {' '.join(question.split())[:80]}"]
+    flag = "  insufficient evidence" if decision.insufficient_evidence else ""
+    lines = [f"{decision.llm:<{width}}  {decision.probability:.3f}{cost}{flag}  {' '.join(question.split())[:80]}"]
     for place, other in enumerate(decision.ranking[1:], start=2):
         price = "" if other.cost is None else f"  cost {other.cost:g}"
         lines.append(f"  {place}. {other.llm:<{width}}  {other.probability:.3f}{price}")

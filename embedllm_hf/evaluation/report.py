@@ -18,7 +18,8 @@ from .. import __version__, metrics
 from .._errors import InputError
 from .._tables import format_table
 from ..data.llm_table import Costs
-from ..data.responses import ResponseMatrix, benchmark_categories, check_pool
+from ..data.benchmarks import benchmark_categories
+from ..data.responses import ResponseMatrix, check_pool
 from ..encoding.encoded_responses import EncodedResponses, encode_responses
 from ..inference.base import bank_of
 from ..inference.policy import check_min_success

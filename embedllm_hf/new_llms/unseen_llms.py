@@ -12,26 +12,26 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import pyarrow as pa
 from scipy.special import expit
-from transformers import set_seed
 
 from .. import metrics
 from ..bank.item_parameters import STRATEGIES
-from ..bank.question_bank import KnownQuestions
-from ..configuration_embedllm import EmbedLLMConfig
+from ..bank.question_bank import QuestionBank
+from ..configuration_embedllm import OFFLINE_ENCODER, EncoderId
 from ..data.responses import ResponseMatrix
-from ..item_response import fit_item_response
+from ..encoding.encoded_responses import EncodedResponses
+from ..encoding.question_encoder import QuestionEncoder
 from ..item_response.calibration import is_scored, simulate_placements
-from ..item_response.fit import fit_abilities, fit_questions
+from ..item_response.fit import fit_item_parameters
+from ..item_response.pool import fit_abilities, fit_questions
 from ..item_response.posterior import interval
 from ..item_response.priors import benchmarks_of
 from ..modeling_embedllm import EmbedLLM
 from ..training.arguments import EmbedLLMTrainingArguments
-from ..training.trainer import EmbedLLMTrainer
+from ..training.network_trainer import NetworkTrainer
 from .onboarding import onboard_many
 
 logger = logging.getLogger(__name__)
@@ -112,69 +112,53 @@ class NewQuestionRecord:
 
 
 def measure_seed(
-    splits: Mapping[str, ResponseMatrix],
-    embeds: Mapping[str, np.ndarray],
+    splits: Mapping[str, EncodedResponses],
     settings: UnseenSettings,
     seed: int,
 ) -> tuple[list[ScoreRecord], list[NewQuestionRecord]]:
     """All folds of one seed.
 
     Args:
-        splits (`Mapping[str, ResponseMatrix]`): `train`, `validation` and `test`, of the same LLMs.
-        embeds (`Mapping[str, np.ndarray]`): Their text vectors `(n_questions, text_dim)`.
+        splits (`Mapping[str, EncodedResponses]`): `train`, `validation` and `test`, of the same LLMs.
         settings (`UnseenSettings`): What to measure.
         seed (`int`): One of its seeds.
     """
-    names = np.array(splits["train"].llm_names)
+    names = np.array(splits["train"].responses.llm_names)
     n_folds = min(settings.n_folds, len(names) // 2)
     folds = np.random.default_rng(seed).permutation(np.arange(len(names)) % n_folds)
-    everything, all_embeds = join_splits(splits, embeds)
+    everything = EncodedResponses.concat(list(splits.values()))
     scores, new_questions = [], []
     for fold in range(n_folds):
         rest, held_out = names[folds != fold].tolist(), names[folds == fold].tolist()
-        model = _train(splits, embeds, rest, seed)
-        model.item_response = fit_item_response(model, calibrate=False)
-        new_questions += _forecast_new_questions(model, splits, embeds, held_out, settings, seed)
-        model.known_questions = KnownQuestions.from_responses(everything.select(llms=rest), all_embeds)
-        model.item_response = fit_item_response(model)
+        model = _train(splits, rest, seed)
+        trained_on = splits["train"].select(llms=rest)
+        model._set_bank(_with_items(model, trained_on, calibrate=False))
+        new_questions += _forecast_new_questions(model, splits, held_out, settings, seed)
+        model._set_bank(_with_items(model, everything.select(llms=rest)))
         for llm in held_out:
-            scores += _forecast_scores(model, everything, all_embeds, llm, settings, seed)
+            scores += _forecast_scores(model, everything, llm, settings, seed)
         logger.info("seed %d: fold %d of %d done", seed, fold + 1, n_folds)
     return scores, new_questions
 
 
-def join_splits(
-    splits: Mapping[str, ResponseMatrix], embeds: Mapping[str, np.ndarray]
-) -> tuple[ResponseMatrix, np.ndarray]:
-    """All splits as one, with the text vectors in its order."""
-    tables = [split.to_long() for split in splits.values()]
-    table = pa.concat_tables(tables).unify_dictionaries()
-    first = next(iter(splits.values()))
-    together = ResponseMatrix.from_long(table, llm_names=first.llm_names, duplicates=first.duplicates)
-    vector_of = {
-        int(id_): vector
-        for name, split in splits.items()
-        for id_, vector in zip(split.question_ids, embeds[name], strict=True)
-    }
-    return together, np.stack([vector_of[int(id_)] for id_ in together.question_ids])
+def _with_items(model: EmbedLLM, known: EncodedResponses, *, calibrate: bool = True) -> QuestionBank:
+    """A bank with item parameters and without a blend: what is measured here is the placing of LLMs."""
+    bank = QuestionBank.from_responses(known)
+    return replace(bank, item_parameters=fit_item_parameters(model, bank, calibrate=calibrate))
 
 
 def _train(
-    splits: Mapping[str, ResponseMatrix],
-    embeds: Mapping[str, np.ndarray],
-    llms: list[str],
-    seed: int,
-    train: ResponseMatrix | None = None,
+    splits: Mapping[str, EncodedResponses], llms: list[str], seed: int, train: EncodedResponses | None = None
 ) -> EmbedLLM:
     """A network of some LLMs, with default settings."""
-    set_seed(seed)
-    model = EmbedLLM(EmbedLLMConfig(llm_names=llms, text_dim=embeds["train"].shape[1]))
     train = splits["train"].select(llms=llms) if train is None else train
     validation = splits["validation"].select(llms=llms)
-    rows = np.isin(splits["train"].question_ids, train.question_ids)
+    identity = train.encoder or EncoderId(OFFLINE_ENCODER)
+    encoder = QuestionEncoder(identity.name, revision=identity.revision)
+    model = EmbedLLM.from_encoder(encoder, llm_names=llms, text_dim=train.text_dim, seed=seed)
     with tempfile.TemporaryDirectory() as folder:
         args = EmbedLLMTrainingArguments(output_dir=folder, seed=seed, disable_tqdm=True)
-        EmbedLLMTrainer(model, args, train, embeds["train"][rows], validation, embeds["validation"]).train()
+        NetworkTrainer(model, args, train, validation).train()
     return model
 
 
@@ -182,28 +166,29 @@ def _train(
 
 
 def _forecast_scores(
-    model: EmbedLLM, everything: ResponseMatrix, all_embeds: np.ndarray, llm: str, settings: UnseenSettings, seed: int
+    model: EmbedLLM, everything: EncodedResponses, llm: str, settings: UnseenSettings, seed: int
 ) -> Iterator[ScoreRecord]:
     """One held-out LLM's score on each benchmark that it has answered, by each way of choosing, and the baselines."""
-    column = everything.llm_names.index(llm)
-    responses = everything.select(llms=[llm]).responses()[:, 0].astype(np.float64)
-    item_response, known = model.item_response, model.known_questions
-    for number, benchmark in enumerate(known.benchmarks):
-        rows = known.benchmark_rows(benchmark)
+    llm_index = everything.responses.llm_names.index(llm)
+    responses = everything.responses.column(llm_index).astype(np.float64)
+    bank = model.bank
+    item = bank.item_parameters
+    for number, benchmark in enumerate(bank.benchmarks):
+        rows = bank.benchmark_rows(benchmark)
         if not is_scored(responses[rows, None]):
             continue
         rows = rows[~np.isnan(responses[rows])]
-        truth, prior = responses[rows], item_response.newcomer_prior(benchmarks_of(known, rows))
+        truth, prior = responses[rows], item.new_llm_prior(benchmarks_of(bank, rows))
         counts = [count for count in settings.n_answers if count < len(rows)]
         about = {"seed": seed, "llm": llm, "benchmark": benchmark}
-        questions = item_response.intercepts[rows], item_response.discriminations[rows]
+        questions = item.intercepts[rows], item.discriminations[rows]
         questions = tuple(array.astype(np.float64) for array in questions)
         for strategy in STRATEGIES:
             for draw in range(1 if strategy == "adaptive" else settings.n_draws):
-                generator = np.random.default_rng([seed, column, number, draw])
+                generator = np.random.default_rng([seed, llm_index, number, draw])
                 placements = simulate_placements(*questions, truth[:, None], prior, counts, strategy, [generator])
                 for (placed,) in placements:
-                    factor = item_response.interval_factor(strategy, placed.n_answers)
+                    factor = item.interval_factor(strategy, placed.n_answers)
                     low, high = interval(placed.mean, placed.variance, factor)
                     forecast = expit(questions[0] + questions[1] @ placed.ability)
                     rest = np.setdiff1d(np.arange(len(rows)), placed.answered)
@@ -213,9 +198,9 @@ def _forecast_scores(
                     about["n_answers"] = placed.n_answers
                     yield ScoreRecord(**about, method=strategy, error=error, **result, accuracy=right.mean())
                     if strategy == "random":
-                        for method, mean in _from_answers_alone(placed.answered, truth, all_embeds[rows]):
+                        for method, mean in _from_answers_alone(placed.answered, truth, everything.question_embeds[rows]):
                             yield ScoreRecord(**about, method=method, error=mean - truth.mean())
-        generator = np.random.default_rng([seed, column, number])
+        generator = np.random.default_rng([seed, llm_index, number])
         yield from _one_trait_records(model, benchmark, rows, truth, counts, generator, about)
 
 
@@ -246,15 +231,14 @@ def _one_trait_records(
 
     Priors: ability standard normal, discrimination N(1, 1/4), intercept N(pool's mean, 4).
     """
-    known = model.known_questions
-    of_benchmark = known.benchmark_rows(benchmark)
-    responses = known.dense_responses(model.config.n_llms)[of_benchmark]
+    of_benchmark = model.bank.benchmark_rows(benchmark)
+    responses = model.bank.dense_responses()[of_benchmark]
     keep = np.isin(of_benchmark, rows)
     responses = responses[:, (~np.isnan(responses)).mean(axis=0) > 0.8][keep]
     accuracy = np.nanmean(responses, axis=0).clip(0.01, 0.99)
-    log_odds = np.log(accuracy / (1 - accuracy))
-    abilities = ((log_odds - log_odds.mean()) / max(log_odds.std(), 1e-6))[:, None]
-    expected = np.tile([log_odds.mean(), 1.0], (len(rows), 1))
+    logits = np.log(accuracy / (1 - accuracy))
+    abilities = ((logits - logits.mean()) / max(logits.std(), 1e-6))[:, None]
+    expected = np.tile([logits.mean(), 1.0], (len(rows), 1))
     parameters, nothing, nobody = expected, np.zeros((len(rows), 0)), np.zeros((len(abilities), 0))
     for _ in range(6):
         precisions = np.array([0.25, 4.0])
@@ -273,56 +257,53 @@ def _one_trait_records(
 
 def _forecast_new_questions(
     model: EmbedLLM,
-    splits: Mapping[str, ResponseMatrix],
-    embeds: Mapping[str, np.ndarray],
+    splits: Mapping[str, EncodedResponses],
     held_out: list[str],
     settings: UnseenSettings,
     seed: int,
 ) -> Iterator[NewQuestionRecord]:
     """Forecasts on the test split by text alone, after answers to training questions of any benchmark."""
     for n_answers in settings.n_answers_new:
-        answers = {llm: _draw_answers(splits["train"], llm, n_answers, seed) for llm in held_out}
+        answers = {llm: _draw_answers(splits["train"].responses, llm, n_answers, seed) for llm in held_out}
         grown = onboard_many(model, answers)
-        yield from _new_question_records(grown, ONBOARDED, n_answers, splits, embeds, held_out, seed)
+        yield from _new_question_records(grown, ONBOARDED, n_answers, splits, held_out, seed)
         if n_answers == settings.n_answers_retrained:
             llms = [*model.config.llm_names, *held_out]
             train = _with_only(splits["train"].select(llms=llms), answers)
-            retrained = _train(splits, embeds, llms, seed, train)
-            yield from _new_question_records(retrained, RETRAINED, n_answers, splits, embeds, held_out, seed)
+            retrained = _train(splits, llms, seed, train)
+            yield from _new_question_records(retrained, RETRAINED, n_answers, splits, held_out, seed)
 
 
 def _draw_answers(train: ResponseMatrix, llm: str, n_answers: int, seed: int) -> dict[int, float]:
     """Some of an LLM's responses, by question id."""
-    responses = train.select(llms=[llm]).responses()[:, 0]
+    llm_index = train.llm_names.index(llm)
+    responses = train.column(llm_index)
     answered = np.flatnonzero(~np.isnan(responses))
-    generator = np.random.default_rng([seed, train.llm_names.index(llm)])
-    chosen = generator.permutation(answered)[:n_answers]
+    chosen = np.random.default_rng([seed, llm_index]).permutation(answered)[:n_answers]
     return {int(train.question_ids[row]): float(responses[row]) for row in chosen}
 
 
-def _with_only(train: ResponseMatrix, answers: Mapping[str, Mapping[int, float]]) -> ResponseMatrix:
+def _with_only(train: EncodedResponses, answers: Mapping[str, Mapping[int, float]]) -> EncodedResponses:
     """The training split in which some LLMs have these answers alone."""
-    table = train.to_long()
-    ids, llms = table["prompt_id"].to_numpy(), np.array(train.llm_names)[table["model_id"].to_numpy()]
-    kept = np.ones(len(ids), bool)
+    responses = train.responses
+    ids, kept = responses.question_ids[responses.question_indices], np.ones(responses.n_observed, bool)
     for llm, given in answers.items():
-        mine = llms == llm
+        mine = responses.llm_indices == responses.llm_names.index(llm)
         kept[mine] = np.isin(ids[mine], list(given))
-    kept_rows = table.filter(pa.array(kept))
-    return ResponseMatrix.from_long(kept_rows, llm_names=train.llm_names, duplicates=train.duplicates)
+    kept_only = responses.keep(kept)
+    return train.with_responses(kept_only.select(np.diff(kept_only.indptr) > 0))
 
 
 def _new_question_records(
     model: EmbedLLM,
     method: str,
     n_answers: int,
-    splits: Mapping[str, ResponseMatrix],
-    embeds: Mapping[str, np.ndarray],
+    splits: Mapping[str, EncodedResponses],
     held_out: list[str],
     seed: int,
 ) -> Iterator[NewQuestionRecord]:
-    responses = splits["test"].select(llms=model.config.llm_names).responses()
-    probabilities = model.predict_proba(embeds["test"])
+    responses = splits["test"].responses.select(llms=model.config.llm_names).responses()
+    probabilities = model.network_proba(splits["test"].question_embeds)
     others = [column for column, name in enumerate(model.config.llm_names) if name not in held_out]
     for llm in held_out:
         column = model.llm_index(llm)

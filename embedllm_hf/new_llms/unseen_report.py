@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..bank.item_parameters import STRATEGIES
-from ..data.responses import ResponseMatrix
+from ..encoding.encoded_responses import EncodedResponses
 from ..plots import placement_figure, save_png
 from .unseen_llms import (
     MEAN,
@@ -30,8 +30,7 @@ _N_RESAMPLES = 1000
 
 
 def measure_and_report(
-    splits: Mapping[str, ResponseMatrix],
-    embeds: Mapping[str, np.ndarray],
+    splits: Mapping[str, EncodedResponses],
     settings: UnseenSettings,
     folder: Path,
     about: Mapping[str, object],
@@ -39,14 +38,14 @@ def measure_and_report(
     """Measure seed by seed and write the report anew after each; yields how many are done.
 
     Args:
-        splits, embeds: As for `measure_seed`.
+        splits: As for `measure_seed`.
         settings (`UnseenSettings`): What to measure.
         folder (`Path`): Of the report, which is made if need be.
         about (`Mapping[str, object]`): `command`, `dataset`, `n_llms` and what else to keep.
     """
     began, scores, new_questions = time.perf_counter(), [], []
     for n_done, seed in enumerate(settings.seeds, start=1):
-        more_scores, more_new = measure_seed(splits, embeds, settings, seed)
+        more_scores, more_new = measure_seed(splits, settings, seed)
         scores, new_questions = scores + more_scores, new_questions + more_new
         progress = {"seeds": list(settings.seeds[:n_done]), "seconds": round(time.perf_counter() - began)}
         write_report(folder, scores, new_questions, settings, {**about, **progress})

@@ -14,6 +14,7 @@ from scipy import sparse
 
 from .._errors import InputError
 from ..bank.question_bank import QuestionBank
+from ..data.sparse import with_entries
 from ..encoding.encoded_responses import EncodedResponses
 from ..metrics import log_loss
 from . import Predictor, blocks
@@ -48,8 +49,7 @@ def _shrunk_mean(sums: np.ndarray, counts: np.ndarray, prior: np.ndarray | float
 
 def _weighted(bank: QuestionBank) -> sparse.csr_array:
     """Responses times their weights."""
-    values = bank.responses.data * bank.weights.data
-    return sparse.csr_array((values, bank.responses.indices, bank.responses.indptr), shape=bank.responses.shape)
+    return with_entries(bank.responses, bank.responses.data * bank.weights.data)
 
 
 @dataclass(frozen=True)

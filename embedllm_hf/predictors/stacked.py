@@ -25,7 +25,7 @@ from scipy.special import expit, logit, softmax
 from .._errors import InputError
 from ..bank.blend import Blend
 from ..bank.question_bank import QuestionBank
-from ..data.sparse import entry_rows
+from ..data.sparse import entry_rows, with_entries
 from ..network import EmbedLLMNetwork
 from . import blocks
 from .neighbours import Neighbours, difficulty_offsets, llm_offsets, normalise
@@ -138,10 +138,8 @@ class Evidence:
             probs[responses.indptr[block.start] : responses.indptr[block.stop]] = expit(
                 logits[entry_rows(rows), rows.indices]
             )
-        residuals, curvatures = (
-            sparse.csr_array((values, responses.indices, responses.indptr), shape=responses.shape)
-            for values in (responses.data - probs, probs * (1 - probs))
-        )
+        residuals = with_entries(responses, responses.data - probs)
+        curvatures = with_entries(responses, probs * (1 - probs))
         shared = (~known.is_new).astype(float)  # a new LLM moves no other LLM's forecast
         sums = residuals @ shared, curvatures @ shared
         return cls(known.categories, neighbours, residuals, curvatures, *sums, table)
@@ -172,9 +170,7 @@ def category_table(network: EmbedLLMNetwork, bank: QuestionBank) -> np.ndarray:
     told = np.flatnonzero(bank.category_indices >= 0)
     shape = (len(bank.categories), len(bank))
     member = sparse.csr_array((np.ones(len(told)), (bank.category_indices[told], told)), shape=shape)
-    ones = sparse.csr_array(
-        (np.ones(bank.responses.nnz), bank.responses.indices, bank.responses.indptr), shape=bank.responses.shape
-    )
+    ones = with_entries(bank.responses, np.ones(bank.responses.nnz))
     counts, sums = (member @ ones).toarray(), (member @ bank.responses).toarray()
     overall = bank.responses.sum(axis=0, dtype=np.float64) / np.maximum(ones.sum(axis=0), 1)
     table = (sums + CATEGORY_SHRINKAGE * overall) / (counts + CATEGORY_SHRINKAGE)
