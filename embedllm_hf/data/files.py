@@ -39,16 +39,9 @@ def split_name(split: str) -> str:
 
 
 def split_files(files: Sequence[str], split: str) -> list[str]:
-    """Choose the tables of one split among a data set's files.
+    """Tables of one split among a data set's files, in order; Parquet rather than CSV where both are there.
 
     A table is `<split>.csv`, `<split>.parquet`, or shards `<split>-00000-of-00003.parquet`, at the root or in `data/`.
-
-    Args:
-        files (`Sequence[str]`): Paths relative to the data set's root.
-        split (`str`): Name of the split; `val`, `valid`, `dev` and `validation` are one.
-
-    Returns:
-        `list[str]`: The tables in order, Parquet rather than CSV where both are there; empty if there are none.
     """
     for suffix in ("parquet", "csv"):
         for name in SPLIT_NAMES.get(split_name(split), (split,)):

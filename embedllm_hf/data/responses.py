@@ -27,13 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DataOrigin:
-    """Where responses came from; None is not known.
-
-    Attributes:
-        id (`str | None`): Id of the Hub data set, the folder's name, or `"planted"`.
-        revision (`str | None`): Commit of a Hub data set.
-        split (`str | None`): Name of the split.
-    """
+    """Where responses came from: `id` of a Hub data set or a folder's name, commit, split; None is not known."""
 
     id: str | None = None
     revision: str | None = None
@@ -367,18 +361,15 @@ class ResponseMatrix:
         return cls.from_long(table, **options)
 
     def push_to_hub(self, repo_id: str, *, split: str, **options: Any) -> str:
-        """Upload as one split of a Hub data set: Parquet, `model_order.csv` and a card, in one commit.
+        """Upload as one split of a Hub data set, whose other splits stay.
 
         Args:
-            repo_id (`str`): Id of the data set, made if it is not there. Its other splits stay.
+            repo_id (`str`): Id of the data set, made if it is not there.
             split (`str`): `"train"`, `"validation"`, `"test"` or another name.
-            options: `private`, `token` and `revision`, as in `data.upload.push_tables`.
+            options: `private`, `token` and `revision`, as in `data.upload.push_tables`, which has the errors too.
 
         Returns:
             `str`: Address of the commit.
-
-        Raises:
-            OSError: If the Hub refuses or cannot be reached; nothing is changed then.
         """
         tables = {split: self.to_long()}
         return push_tables(tables, repo_id, llm_names=self.llm_names, duplicates=self.duplicates, **options)

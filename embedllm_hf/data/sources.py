@@ -112,32 +112,26 @@ def _load(
         llm_names = read_order(data.folder / ORDER_FILE)
     elif llm_names is None:
         llm_names = collect_names(pair for found in tables.values() for pair in data.read(found))
-    options = {"llm_names": llm_names, "duplicates": duplicates}
-    return {
-        split: ResponseMatrix.from_tables(
-            data.read(tables[split]), origin=DataOrigin(data.id, data.revision, split), **options
+    loaded = {}
+    for split in wanted:
+        loaded[split] = ResponseMatrix.from_tables(
+            data.read(tables[split]),
+            llm_names=llm_names,
+            duplicates=duplicates,
+            origin=DataOrigin(data.id, data.revision, split),
         )
-        for split in wanted
-    }
+    return loaded
 
 
 @dataclass(frozen=True)
 class _Source:
-    """A data set at one commit.
-
-    Attributes:
-        id (`str`): Hub id, or the folder's name.
-        revision (`str | None`): Commit of the Hub data set; None for a folder.
-        folder (`Path`): Where the files are.
-        files (`tuple[str, ...]`): All files of the data set, relative to its root, fetched or not.
-        streaming (`bool`): Whether tables are read over the network.
-    """
+    """A data set at one commit; `folder` holds those of its files that were fetched."""
 
     id: str
-    revision: str | None
+    revision: str | None  # None for a folder
     folder: Path
-    files: tuple[str, ...]
-    streaming: bool = False
+    files: tuple[str, ...]  # all of them, relative to the root
+    streaming: bool = False  # whether tables are read over the network
 
     def read(self, tables: Sequence[str]) -> Tables:
         """The record batches of some tables, with the tables' names."""

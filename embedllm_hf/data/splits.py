@@ -22,8 +22,7 @@ class ResponseSplits:
 
     Attributes:
         train, validation, test (`ResponseMatrix | None`): None where the data set has no such split.
-        id (`str | None`): Id of the Hub data set, the folder's name, or `"planted"`.
-        revision (`str | None`): Commit of a Hub data set.
+        id, revision (`str | None`): Of the data set, as in `DataOrigin`.
         llm_names (`tuple[str, ...]`): The columns of every split.
     """
 

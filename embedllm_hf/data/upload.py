@@ -77,7 +77,9 @@ def push_tables(
     api = HfApi(token=token)
     splits = {split_name(split): table for split, table in tables.items()}
     contents = {_file(split): _parquet(table) for split, table in splits.items()}
-    contents[ORDER_FILE] = _order(llm_names)
+    order = io.BytesIO()
+    pa_csv.write_csv(pa.table({"model_id": range(len(llm_names)), "model_name": list(llm_names)}), order)
+    contents[ORDER_FILE] = order.getvalue()
     message = f"Add the {', '.join(splits)} split{'s' if len(splits) > 1 else ''}"
     with explain_hub_errors(repo_id, revision):
         api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
@@ -134,11 +136,4 @@ def _parquet(table: pa.Table) -> bytes:
     """Dictionary columns keep each prompt once in memory and on disk, and read back as plain text."""
     sink = io.BytesIO()
     pq.write_table(table, sink, store_schema=False, compression="zstd")
-    return sink.getvalue()
-
-
-def _order(llm_names: Sequence[str]) -> bytes:
-    """`model_order.csv`."""
-    sink = io.BytesIO()
-    pa_csv.write_csv(pa.table({"model_id": range(len(llm_names)), "model_name": list(llm_names)}), sink)
     return sink.getvalue()

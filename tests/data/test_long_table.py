@@ -117,6 +117,14 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_obstacle(tmp_path):
     assert read(path).to_long().equals(ResponseMatrix.from_pandas(make_frame(6)).to_long())
 
 
+def test_a_count_column_stands_for_that_many_rows():
+    """0.5 counted twice and 1 counted once is 2 right of 3, weight 3."""
+    frame = long_frame([(1, "a", 0.5), (1, "a", 1)], count=[2, 1])
+    responses = ResponseMatrix.from_pandas(frame)
+    np.testing.assert_array_equal(responses.values, np.float32([2 / 3]))
+    assert responses.summary().n_rows == 3
+
+
 # --- streaming ---
 
 

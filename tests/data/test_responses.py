@@ -158,14 +158,6 @@ def test_the_summary_counts_rows_repeats_and_contradictions(rule):
     assert "83.3% observed, 1 missing" in str(summary)
 
 
-def test_a_count_column_stands_for_that_many_rows():
-    """0.5 counted twice and 1 counted once is 2 right of 3, weight 3."""
-    frame = long_frame([(1, "a", 0.5), (1, "a", 1)], count=[2, 1])
-    responses = ResponseMatrix.from_pandas(frame)
-    np.testing.assert_array_equal(responses.values, np.float32([2 / 3]))
-    assert responses.summary().n_rows == 3
-
-
 # --- immutability ---
 
 
