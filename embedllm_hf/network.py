@@ -166,6 +166,13 @@ class EmbedLLMNetwork(PreTrainedModel):
                 "Encode the questions with that encoder."
             )
 
+    def _as_weights(self, question_embeds: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """Text vectors as the weights are, on their device; copied only where that is needed."""
+        weight = self.llm_embedding.weight
+        if isinstance(question_embeds, np.ndarray):  # torch takes arrays that may be written to
+            question_embeds = torch.from_numpy(np.require(question_embeds, np.float32, "W"))
+        return question_embeds.to(weight.device, weight.dtype)
+
     @torch.no_grad()
     def network_logits(self, question_embeds: np.ndarray | torch.Tensor) -> np.ndarray:
         """Log odds that each LLM answers each question correctly; noise is off whatever the mode.
@@ -180,12 +187,10 @@ class EmbedLLMNetwork(PreTrainedModel):
             ValueError: If the width is not the model's.
         """
         self._check_width(question_embeds)
-        rows = torch.as_tensor(question_embeds)
-        weight = self.llm_embedding.weight
-        folded = self.folded() if self._folding_pays(len(rows)) else None
-        found = np.empty((len(rows), self.config.n_llms), np.float32)
-        for start in range(0, len(rows), _SCORING_ROWS):
-            chunk = rows[start : start + _SCORING_ROWS].to(weight.device, weight.dtype)
+        folded = self.folded() if self._folding_pays(len(question_embeds)) else None
+        found = np.empty((len(question_embeds), self.config.n_llms), np.float32)
+        for start in range(0, len(found), _SCORING_ROWS):
+            chunk = self._as_weights(question_embeds[start : start + _SCORING_ROWS])
             if folded is None:
                 logits = self._score(*self._question_side(chunk))
             else:
@@ -215,8 +220,7 @@ class EmbedLLMNetwork(PreTrainedModel):
             `np.ndarray` of shape `(n_pairs,)`, float32.
         """
         self._check_width(question_embeds)
-        weight = self.llm_embedding.weight
-        sides = self._question_side(torch.as_tensor(question_embeds).to(weight.device, weight.dtype))
+        sides = self._question_side(self._as_weights(question_embeds))
         indices = (torch.tensor(values, dtype=torch.long).split(_PAIRS) for values in (llm_indices, question_indices))
         logits = [self._score(*sides, *pairs) for pairs in zip(*indices, strict=True)]
         return torch.cat(logits).float().cpu().numpy() if len(question_indices) else np.empty(0, np.float32)

@@ -63,7 +63,6 @@ class PoolFit:
 
     intercepts: np.ndarray
     discriminations: np.ndarray
-    covariances: np.ndarray
     abilities: np.ndarray
     ability_covariances: np.ndarray
     text_coefficients: np.ndarray
@@ -129,7 +128,6 @@ def fit_pool(network: NetworkView, responses: np.ndarray, features: np.ndarray) 
     return PoolFit(
         intercepts=parameters[:, 0],
         discriminations=discriminations,
-        covariances=covariances,
         abilities=abilities,
         ability_covariances=ability_covariances,
         text_coefficients=np.column_stack([text_map, difficulty_of_text / width]),
