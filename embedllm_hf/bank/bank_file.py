@@ -86,7 +86,7 @@ def _bank_of(arrays: Mapping[str, np.ndarray], described: Mapping) -> QuestionBa
         given = {item.name: arrays.get(f"{part}.{item.name}") for item in fields(kind)}
         if any(value is not None for value in given.values()):
             if kind is Blend:
-                given["question_sd"] = float(given["question_sd"])
+                given["question_sd"] = given["question_sd"].item()
             parts[part] = kind(**given)
     knn = described["knn"]
     return QuestionBank(
