@@ -1,40 +1,24 @@
-"""A small pool that follows an item-response model exactly, and the tiny trained model of `pool` with its own."""
+"""A small pool that follows an item-response model exactly."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
+from scipy import sparse
 from scipy.special import expit
-from transformers import set_seed
 
-from embedllm_hf import (
-    EmbedLLM,
-    EmbedLLMConfig,
-    EmbedLLMTrainer,
-    EmbedLLMTrainingArguments,
-    ResponseMatrix,
-)
-from embedllm_hf.bank.question_bank import KnownQuestions
-from embedllm_hf.item_response import fit_item_response
+from embedllm_hf import EmbedLLM, EncodedResponses, ResponseMatrix
+from embedllm_hf.bank.question_bank import QuestionBank
+from embedllm_hf.item_response.fit import fit_item_parameters
 
-from .pool import LLMS, TEXT_DIM, make_split
-
-
-def trained_model(folder: Path) -> EmbedLLM:
-    """A model of the six planted LLMs, trained on 80 questions, with its item-response model."""
-    train, validation = make_split(80), make_split(30, first_id=80, seed=1)
-    set_seed(0)
-    model = EmbedLLM(EmbedLLMConfig(llm_names=LLMS, text_dim=TEXT_DIM, embed_dim=4, encoder_name="offline"))
-    args = EmbedLLMTrainingArguments(output_dir=str(folder), disable_tqdm=True)
-    splits = (train.responses, train.question_embeds, validation.responses, validation.question_embeds)
-    EmbedLLMTrainer(model, args, *splits).train()
-    model.item_response = fit_item_response(model)
-    return model
+from .pool import TEXT_DIM
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """A model whose network knows nothing, and the whole truth `(n_questions, n_llms)` behind its pool."""
+    """A model whose network knows nothing, and the whole truth `(n_questions, n_llms)` behind its pool.
+
+    The model's bank has questions and responses, and nothing fitted.
+    """
 
     model: EmbedLLM
     probabilities: np.ndarray
@@ -50,36 +34,39 @@ def simulated_pool(n_questions: int = 400, n_llms: int = 40, seed: int = 0) -> S
     probabilities = expit(intercept[:, None] + slope[:, None] * ability)
     responses = (generator.random(probabilities.shape) < probabilities).astype(np.float32)
     names = tuple(f"lab/{number:02d}" for number in range(n_llms))
-    question = np.repeat(np.arange(n_questions), n_llms)
+    entries = np.tile(np.arange(n_llms, dtype=np.int32), n_questions)
+    starts = np.arange(n_questions + 1, dtype=np.int32) * n_llms
     matrix = ResponseMatrix(
         question_ids=np.arange(n_questions),
         questions=np.array([f"Question {number}?" for number in range(n_questions)], object),
         categories=np.array([("one", "two")[number % 2] for number in range(n_questions)], object),
         llm_names=names,
-        indptr=np.arange(n_questions + 1) * n_llms,
-        llm_indices=np.tile(np.arange(n_llms), n_questions).astype(np.int32),
-        values=responses.ravel(),
-        counts=np.ones(len(question), np.int32),
-        contradictory=np.zeros(len(question), bool),
+        matrix=sparse.csr_array((responses.ravel(), entries, starts), shape=responses.shape),
+        counts=np.ones(responses.size, np.int32),
+        contradictory=np.zeros(responses.size, bool),
         duplicates="mean",
     )
-    set_seed(seed)
-    config = EmbedLLMConfig(llm_names=names, text_dim=TEXT_DIM, embed_dim=2, encoder_name="offline")
-    model = EmbedLLM(config).eval()
-    model.known_questions = KnownQuestions.from_responses(matrix, generator.normal(size=(n_questions, TEXT_DIM)))
-    return Simulated(model, probabilities, responses)
+    model = EmbedLLM.from_encoder("offline", llm_names=names, text_dim=TEXT_DIM, embed_dim=2, seed=seed).eval()
+    encoded = EncodedResponses(matrix, generator.normal(size=(n_questions, TEXT_DIM)))
+    return Simulated(model.with_bank(QuestionBank.from_responses(encoded)), probabilities, responses)
+
+
+def with_items(model: EmbedLLM, *, calibrate: bool = True) -> EmbedLLM:
+    """The model with item parameters fitted to its bank's questions."""
+    return model.with_bank(
+        replace(model.bank, item_parameters=fit_item_parameters(model, model.bank, calibrate=calibrate))
+    )
 
 
 def pool_of(simulated: Simulated, n_llms: int) -> EmbedLLM:
-    """The model of the first LLMs alone, with its item-response model."""
+    """The model of the first LLMs alone, with its item parameters."""
     model = simulated.model
     for name in model.config.llm_names[n_llms:]:
         model = model.without_llm(name)
-    model.item_response = fit_item_response(model)
-    return model
+    return with_items(model)
 
 
 def without_calibration(model: EmbedLLM) -> EmbedLLM:
     """The model with factors of 1."""
-    model.item_response = replace(model.item_response, calibration=np.zeros((3, 3)))
-    return model
+    item = replace(model.bank.item_parameters, calibration=np.zeros((3, 3)))
+    return model.with_bank(replace(model.bank, item_parameters=item))

@@ -4,24 +4,18 @@ Two topics, two families of LLMs, each right on its own topic only, some cells h
 answer for router, forecaster and onboarding alike. The text vectors are made, not encoded.
 """
 
-from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from embedllm_hf import ResponseMatrix
+from embedllm_hf import EmbedLLM, EmbedLLMTrainingArguments, EncodedResponses, ResponseMatrix
+from embedllm_hf.training.fit_bank import fit_bank
+from embedllm_hf.training.network_trainer import NetworkTrainer
 
 TOPICS = ("logic", "poetry")
 LLMS = ("lab/logic-a", "lab/logic-b", "lab/logic-c", "lab/poetry-a", "lab/poetry-b", "lab/poetry-c")
 TEXT_DIM = 8
-
-
-@dataclass(frozen=True)
-class Split:
-    """Responses and the text vectors `(n_questions, 8)` of their questions."""
-
-    responses: ResponseMatrix
-    question_embeds: np.ndarray
 
 
 def make_frame(n_questions: int, *, first_id: int = 0, seed: int = 0, hidden: float = 0.2) -> pd.DataFrame:
@@ -45,8 +39,28 @@ def make_embeds(question_ids: np.ndarray) -> np.ndarray:
     return vectors.astype(np.float32)
 
 
-def make_split(n_questions: int, *, first_id: int = 0, seed: int = 0, hidden: float = 0.2) -> Split:
-    """A split of the pool."""
+def make_split(n_questions: int, *, first_id: int = 0, seed: int = 0, hidden: float = 0.2) -> EncodedResponses:
+    """A split of the pool, its vectors as if they were of the offline encoder."""
     frame = make_frame(n_questions, first_id=first_id, seed=seed, hidden=hidden)
     responses = ResponseMatrix.from_pandas(frame, llm_names=LLMS)
-    return Split(responses, make_embeds(responses.question_ids))
+    return EncodedResponses(responses, make_embeds(responses.question_ids))
+
+
+def new_model(**config: object) -> EmbedLLM:
+    """An untrained model of the pool."""
+    return EmbedLLM.from_encoder("offline", llm_names=LLMS, text_dim=TEXT_DIM, **{"embed_dim": 4, **config})
+
+
+def train_network(folder: Path, train: EncodedResponses, validation: EncodedResponses | None = None) -> EmbedLLM:
+    """A bare network of the pool, trained without a bank."""
+    model = new_model()
+    args = EmbedLLMTrainingArguments(output_dir=str(folder), disable_tqdm=True)
+    NetworkTrainer(model, args, train, validation).train()
+    return model
+
+
+def trained_model(folder: Path) -> EmbedLLM:
+    """A model of the six planted LLMs, trained on 80 questions, with its whole bank."""
+    train, validation = make_split(80), make_split(30, first_id=80, seed=1)
+    model = train_network(folder, train, validation)
+    return model.with_bank(fit_bank(model, train, validation))
