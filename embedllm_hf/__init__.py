@@ -1,5 +1,23 @@
 """embedllm_hf: a pool of large language models as compact vectors, learned from who answered what correctly.
 
+Words, one per thing, everywhere:
+
+- `model`: the `EmbedLLM` network with its bank. An `llm` is a language model that is described by a vector.
+- `question`: a prompt; `question_embeds` `(n_questions, text_dim)` are its text vectors, from an `encoder`.
+- `response`: 1 right, 0 wrong, between for graded answers; missing where it was never observed.
+- `bank`: the questions that the pool has answered, with vectors, responses, item parameters and the weights of the
+  stacked predictor; a question of it is a known question.
+- `benchmark`, `category`: a set of questions that a score is reported for; a part of it.
+- `logits`: log odds of a right answer; probabilities are made once, at the end.
+- `new LLM`: one that is placed from a few answers (`onboard`); a `probe` is a question put to it in order to place it.
+- `route`: choose an LLM for a question. `forecast`: predict a score.
+- `guarantee`: what `min_success` states: of the answers without a `flag` at least this share is right.
+
+Every 2-D array is `(n_questions, n_llms)`. The flow, and the folders that carry it:
+
+    metrics, hub -> data -> encoding -> network, bank -> item_response -> predictors -> plots, cards -> EmbedLLM
+    -> inference -> evaluation -> training -> new_llms -> cli
+
 The public names are resolved on first use, so that `import embedllm_hf` loads no heavy package.
 """
 
@@ -20,6 +38,7 @@ _MODULE_OF = {
     "Router": "inference.router",
     "RoutingPolicy": "inference.policy",
     "TokenPrice": "data.llm_table",
+    "cost_report": "evaluation.cost_report",
     "evaluate_model": "evaluation.report",
     "load_responses": "data.sources",
     "load_splits": "data.sources",

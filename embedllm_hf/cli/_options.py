@@ -6,14 +6,14 @@ import argparse
 import dataclasses
 import json
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._errors import InputError
 
 if TYPE_CHECKING:
     from ..data.responses import ResponseMatrix
     from ..encoding.encoded_responses import EncodedResponses
-    from ..encoding.question_encoder import QuestionEncoder
+    from ..encoding.question_encoder import QuestionEncoder, Texts
     from ..modeling_embedllm import EmbedLLM
     from ..predictors import Predictor
 
@@ -21,10 +21,11 @@ COSTS_HELP = (
     "CSV with `llm` and `cost` (a call), or `usd_per_million_input_tokens` and `usd_per_million_output_tokens` (by "
     "the question's tokens; `output_tokens` is the length to expect of an answer), or only the output price"
 )
-_CONVERT = {"int": int, "float": float, "str": str, "str | None": str}
+_CONVERT: dict[str, type] = {"int": int, "float": float, "str": str, "str | None": str}
+_Arguments = TypeVar("_Arguments")
 
 
-def add_dataclass_options(parser: argparse.ArgumentParser, arguments: type, *, skip: Iterable[str] = ()) -> None:
+def add_dataclass_options(parser: argparse.ArgumentParser, arguments: Any, *, skip: Iterable[str] = ()) -> None:
     """Give a parser one option a field of a dataclass; a bool field becomes a flag."""
     for option in dataclasses.fields(arguments):
         if option.name in skip:
@@ -34,12 +35,14 @@ def add_dataclass_options(parser: argparse.ArgumentParser, arguments: type, *, s
             parser.add_argument(f"--{option.name}", action="store_true", help=text)
             continue
         shown = "" if option.default is None else f" (default: {option.default})"
-        parser.add_argument(f"--{option.name}", type=_CONVERT[option.type], default=option.default, help=text + shown)
+        parser.add_argument(
+            f"--{option.name}", type=_CONVERT[str(option.type)], default=option.default, help=text + shown
+        )
 
 
-def read_dataclass_options(options: argparse.Namespace, arguments: type) -> object:
+def read_dataclass_options(options: argparse.Namespace, arguments: type[_Arguments]) -> _Arguments:
     """Build the dataclass from parsed options."""
-    given = {option.name: getattr(options, option.name) for option in dataclasses.fields(arguments)}
+    given = {option.name: getattr(options, option.name) for option in dataclasses.fields(arguments)}  # type: ignore[arg-type]
     return arguments(**given)
 
 
@@ -90,7 +93,7 @@ def load_measured(options: argparse.Namespace) -> tuple[EmbedLLM, EncodedRespons
 
 
 def read_fixed_costs(
-    path: str, encoder: QuestionEncoder, questions: Sequence[str] | None, *, column: str | None = None
+    path: str, encoder: QuestionEncoder, questions: Texts | None, *, column: str | None = None
 ) -> dict[str, float]:
     """Costs of a call from a table; prices by the token at the mean length of the questions.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from .._errors import FileError, UserError
 from ..configuration_embedllm import DEFAULT_ENCODER, PAPER_FORM
@@ -11,6 +12,7 @@ from ..training.arguments import EmbedLLMTrainingArguments
 from ._options import add_data_options, add_dataclass_options, read_dataclass_options, with_vectors
 
 if TYPE_CHECKING:
+    from ..data.splits import ResponseSplits
     from ..modeling_embedllm import EmbedLLM
     from ..training.trainer import Dataset, EmbedLLMTrainer
 
@@ -20,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_options(parser)
     parser.add_argument("--output_dir", required=True, help="folder of the trained model")
     parser.add_argument(
-        "--encoder", help="text encoder: Hub id, folder, or `offline` (default: that of the vectors' file, or the paper's)"
+        "--encoder", help="text encoder: Hub id, folder or `offline` (default: that of the vectors, or the paper's)"
     )
     parser.add_argument("--encoder_revision", help="commit of the text encoder")
     parser.add_argument("--embed_dim", type=int, help="width of the LLM vectors (default: the configuration's)")
@@ -59,7 +61,8 @@ def _untrained(options: argparse.Namespace, args: EmbedLLMTrainingArguments, tra
     from ..modeling_embedllm import EmbedLLM
     from ..training.processes import process_state
 
-    encoder, given = options.encoder, {}
+    given: dict[str, Any] = {}
+    encoder = options.encoder
     if isinstance(train, EncodedResponses):
         encoder = encoder or (train.encoder.name if train.encoder is not None else None)
         given["text_dim"], train = train.text_dim, train.responses
@@ -77,11 +80,16 @@ def _untrained(options: argparse.Namespace, args: EmbedLLMTrainingArguments, tra
         )
 
 
-def _measured(trainer: EmbedLLMTrainer, data: object, splits: dict[str, Dataset]) -> Dataset:
-    """The split to measure; without vectors if the encoder was trained: those at hand are of the frozen one."""
-    if data.test is not None:
-        return data.test if trainer.model.config.trained_encoder is not None else splits["test"]
-    return trainer.eval_dataset if trainer.model.config.trained_encoder is None else data.validation
+def _measured(trainer: EmbedLLMTrainer, data: ResponseSplits, splits: Mapping[str, Dataset]) -> Dataset:
+    """The test split, or without one the validation split.
+
+    If the encoder was trained, vectors from a file are of the frozen one, and the bare responses are encoded anew.
+    """
+    split = "test" if "test" in splits else "validation"
+    if split not in splits:
+        assert trainer.eval_dataset is not None  # set aside by the trainer
+        return trainer.eval_dataset
+    return data[split] if trainer.model.config.trained_encoder is not None else splits[split]
 
 
 def _push(trainer: EmbedLLMTrainer, repo_id: str) -> None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+Texts = Sequence[str] | np.ndarray
+
 _ENCODED_AT_ONCE = 1024
 _SURELY_WHOLE = 120  # characters: a token has one at least, and encoders read 128 tokens or more
 _PRECISIONS = ("float32", "bfloat16")
@@ -106,7 +108,7 @@ class QuestionEncoder:
         """Width of the vectors."""
         return self.encode(["width"]).shape[1]
 
-    def encode(self, questions: Sequence[str], *, show_progress: bool = False) -> np.ndarray:
+    def encode(self, questions: Texts, *, show_progress: bool = False) -> np.ndarray:
         """Encode texts.
 
         Args:
