@@ -1,6 +1,6 @@
 """Figures of the paper's experiments: forecasting by number of questions, routing, ablations; and saving them.
 
-Each function takes rows as the sections of `experiments.paper` make them and gives a matplotlib `Figure`.
+Each function takes rows as the sections make them and gives a matplotlib `Figure`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Figures of what the LLM vectors know: benchmark scores, groups, disagreement, refits, transfer, the map.
 
-Each function takes values as the sections of `experiments.paper` make them and gives a matplotlib `Figure`.
+Each function takes values as the sections make them and gives a matplotlib `Figure`.
 """
 
 from __future__ import annotations
@@ -266,7 +266,7 @@ def facts_map_figure(llms: Sequence[Mapping], explained: Sequence[float], note: 
     """Draw the map of LLMs: family by colour, kind by shape, size by area.
 
     Args:
-        llms (`Sequence[Mapping]`): `name`, `x`, `y`, `family`, `kind`, `billions`, as `experiments.paper.llm_map` has.
+        llms (`Sequence[Mapping]`): `name`, `x`, `y`, `family`, `kind`, `billions`, as `llm_map` has.
         explained (`Sequence[float]`): Share of the variance of either axis.
         note (`str`): What the axes show, below the title.
     """

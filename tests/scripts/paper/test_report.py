@@ -1,6 +1,5 @@
-"""The paper's experiments: the script end to end on planted responses, resuming, and that noise gives no finding."""
+"""The paper's experiments: the command end to end on planted responses, resuming, and that noise gives no finding."""
 
-import importlib.util
 import json
 import re
 from dataclasses import replace
@@ -15,18 +14,11 @@ from embedllm_hf.data.responses import ResponseMatrix
 from embedllm_hf.data.sources import load_responses
 from embedllm_hf.encoding.question_encoder import save_question_embeddings
 from scripts.paper import ablations, forecasting, report, routing, wording
+from scripts.paper.__main__ import main
 from scripts.paper.setting import QUICK, PaperData, load_data
 
-SCRIPT = Path(__file__).parent.parent / "scripts" / "reproduce_paper.py"
 NOWHERE = "nobody/no-encoder"  # the test Hub has none of that name, and nothing needs to be encoded
 SPLITS = {"train": "train", "validation": "val", "test": "test"}
-
-
-def load_script():
-    spec = importlib.util.spec_from_file_location("reproduce_paper", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def make_vectors(question_ids: np.ndarray) -> np.ndarray:
@@ -89,7 +81,7 @@ def options_of(local: Path, dataset: object, out: Path) -> list[str]:
 def finished(local, tmp_path_factory) -> Path:
     """The output of one whole quick run on the folder."""
     out = tmp_path_factory.mktemp("finished") / "out"
-    assert load_script().main(options_of(local, local, out)) == 0
+    assert main(options_of(local, local, out)) == 0
     return out
 
 
@@ -125,11 +117,11 @@ def without_times(text: str) -> str:
     return re.sub(r"(?m)^- Seconds: .*$|^\| (EmbedLLM.*, (batch|one by one)|Selections a second).*$", "", text)
 
 
-# --- the script ---
+# --- the command ---
 
 
 @pytest.mark.slow
-def test_the_script_writes_a_report_with_figures(finished, local):
+def test_the_command_writes_a_report_with_figures(finished, local):
     """Every section with its figures as PNG and SVG, what was run, no path of this machine, no text of a question."""
     text = (finished / "README.md").read_text()
     for section in report.SECTIONS:
@@ -140,7 +132,7 @@ def test_the_script_writes_a_report_with_figures(finished, local):
         assert (finished / "figures" / f"{stem}.png").read_bytes().startswith(b"\x89PNG")
         assert "<svg" in (finished / "figures" / f"{stem}.svg").read_text()
     assert "train 640 questions" in text
-    assert "--dataset pool --output_dir out" in text
+    assert "python -m scripts.paper --dataset pool --output_dir out" in text
     assert "--more_question_embeddings a/b=other.safetensors" in text
     assert "## Published and measured" in text
     everything = text + "".join(path.read_text() for path in finished.rglob("*.json"))
@@ -154,9 +146,8 @@ def test_the_script_writes_a_report_with_figures(finished, local):
 def test_the_same_with_a_hub_id(hub, finished, local, tmp_path):
     """From the Hub the numbers are those of the folder, and the report names the commit."""
     repo = hub.create_repo("user/planted", files_of(), type="dataset")
-    script = load_script()
     options = [*options_of(local, "user/planted", tmp_path / "out"), "--sections", "forecasting"]
-    assert script.main(options) == 0
+    assert main(options) == 0
     text = (tmp_path / "out" / "README.md").read_text()
     assert f"`user/planted`, commit `{repo.resolve().oid}`" in text
     assert "--dataset user/planted" in text
@@ -167,7 +158,7 @@ def test_the_same_with_a_hub_id(hub, finished, local, tmp_path):
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on(finished, local, tmp_path, monkeypatch):
     """What was finished is not run again, and the report is that of a run without interruption."""
-    script, first, second = load_script(), report.SECTIONS[0], report.SECTIONS[1]
+    first, second = report.SECTIONS[0], report.SECTIONS[1]
     options = options_of(local, local, tmp_path / "out")
 
     def interrupt(*args: object) -> None:
@@ -176,7 +167,7 @@ def test_an_interrupted_run_goes_on(finished, local, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(second, "run", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            script.main(options)
+            main(options)
     assert [path.stem for path in (tmp_path / "out" / "results").iterdir()] == [first.NAME]
     assert not (tmp_path / "out" / "README.md").exists()
 
@@ -187,7 +178,7 @@ def test_an_interrupted_run_goes_on(finished, local, tmp_path, monkeypatch):
     for section in report.SECTIONS[2:]:  # these were not reached: the whole run's results stand for theirs
         kept = result_of(finished, section.NAME)
         monkeypatch.setattr(section, "run", lambda *args, kept=kept: kept)
-    assert script.main(options) == 0
+    assert main(options) == 0
     again, whole = ((folder / "README.md").read_text() for folder in (tmp_path / "out", finished))
     assert without_times(again) == without_times(whole)
 
@@ -197,7 +188,7 @@ def test_two_processes_give_the_same(finished, local, tmp_path):
     """Side by side, the sections find what they find one after the other."""
     options = [*options_of(local, local, tmp_path / "out"), "--sections", "forecasting", "routing"]
     options[options.index("--n_processes") + 1] = "2"
-    assert load_script().main(options) == 0
+    assert main(options) == 0
     for name in ("forecasting", "routing"):
         assert result_of(tmp_path / "out", name)["rows"] == result_of(finished, name)["rows"]
 
@@ -232,15 +223,14 @@ def test_results_of_another_run_are_not_used(data, tmp_path, monkeypatch, capsys
 
 def test_mistakes_are_answered_in_one_line(local, tmp_path, capsys):
     """A section that is not there, and text vectors that are not there."""
-    script = load_script()
     options = options_of(local, local, tmp_path)
-    assert script.main([*options, "--sections", "rooting"]) == 2
+    assert main([*options, "--sections", "rooting"]) == 2
     assert "`sections` is 'rooting', expected one of 'forecasting'" in capsys.readouterr().err
     options[options.index("--question_embeddings") + 1] = "nowhere.safetensors"
-    assert script.main(options) == 2
+    assert main(options) == 2
     assert "there is no file nowhere.safetensors" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        script.main(["--dataset", "planted", "--output_dir", "x", "--more_question_embeddings", "file"])
+        main(["--dataset", "planted", "--output_dir", "x", "--more_question_embeddings", "file"])
     assert "expected ENCODER=FILE" in capsys.readouterr().err
 
 

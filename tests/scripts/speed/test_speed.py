@@ -14,21 +14,20 @@ from embedllm_hf import EmbedLLM, EmbedLLMConfig, load_responses
 from embedllm_hf.encoding.question_encoder import save_question_embeddings
 from scripts.speed import made
 from scripts.speed.slow_references import PAIRS_A_BATCH, PairDataset, PairNetwork, count_epochs_until_best
+from tests.pool import LLMS, TEXT_DIM, make_split
 
-from .pool import LLMS, TEXT_DIM, make_split
-
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 
 
 def run_benchmark(*options: str) -> str:
-    """Run the script at small sizes; what it prints."""
-    command = [sys.executable, "scripts/benchmark.py", "--quick", *options]
+    """Run the command at small sizes; what it prints."""
+    command = [sys.executable, "-m", "scripts.speed", "--quick", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 
 
-def test_the_script_prints_every_row(tmp_path):
+def test_the_command_prints_every_row(tmp_path):
     """Each row of the table is there, as a number, in the table and in JSON; the one left out is named."""
     printed = run_benchmark("--output", str(tmp_path / "speed.json"))
     report = json.loads((tmp_path / "speed.json").read_text())
