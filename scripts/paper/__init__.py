@@ -16,7 +16,7 @@ The functions see the result as it comes back from JSON: keys are text, a tuple 
     sections     forecasting, routing, benchmark_scores, vectors (with disagreement and refits), transfer, llm_map,
                  ablations
     setting      the data with its text vectors, and all that is trained and predicted: the one door to the library
-    statistics   scoring, halves (ridge regression and Kendall's tau over random halves), permutation (tests)
+    statistics   scoring, score_table, halves (ridge regression and Kendall's tau over random halves), permutation (tests)
     report       runs the sections and writes the report; wording, figures, vector_figures, map_page (with
                  llm_map.html, its template) are what it is written and drawn with
 """

@@ -21,16 +21,14 @@ from embedllm_hf.plots.canvas import (
     short_name,
 )
 
+from .figures import legend_below
+from .wording import spoken
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _BAND = "#D9D9D9"
-
-
-def spoken(name: str) -> str:
-    """A benchmark's name with spaces for underscores."""
-    return name.replace("_", " ")
 
 
 def benchmark_figure(rows: Sequence[Mapping], methods: Sequence[str], wanted: float) -> Figure:
@@ -70,21 +68,11 @@ def benchmark_figure(rows: Sequence[Mapping], methods: Sequence[str], wanted: fl
     figure.suptitle(
         "Accuracy on a benchmark that the vectors have not seen, forecast for half of the LLMs", fontsize=12
     )
-    _legend(figure, (share, tau), 4)
+    legend_below(figure, (share, tau), 4)
     for axes in (share, tau):
         plain_axes(axes)
     share.tick_params(axis="y", labelsize=8.5, labelcolor=INK)
     return figure
-
-
-def _legend(figure: Figure, panels: Sequence[Axes], columns: int = 9) -> None:
-    """One legend for all panels, under them, without repeats."""
-    entries: dict[str, object] = {}
-    for axes in panels:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            entries.setdefault(label, handle)
-    columns = min(columns, len(entries))
-    figure.legend(entries.values(), entries, frameon=False, fontsize=8, loc="lower center", ncols=columns)
 
 
 def score_scatter_figure(panels: Mapping[str, Sequence[Mapping]]) -> Figure:
@@ -151,7 +139,7 @@ def group_figure(tests: Sequence[Mapping], control: Sequence[Mapping]) -> Figure
     )
     height = figure.get_figheight()
     figure.subplots_adjust(left=0.17, right=0.985, top=1 - 0.75 / height, bottom=0.75 / height, wspace=0.12)
-    _legend(figure, panels, 2)
+    legend_below(figure, panels, 2)
     return figure
 
 
@@ -183,7 +171,7 @@ def disagreement_figure(pairs: Mapping[str, Sequence], values: Mapping[str, Mapp
     panels[0].yaxis.set_major_formatter("{x:.0%}")
     figure.suptitle("Do LLMs that are far apart disagree more often? A point is a pair of LLMs", fontsize=12)
     figure.subplots_adjust(left=0.075, right=0.985, top=0.82, bottom=0.19, wspace=0.06)
-    _legend(figure, panels[:1])
+    legend_below(figure, panels[:1])
     return figure
 
 
@@ -218,7 +206,7 @@ def refit_figure(forms: Mapping[str, Mapping], published: float) -> Figure:
     moved.set_ylim(len(forms) - 0.5, -0.5)
     figure.suptitle("What another seed changes: mean, lowest and highest over pairs of fits", fontsize=12)
     figure.subplots_adjust(left=0.12, right=0.985, top=0.78, bottom=0.3, wspace=0.08)
-    _legend(figure, (moved, flipped))
+    legend_below(figure, (moved, flipped))
     for axes in (moved, flipped):
         plain_axes(axes)
     moved.tick_params(axis="y", labelsize=9, labelcolor=INK)

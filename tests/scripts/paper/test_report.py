@@ -104,8 +104,8 @@ def shuffled(data: PaperData) -> PaperData:
             values[mine] = values[generator.permutation(mine)]
         return replace(responses, values=values)
 
-    splits = {name: shuffle(split, seed) for seed, (name, split) in enumerate(data.splits.items())}
-    return replace(data, splits=splits, reload=None)
+    shuffled = {name: shuffle(split.responses, seed) for seed, (name, split) in enumerate(data.splits.items())}
+    return replace(data.with_responses(shuffled), reload=None)
 
 
 def result_of(out: Path, name: str) -> dict:
@@ -285,19 +285,19 @@ def test_routing_finds_the_skills(finished, data):
     result = result_of(finished, "routing")
     rows = {(row["group"], row["way"]): row for row in result["rows"]}
     overall = {way: rows["overall", way]["accuracy"] for way in routing.WAYS}
-    frame = data.splits["test"].to_long().to_pandas()
+    frame = data.test.responses.to_long().to_pandas()
     chance = frame.groupby("prompt_id")["label"].mean().mean()
     assert overall[routing.RANDOM] == pytest.approx(chance, abs=1e-6)
     assert overall[routing.ORACLE] == pytest.approx(frame.groupby("prompt_id")["label"].max().mean())
     assert overall[routing.RANDOM] < overall[routing.BEST] < overall[routing.BEST_OF_BENCHMARK]
     assert overall[routing.BEST_OF_BENCHMARK] < overall[routing.ROUTER] <= overall[routing.ORACLE]
     assert rows["overall", routing.ROUTER]["over_best"]["low"] > 0
-    train = data.splits["train"].to_long().to_pandas()
+    train = data.train.responses.to_long().to_pandas()
     best = train[train["category"] == "law"].groupby("model_name", observed=True)["label"].mean().idxmax()
     asked = frame[(frame["category"] == "law") & (frame["model_name"] == best)]["label"]
     law = rows["law", routing.BEST_OF_BENCHMARK]
     assert abs(law["accuracy"] - asked.mean()) < 0.25  # the best may not have been asked: then the next one is chosen
-    assert law["n_questions"] == (data.splits["test"].categories == "law").sum()
+    assert law["n_questions"] == (data.test.responses.categories == "law").sum()
     assert result["speed"]["per_second"][routing.NETWORK]["one by one"] > 100
     text = routing.markdown(result)
     assert "**EmbedLLM** against the best single LLM: better on overall" in text
@@ -347,12 +347,11 @@ def test_ablations_on_noise_find_nothing(data):
 
 def test_entries_are_taken_out(data):
     """Without some entries, the others are where they were."""
-    responses = data.splits["test"]
-    dropped = np.random.default_rng(0).random(responses.n_observed) < 0.5
-    left = ablations.without_entries(responses, dropped).responses()
-    expected = responses.responses()
-    expected[responses.question_indices[dropped], responses.llm_indices[dropped]] = np.nan
-    np.testing.assert_array_equal(left, expected)
+    expected = data.test.responses.responses()
+    hidden = np.random.default_rng(0).random(expected.shape) < 0.5
+    left = data.test.without(hidden)
+    np.testing.assert_array_equal(left.responses.responses(), np.where(hidden, np.nan, expected))
+    np.testing.assert_array_equal(left.question_embeds, data.test.question_embeds)
 
 
 def test_words_follow_the_interval():
@@ -363,4 +362,7 @@ def test_words_follow_the_interval():
     assert wording.spread([0.5]) == "0.5000"
     assert wording.spread([0.4, 0.6], 2) == "0.50 ± 0.14"
     assert wording.listed(["a", "b", "c"]) == "a, b and c"
-    assert wording.table(["x"], [["1"]]) == "| x |\n| --- |\n| 1 |"
+    assert wording.verdicts(dict(zip("abc", [gaps[0], gaps[1], gaps[0]], strict=True)), "on {}") == (
+        "better on a and c; not clearly different on b"
+    )
+    assert wording.paragraphs("a", "", "b") == "a\n\nb"
