@@ -87,12 +87,11 @@ def test_batches_are_those_of_a_loader():
 def test_the_pair_loop_learns():
     """The reference is a fair one: it learns the planted skill, and tells in which epoch it was best."""
     train, validation = make_split(200), make_split(40, first_id=200)
-    parts = (train.responses, train.question_embeds, validation.responses, validation.question_embeds)
     torch.manual_seed(0)
-    best, epoch = count_epochs_until_best(*parts, embed_dim=8, learning_rate=0.02, n_epochs=40)
+    best, epoch = count_epochs_until_best(train, validation, embed_dim=8, learning_rate=0.02, n_epochs=40)
     assert best > 0.85
     torch.manual_seed(0)
-    again = count_epochs_until_best(*parts, embed_dim=8, learning_rate=0.02, n_epochs=epoch)
+    again = count_epochs_until_best(train, validation, embed_dim=8, learning_rate=0.02, n_epochs=epoch)
     assert again == (best, epoch)
 
 
