@@ -62,24 +62,26 @@ def run(data: PaperData, progress: Callable[[str], None]) -> dict:
 
 
 def _choices(data: PaperData) -> dict[str, dict[str, dict]]:
-    """Variants of each choice by label: what differs from the default, `config` or `encoder`."""
-    quick, default = data.settings.quick, EmbedLLMConfig()
-    dimensions = QUICK_DIMENSIONS if quick else DIMENSIONS
-    noises = QUICK_NOISES if quick else NOISES
-    choices = {
-        DIMENSION: {str(size): {"embed_dim": size} for size in dimensions},
-        NOISE: {f"{noise:g}": {"noise_std": noise} for noise in noises},
-        BIAS: {label: {"llm_bias": llm, "question_bias": question} for label, (llm, question) in BIASES.items()},
+    """Variants of each choice by label: `config`, the fields that the choice is about, or `encoder`."""
+    dimensions, noises = (QUICK_DIMENSIONS, QUICK_NOISES) if data.settings.quick else (DIMENSIONS, NOISES)
+    choices: dict[str, dict[str, dict]] = {
+        DIMENSION: {str(size): {"config": {"embed_dim": size}} for size in dimensions},
+        NOISE: {f"{noise:g}": {"config": {"noise_std": noise}} for noise in noises},
+        BIAS: {
+            label: {"config": {"llm_bias": llm, "question_bias": question}}
+            for label, (llm, question) in BIASES.items()
+        },
     }
-    choices = {
-        name: {
-            label: {"config": {key: value for key, value in config.items() if getattr(default, key) != value}}
-            for label, config in variants.items()
-        }
-        for name, variants in choices.items()
-    }
-    encoders = (data.encoder_name, *data.other_encoders)
-    return {**choices, ENCODER: {name: {"encoder": name} for name in encoders}} if len(encoders) > 1 else choices
+    if data.other_encoders:
+        choices[ENCODER] = {name: {"encoder": name} for name in (data.encoder_name, *data.other_encoders)}
+    return choices
+
+
+def _is_default(data: PaperData, variant: dict) -> bool:
+    """Whether a variant is the project's default, with the encoder of the data."""
+    fields = variant.get("config", {})
+    same = all(getattr(EmbedLLMConfig(), name) == value for name, value in fields.items())
+    return same and variant.get("encoder", data.encoder_name) == data.encoder_name
 
 
 def _compare_choice(
@@ -91,9 +93,7 @@ def _compare_choice(
     for label, variant in variants.items():
         progress(f"{name}: {label}")
         predictions[label] = _predict(data, variant)
-    default = next(
-        label for label, variant in variants.items() if variant in ({"config": {}}, {"encoder": data.encoder_name})
-    )
+    default = next(label for label, variant in variants.items() if _is_default(data, variant))
     measured = {
         label: scores_by_seed(seeds["validation"], truths["validation"]) for label, seeds in predictions.items()
     }
@@ -130,9 +130,11 @@ def _hide_at_random(data: PaperData, progress: Callable[[str], None]) -> list[di
     rows = []
     for share in QUICK_HIDDEN_SHARES if data.settings.quick else HIDDEN_SHARES:
         progress(f"{share:.0%} of the training responses hidden")
-        methods = by_method(
-            data.settings.seeds, lambda seed, share=share: _predict_all(data, _hide(data.train, share, seed), seed)
-        )
+
+        def predict(seed: int, share: float = share) -> dict[str, np.ndarray]:
+            return _predict_all(data, _hide(data.train, share, seed), seed)
+
+        methods = by_method(data.settings.seeds, predict)
         for method, seeds in methods.items():
             gap = accuracy_gap(seeds, methods[KNN], truth)
             about = {"share": share, "n_responses": round(n_observed * (1 - share)), "method": method}

@@ -7,7 +7,7 @@ half of the LLMs on that benchmark, and forecasts the other half. Kendall's tau 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.stats import t as student_t
@@ -64,17 +64,19 @@ def left_out(table: ScoreTable, most_parts: int) -> dict[str, tuple[str, ...]]:
     return targets
 
 
-def measure_target(data: PaperData, table: ScoreTable, name: str, members: tuple[str, ...]) -> dict:
+def measure_target(data: PaperData, table: ScoreTable, name: str, members: tuple[str, ...]) -> dict[str, Any]:
     """Everything about one left-out benchmark."""
     accuracies, elsewhere = table.accuracies(members), table.accuracies(members, elsewhere=True)
     answered = ~np.isnan(accuracies)
     llms = np.flatnonzero(answered & ~np.isnan(elsewhere))
     n_questions = sum(int(in_categories(split.responses, members).sum()) for split in data.splits.values())
-    row = {"name": name, "is_part": name not in table.benchmarks, "n_questions": n_questions}
+    row: dict[str, Any] = {"name": name, "is_part": name not in table.benchmarks, "n_questions": n_questions}
     row.update(n_answered=int(answered.sum()), n_llms=len(llms))
     if len(llms) < MIN_LLMS:
         return row
-    scores, features = accuracies[llms], {DEFAULT: [], PAPER: [], STRENGTH: [], ELSEWHERE: [[elsewhere[llms, None]]]}
+    scores = accuracies[llms]
+    features: dict[str, list[list[np.ndarray]]] = {DEFAULT: [], PAPER: [], STRENGTH: []}
+    features[ELSEWHERE] = [[elsewhere[llms, None]]]
     for seed in data.settings.seeds:
         model = train_without(data, members, seed)
         features[DEFAULT].append([model.llm_embeds[llms], llm_biases(model)[llms]])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.spatial.distance import pdist, squareform
 from scipy.special import logit
@@ -76,7 +78,8 @@ def distance_and_disagreement(data: PaperData, model: EmbedLLM, patterns: list[s
     probs = network_proba(model, embeds).astype(np.float64).clip(1e-7, 1 - 1e-7)
     tables = distances_between(model, probs, ~np.isnan(responses))
     pairs = np.triu(shared >= MIN_SHARED, k=1)
-    found = {"n_pairs": int(pairs.sum()), "min_shared": MIN_SHARED, "rows": [], "alone": [], "pairs": {}}
+    found: dict[str, Any] = {"n_pairs": int(pairs.sum()), "min_shared": MIN_SHARED}
+    found |= {"rows": [], "alone": [], "pairs": {}}
     if pairs.sum() < MIN_PAIRS:
         return found
     codes = np.unique(patterns, return_inverse=True)[1]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -72,12 +72,14 @@ def _draw_line(
 
 def legend_below(figure: Figure, panels: Iterable[Axes], n_columns: int = 9) -> None:
     """One legend for all panels, under them, without repeats."""
-    entries: dict[str, object] = {}
+    entries: dict[str, Any] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     n_columns = min(n_columns, len(entries))
-    figure.legend(entries.values(), entries, frameon=False, fontsize=8, loc="lower center", ncols=n_columns)
+    figure.legend(
+        list(entries.values()), list(entries), frameon=False, fontsize=8, loc="lower center", ncols=n_columns
+    )
 
 
 def routing_figure(rows: Sequence[Mapping], ways: Sequence[str], reference: str) -> Figure:

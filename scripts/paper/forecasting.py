@@ -155,10 +155,10 @@ def markdown(result: dict) -> str:
     gains = {
         (gain["method"], gain["over"], gain["n_questions"]): wording.with_interval(gain) for gain in result["gains"]
     }
-    cells = [[f"{one} minus {over}", *(gains[one, over, size] for size in sizes)] for one, over in pairs]
+    lines = [[f"{one} minus {over}", *(gains[one, over, size] for size in sizes)] for one, over in pairs]
     return wording.paragraphs(
         *parts,
-        wording.table(head, cells),
+        wording.table(head, lines),
         "Intervals are paired bootstraps over the test questions.",
         "\n".join(_sentence(result["gains"], one, over) for one, over in pairs),
         _rules_markdown(result["rules"]),

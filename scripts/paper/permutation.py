@@ -17,7 +17,9 @@ N_FOLDS = 5
 _STEPS = 80  # of the probe's descent: enough for its labels to stop changing
 
 
-def shuffles(n: int, n_shuffles: int, strata: Sequence[object] | None = None, seed: int = 0) -> np.ndarray:
+def shuffles(
+    n: int, n_shuffles: int, strata: Sequence[object] | np.ndarray | None = None, seed: int = 0
+) -> np.ndarray:
     """Random orders of `n` LLMs, `(n_shuffles, n)`; with strata `(n,)` each LLM's place goes to one of its stratum."""
     generator = np.random.default_rng(seed)
     if strata is None:
@@ -176,7 +178,6 @@ def mantel(
         gives.
     """
     rows, columns = np.nonzero(pairs)
-    every = np.concatenate([np.arange(len(first))[None], orders])
 
     def correlate(measure: str, order: np.ndarray) -> float:
         values, others = first[order[rows], order[columns]], second[rows, columns]
@@ -189,8 +190,10 @@ def mantel(
 
     found = {}
     for measure in measures:
-        value, *chance = [correlate(measure, order) for order in every]
-        chance = np.array(chance)
+        value, chance = (
+            correlate(measure, np.arange(len(first))),
+            np.array([correlate(measure, order) for order in orders]),
+        )
         found[measure] = {"value": value, "p_value": p_value(value, chance), **chance_range(chance)}
     return found
 

@@ -30,7 +30,7 @@ def refits(data: PaperData, models: list[EmbedLLM], progress: Callable[[str], No
     """
     first = data.settings.seeds[0]
     seeds = range(first, first + max(N_REFITS[data.settings.quick], len(models)))
-    found = {}
+    found: dict[str, dict] = {}
     for form, paper in FORMS.items():
         kept = [] if paper else models
         fitted = list(kept)

@@ -161,6 +161,8 @@ def _start_worker(data: PaperData) -> None:
 
 
 def _run_in_worker(name: str) -> tuple[dict, float]:
+    if _worker_data is None:
+        raise RuntimeError("a worker was started without data")
     return _run_one(name, _worker_data)
 
 

@@ -21,16 +21,7 @@ from embedllm_hf.modeling_embedllm import EmbedLLM
 
 from . import wording
 from .figures import routing_figure
-from .setting import (
-    EncodedResponses,
-    PaperData,
-    fit_knn,
-    fit_llm_mean,
-    fit_network,
-    forecaster,
-    in_categories,
-    network_proba,
-)
+from .setting import PaperData, fit_knn, fit_llm_mean, fit_network, forecaster, in_categories, network_proba
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,7 +79,7 @@ def _outcomes(data: PaperData, models: list[EmbedLLM]) -> tuple[dict[str, np.nda
     outcomes = {
         RANDOM: chance,
         BEST: routed(fit_llm_mean(data.train).predict_proba(embeds)),
-        BEST_OF_BENCHMARK: routed(_benchmark_means(data.train, data.test)),
+        BEST_OF_BENCHMARK: routed(_benchmark_means(data)),
         KNN: routed(fit_knn(data.train, data.validation).predict_proba(embeds)),
         ORACLE: routed(np.nan_to_num(truth)),
     }
@@ -100,8 +91,9 @@ def _outcomes(data: PaperData, models: list[EmbedLLM]) -> tuple[dict[str, np.nda
     return outcomes, {way: [float(np.nanmean(value)) for value in values] for way, values in seeds.items()}
 
 
-def _benchmark_means(train: EncodedResponses, test: EncodedResponses) -> np.ndarray:
+def _benchmark_means(data: PaperData) -> np.ndarray:
     """Each LLM's training mean on the benchmark of each test question, `(n_questions, n_llms)`."""
+    train, test = data.train, data.test
     probs = fit_llm_mean(train).predict_proba(test.question_embeds)
     categories = np.concatenate([train.responses.categories, test.responses.categories])
     for members in benchmark_categories(categories).values():
@@ -118,7 +110,10 @@ def _measure_speed(data: PaperData, model: EmbedLLM) -> dict:
     """Choices a second from text vectors, in one batch and one by one, and with the text encoder before it."""
     vectors = np.resize(data.test.question_embeds, (_TIMED_QUESTIONS, model.config.text_dim))
     texts = [str(text) for text in data.test.responses.questions[:_TIMED_TEXTS]]
-    ways = {NETWORK: partial(network_proba, model), ROUTER: forecaster(model)}
+    ways: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        NETWORK: partial(network_proba, model),
+        ROUTER: forecaster(model),
+    }
     seconds = {
         way: {"batch": _seconds(predict, vectors), "one by one": _seconds(predict, vectors, block=1)}
         for way, predict in ways.items()

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from transformers import set_seed
@@ -169,7 +170,7 @@ class Reader:
 
     def __call__(self, duplicates: str = "mean") -> dict[str, ResponseMatrix]:
         """The splits, of the same LLMs."""
-        source = {"revision": self.revision, "duplicates": duplicates}
+        source: dict[str, Any] = {"revision": self.revision, "duplicates": duplicates}
         train = load_responses(self.dataset, split="train", **source)
         splits = {"train": train}
         for name in SPLITS[1:]:
@@ -238,7 +239,7 @@ def _encode(splits: Mapping[str, ResponseMatrix], name: str, file: str | Path | 
 # --- training and predictions ---
 
 
-def paper_training(train: ResponseMatrix) -> dict[str, object]:
+def paper_training(train: ResponseMatrix) -> dict[str, Any]:
     """How the paper's code trains, in the terms of `EmbedLLMTrainingArguments`: Adam at 1e-4, constant, 50 epochs.
 
     A block has as many questions as make up the paper's batch of 2,048 pairs. The best epoch is chosen on the
@@ -263,8 +264,8 @@ def fit_network(
     validation: EncodedResponses | None = None,
     paper: bool = False,
     blend: bool = False,
-    config: Mapping[str, object] | None = None,
-    training: Mapping[str, object] | None = None,
+    config: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
 ) -> EmbedLLM:
     """Train a network, by default on the data's training split with the project's default settings.
 
@@ -311,7 +312,9 @@ def forecaster(model: EmbedLLM) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def llm_biases(model: EmbedLLM) -> np.ndarray:
-    """Each LLM's bias, `(n_llms, 1)`."""
+    """Each LLM's bias, `(n_llms, 1)`, of a model that has one."""
+    if model.llm_bias is None:
+        raise ValueError("the model was made without biases of the LLMs")
     return model.llm_bias.detach().cpu().numpy().astype(np.float64)[:, None]
 
 

@@ -6,7 +6,7 @@ Each function takes values as the sections make them and gives a matplotlib `Fig
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -115,11 +115,13 @@ def group_figure(tests: Sequence[Mapping], control: Sequence[Mapping]) -> Figure
     facts = list(dict.fromkeys(row["fact"] for row in rows))
     figure = new_figure(10, 2.2 + 0.42 * len(facts))
     panels = np.atleast_1d(figure.subplots(1, len(measures), sharey=True))
+    bars = (
+        ("", -0.16, "#BDBDBD", "labels shuffled among all LLMs"),
+        ("_strata", 0.16, COLOURS[5], "... among LLMs that answered the same benchmarks"),
+    )
     for axes, measure in zip(panels, measures, strict=True):
         for row in (row for row in rows if row["measure"] == measure):
             at = facts.index(row["fact"])
-            bars = (("", -0.16, "#BDBDBD", "labels shuffled among all LLMs"),)
-            bars += (("_strata", 0.16, COLOURS[5], "... among LLMs that answered the same benchmarks"),)
             for suffix, shift, colour, label in bars:
                 if f"chance_low{suffix}" in row:
                     ends = row[f"chance_low{suffix}"], row[f"chance_high{suffix}"]
@@ -267,12 +269,12 @@ def facts_map_figure(llms: Sequence[Mapping], explained: Sequence[float], note: 
     for llm in sorted(llms, key=lambda llm: -(llm["billions"] or 0)):  # small ones on top
         colour, shape = colours.get(llm["family"], GREY), shapes.get(llm["kind"], SHAPES[0])
         known = llm["billions"] is not None
-        face = (
-            {"facecolors": colour, "edgecolors": "white"} if known else {"facecolors": "white", "edgecolors": colour}
-        )
-        axes.scatter(
-            llm["x"], llm["y"], s=_area(llm["billions"]), marker=shape, **face, linewidths=1 if known else 1.6
-        )
+        style: dict[str, Any] = {
+            "facecolors": colour if known else "white",
+            "edgecolors": "white" if known else colour,
+        }
+        style |= {"s": _area(llm["billions"]), "marker": shape, "linewidths": 1 if known else 1.6}
+        axes.scatter(llm["x"], llm["y"], **style)
         used.append(llm)
     title = f"Map of {len(llms)} LLM vectors by family, kind and size"
     axes.set_title(f"{title}\n" if note else title, fontsize=12)
@@ -323,8 +325,9 @@ def _map_legends(axes: Axes, llms: Sequence[Mapping], colours: Mapping[str, str]
     for title, handles in groups.items():
         if len(handles) < 2:
             continue
-        place = {"loc": "upper left", "bbox_to_anchor": (1.01, top), "borderaxespad": 0.0}
-        legend = axes.legend(handles=handles, title=title, frameon=False, fontsize=8, labelspacing=0.7, **place)
+        style: dict[str, Any] = {"frameon": False, "fontsize": 8, "labelspacing": 0.7, "borderaxespad": 0.0}
+        place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, top)}
+        legend = axes.legend(handles=handles, title=title, **style, **place)
         legend.get_title().set_fontsize(9)
         axes.add_artist(legend)
         top -= 0.065 + 0.029 * len(handles)

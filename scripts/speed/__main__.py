@@ -30,8 +30,9 @@ def main() -> int:
     if (options.dataset is None) != (options.question_embeddings is None):
         parser.error("--dataset and --question_embeddings go together: give both, or neither")
     settings = SpeedSettings.quick() if options.quick else SpeedSettings()
-    real = {"dataset": options.dataset, "question_embeddings": options.question_embeddings}
-    settings = replace(settings, **real, **({"csv_rows": 3_300_000} if options.full_csv else {}))
+    settings = replace(settings, dataset=options.dataset, question_embeddings=options.question_embeddings)
+    if options.full_csv:
+        settings = replace(settings, csv_rows=3_300_000)
     report = measure(options.rows or ROWS, settings)
     print(report_table(report))
     if options.dataset is None and "real" in (options.rows or ROWS):

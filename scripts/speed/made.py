@@ -6,7 +6,7 @@ import csv
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from accelerate.state import AcceleratorState
@@ -101,7 +101,7 @@ def write_csv(folder: Path, n_rows: int, *, n_llms: int = 112, seed: int = 0) ->
 # --- models ---
 
 
-def make_network(llm_names: tuple[str, ...], text_dim: int, **sizes: int) -> EmbedLLM:
+def make_network(llm_names: tuple[str, ...], text_dim: int, **sizes: Any) -> EmbedLLM:
     """A network that was not trained."""
     return EmbedLLM(EmbedLLMConfig(llm_names=llm_names, text_dim=text_dim, **sizes)).eval()
 
@@ -128,7 +128,7 @@ def forecaster(model: EmbedLLM) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def train_network(
-    config: EmbedLLMConfig, train: EncodedResponses, validation: EncodedResponses | None = None, **args: object
+    config: EmbedLLMConfig, train: EncodedResponses, validation: EncodedResponses | None = None, **args: Any
 ) -> tuple[EmbedLLM, float]:
     """Train a network; the model and the seconds of the loop, its measurements included."""
     AcceleratorState._reset_state(reset_partial_state=True)

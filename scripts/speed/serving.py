@@ -73,7 +73,7 @@ def pool_rows(settings: SpeedSettings) -> Iterable[SpeedRow]:
 
 def _median_seconds(predict: Callable[[np.ndarray], np.ndarray], questions: np.ndarray) -> float:
     """Seconds that one question takes, the median of several."""
-    return statistics.median(seconds_of(lambda row=row: predict(row[None])) for row in questions)
+    return statistics.median(seconds_of(partial(predict, row[None])) for row in questions)
 
 
 def csv_rows(settings: SpeedSettings) -> Iterable[SpeedRow]:

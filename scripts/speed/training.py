@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +19,9 @@ from .settings import SpeedRow, SpeedSettings
 from .slow_references import count_epochs_until_best, time_pair_training, time_products
 
 
-def time_epoch(data: EncodedResponses, *, embed_dim: int, **args: object) -> float:
+def time_epoch(data: EncodedResponses, *, embed_dim: int, **args: Any) -> float:
     """Seconds an epoch of the library's training takes, in the paper's form without noise, from two epochs."""
-    sizes = {"text_dim": data.question_embeds.shape[1], "embed_dim": embed_dim, "noise_std": 0.0}
+    sizes: dict[str, Any] = {"text_dim": data.question_embeds.shape[1], "embed_dim": embed_dim, "noise_std": 0.0}
     config = EmbedLLMConfig.paper(llm_names=data.responses.llm_names, **sizes)
     return train_network(config, data, num_train_epochs=2, **args)[1] / 2
 
