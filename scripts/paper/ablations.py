@@ -7,21 +7,27 @@ split. All networks are without the blend.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from embedllm_hf import metrics
 from embedllm_hf.configuration_embedllm import EmbedLLMConfig
-from embedllm_hf.data.responses import ResponseMatrix, benchmark_categories
-from embedllm_hf.predictors.baselines import LLMMean, NearestQuestions
+from embedllm_hf.data.responses import benchmark_categories
 
 from . import wording
 from .figures import ablation_figure, masking_figure
-from .scoring import accuracy_gap, mean_hits, scores_by_seed
-from .setting import PaperData, fit_network
+from .scoring import accuracy_gap, by_method, joined_hits, scores, scores_by_seed
+from .setting import (
+    EncodedResponses,
+    PaperData,
+    fit_knn,
+    fit_llm_mean,
+    fit_network,
+    in_categories,
+    network_proba,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,52 +62,47 @@ def run(data: PaperData, progress: Callable[[str], None]) -> dict:
 
 
 def _choices(data: PaperData) -> dict[str, dict[str, dict]]:
-    """Variants of each choice by label: what differs from the default, `config` or `encoder`."""
-    quick, default = data.settings.quick, EmbedLLMConfig()
-    dimensions = QUICK_DIMENSIONS if quick else DIMENSIONS
-    noises = QUICK_NOISES if quick else NOISES
-    choices = {
-        DIMENSION: {str(size): {"embed_dim": size} for size in dimensions},
-        NOISE: {f"{noise:g}": {"noise_std": noise} for noise in noises},
-        BIAS: {label: {"llm_bias": llm, "question_bias": question} for label, (llm, question) in BIASES.items()},
+    """Variants of each choice by label: `config`, the fields that the choice is about, or `encoder`."""
+    dimensions, noises = (QUICK_DIMENSIONS, QUICK_NOISES) if data.settings.quick else (DIMENSIONS, NOISES)
+    choices: dict[str, dict[str, dict]] = {
+        DIMENSION: {str(size): {"config": {"embed_dim": size}} for size in dimensions},
+        NOISE: {f"{noise:g}": {"config": {"noise_std": noise}} for noise in noises},
+        BIAS: {
+            label: {"config": {"llm_bias": llm, "question_bias": question}}
+            for label, (llm, question) in BIASES.items()
+        },
     }
-    choices = {
-        name: {
-            label: {"config": {key: value for key, value in config.items() if getattr(default, key) != value}}
-            for label, config in variants.items()
-        }
-        for name, variants in choices.items()
-    }
-    encoders = (data.encoder_name, *data.other_embeds)
-    return {**choices, ENCODER: {name: {"encoder": name} for name in encoders}} if len(encoders) > 1 else choices
+    if data.other_encoders:
+        choices[ENCODER] = {name: {"encoder": name} for name in (data.encoder_name, *data.other_encoders)}
+    return choices
+
+
+def _is_default(data: PaperData, variant: dict) -> bool:
+    """Whether a variant is the project's default, with the encoder of the data."""
+    fields = variant.get("config", {})
+    same = all(getattr(EmbedLLMConfig(), name) == value for name, value in fields.items())
+    return same and variant.get("encoder", data.encoder_name) == data.encoder_name
 
 
 def _compare_choice(
     data: PaperData, name: str, variants: dict[str, dict], progress: Callable[[str], None]
 ) -> dict[str, object]:
     """Each variant on the validation split, minus the default there; the best of them on the test split."""
-    truths = {split: data.splits[split].responses() for split in ("validation", "test")}
+    truths = {split: data.splits[split].responses.responses() for split in ("validation", "test")}
     predictions = {}
     for label, variant in variants.items():
         progress(f"{name}: {label}")
         predictions[label] = _predict(data, variant)
-    default = next(
-        label for label, variant in variants.items() if variant in ({"config": {}}, {"encoder": data.encoder_name})
-    )
+    default = next(label for label, variant in variants.items() if _is_default(data, variant))
     measured = {
         label: scores_by_seed(seeds["validation"], truths["validation"]) for label, seeds in predictions.items()
     }
     best = max(measured, key=lambda label: np.mean(measured[label]["auc"]))
-    rows = [
-        {
-            "label": label,
-            **measured[label],
-            "over_default": accuracy_gap(
-                seeds["validation"], predictions[default]["validation"], truths["validation"]
-            ),
-        }
-        for label, seeds in predictions.items()
-    ]
+    usual = predictions[default]["validation"]
+    gaps = {
+        label: accuracy_gap(seeds["validation"], usual, truths["validation"]) for label, seeds in predictions.items()
+    }
+    rows = [{"label": label, **found, "over_default": gaps[label]} for label, found in measured.items()]
     test = {
         label: scores_by_seed(predictions[label]["test"], truths["test"]) for label in dict.fromkeys((default, best))
     }
@@ -112,53 +113,50 @@ def _compare_choice(
 
 def _predict(data: PaperData, variant: dict) -> dict[str, list[np.ndarray]]:
     """Probabilities of a variant on validation and test questions, one array a seed."""
-    encoder = variant.get("encoder", data.encoder_name)
-    if encoder != data.encoder_name:
-        data = replace(data, embeds=data.other_embeds[encoder], encoder_name=encoder)
+    data = data.with_encoder(variant.get("encoder", data.encoder_name))
     models = [fit_network(data, seed=seed, config=variant.get("config")) for seed in data.settings.seeds]
-    return {split: [model.predict_proba(data.embeds[split]) for model in models] for split in ("validation", "test")}
+    return {
+        split: [network_proba(model, data.splits[split].question_embeds) for model in models]
+        for split in ("validation", "test")
+    }
 
 
 # --- fewer responses ---
 
 
-def without_entries(responses: ResponseMatrix, dropped: np.ndarray) -> ResponseMatrix:
-    """Responses without some of their entries; questions and LLMs stay.
-
-    Args:
-        responses (`ResponseMatrix`): Any responses.
-        dropped (`np.ndarray` of shape `(n_observed,)`, bool): Which entries go.
-    """
-    kept = ~dropped
-    counts = np.bincount(responses.question_indices[kept], minlength=responses.n_questions)
-    entries = {name: getattr(responses, name)[kept] for name in ("llm_indices", "values", "counts", "contradictory")}
-    return replace(responses, indptr=np.concatenate([[0], np.cumsum(counts)]), **entries)
-
-
 def _hide_at_random(data: PaperData, progress: Callable[[str], None]) -> list[dict]:
     """Network, kNN and LLM mean on the test split, with a share of the training responses hidden at random."""
-    train, truth = data.splits["train"], data.splits["test"].responses()
+    n_observed, truth = data.train.responses.n_observed, data.test.responses.responses()
     rows = []
     for share in QUICK_HIDDEN_SHARES if data.settings.quick else HIDDEN_SHARES:
         progress(f"{share:.0%} of the training responses hidden")
-        seeds: dict[str, list[np.ndarray]] = {}
-        for seed in data.settings.seeds:
-            hidden = np.random.default_rng(seed).random(train.n_observed) < share
-            for method, probs in _predict_all(data, without_entries(train, hidden), seed):
-                seeds.setdefault(method, []).append(probs)
-        for method, predictions in seeds.items():
-            gap = accuracy_gap(predictions, seeds[KNN], truth)
-            about = {"share": share, "n_responses": round(train.n_observed * (1 - share)), "method": method}
-            rows.append({**about, **scores_by_seed(predictions, truth), "over_knn": gap})
+
+        def predict(seed: int, share: float = share) -> dict[str, np.ndarray]:
+            return _predict_all(data, _hide(data.train, share, seed), seed)
+
+        methods = by_method(data.settings.seeds, predict)
+        for method, seeds in methods.items():
+            gap = accuracy_gap(seeds, methods[KNN], truth)
+            about = {"share": share, "n_responses": round(n_observed * (1 - share)), "method": method}
+            rows.append({**about, **scores_by_seed(seeds, truth), "over_knn": gap})
     return rows
 
 
-def _predict_all(data: PaperData, train: ResponseMatrix, seed: int) -> Iterator[tuple[str, np.ndarray]]:
+def _hide(train: EncodedResponses, share: float, seed: int) -> EncodedResponses:
+    """Training responses without a random share of them."""
+    hidden = train.responses.observed()
+    hidden[hidden] = np.random.default_rng(seed).random(train.responses.n_observed) < share
+    return train.without(hidden)
+
+
+def _predict_all(data: PaperData, train: EncodedResponses, seed: int) -> dict[str, np.ndarray]:
     """Network and baselines fitted on some training responses, on the test questions."""
-    embeds = data.embeds["test"]
-    yield NETWORK, fit_network(data, train, seed=seed).predict_proba(embeds)
-    yield KNN, NearestQuestions.fit(train, data.embeds_of("train", train)).predict_proba(embeds)
-    yield LLM_MEAN, LLMMean.fit(train).predict_proba(embeds)
+    embeds = data.test.question_embeds
+    return {
+        NETWORK: network_proba(fit_network(data, train, seed=seed), embeds),
+        KNN: fit_knn(train).predict_proba(embeds),
+        LLM_MEAN: fit_llm_mean(train).predict_proba(embeds),
+    }
 
 
 def _hide_benchmarks(data: PaperData, progress: Callable[[str], None]) -> list[dict]:
@@ -166,48 +164,40 @@ def _hide_benchmarks(data: PaperData, progress: Callable[[str], None]) -> list[d
 
     Only LLMs with answers on another benchmark can be hidden, since of the others nothing would be left.
     """
-    train, test = data.splits["train"], data.splits["test"]
+    train, test = data.train.responses, data.test.responses
     benchmarks = benchmark_categories(np.concatenate([train.categories, test.categories]))
     if len(benchmarks) < 2:
         return []
-    seen = {seed: dict(_predict_all(data, train, seed)) for seed in data.settings.seeds}
+    seen = {seed: _predict_all(data, data.train, seed) for seed in data.settings.seeds}
+    observed, truth = train.observed(), test.responses()
     rows = []
     for benchmark, categories in benchmarks.items():
         progress(f"{benchmark} hidden for half of its LLMs")
-        inside = np.isin(train.categories.astype(str), categories)
-        observed = train.observed()
+        inside, of_test = in_categories(train, categories), in_categories(test, categories)
         candidates = np.flatnonzero(observed[inside].any(axis=0) & observed[~inside].any(axis=0))
-        of_test = np.isin(test.categories.astype(str), categories)
-        records: dict[str, list] = {}
+        records: dict[tuple[str, str], list] = {}
         for seed in data.settings.seeds:
             chosen = np.random.default_rng(seed).permutation(candidates)[: len(candidates) // 2]
-            truth = test.responses()[np.ix_(of_test, chosen)]
-            if not len(chosen) or np.isnan(truth).all():
+            cells = np.ix_(of_test, chosen)
+            if np.isnan(truth[cells]).all():
                 continue
-            hidden = inside[train.question_indices] & np.isin(train.llm_indices, chosen)
-            blind = dict(_predict_all(data, without_entries(train, hidden), seed))
+            hidden = np.zeros_like(observed)
+            hidden[np.ix_(inside, chosen)] = True
+            blind = _predict_all(data, data.train.without(hidden), seed)
             for state, predictions in (("hidden", blind), ("seen", seen[seed])):
                 for method, probs in predictions.items():
-                    records.setdefault(f"{method}, {state}", []).append((probs[np.ix_(of_test, chosen)], truth))
+                    records.setdefault((method, state), []).append((probs[cells], truth[cells]))
         if records:
             about = {"benchmark": benchmark, "n_llms": len(candidates), "n_hidden": len(candidates) // 2}
-            rows += [{**about, **row} for row in _hidden_rows(records)]
+            rows += [{**about, **_hidden_row(records, method)} for method in (NETWORK, KNN, LLM_MEAN)]
     return rows
 
 
-def _hidden_rows(records: dict[str, list]) -> Iterator[dict]:
-    """A row a method: accuracy and AUC seen and hidden, and what hiding costs, as an interval over questions."""
-    for method in (NETWORK, KNN, LLM_MEAN):
-        row: dict[str, object] = {"method": method}
-        hits = {}
-        for state in ("seen", "hidden"):
-            mine = records[f"{method}, {state}"]
-            row[state] = {
-                "accuracy": [metrics.accuracy(probs, truth) for probs, truth in mine],
-                "auc": [metrics.auc(probs, truth) for probs, truth in mine],
-            }
-            hits[state] = np.concatenate([mean_hits([probs], truth) for probs, truth in mine], axis=1)
-        yield {**row, "cost": metrics.paired_difference(hits["hidden"], hits["seen"]).to_dict()}
+def _hidden_row(records: dict[tuple[str, str], list], method: str) -> dict:
+    """A method's accuracy and AUC seen and hidden, and what hiding costs, as an interval over questions."""
+    hidden, seen = records[method, "hidden"], records[method, "seen"]
+    cost = metrics.paired_difference(joined_hits(hidden), joined_hits(seen)).to_dict()
+    return {"method": method, "seen": scores(seen), "hidden": scores(hidden), "cost": cost}
 
 
 # --- fewer LLMs ---
@@ -215,31 +205,22 @@ def _hidden_rows(records: dict[str, list]) -> Iterator[dict]:
 
 def _shrink_pool(data: PaperData, progress: Callable[[str], None]) -> list[dict]:
     """The same few LLMs forecast by networks of ever larger pools around them; other few for each seed."""
-    train = data.splits["train"]
-    n_llms = train.n_llms
-    sizes = sorted({size for part in (8, 4, 2, 1) if (size := n_llms // part) >= _FEWEST_LLMS})
-    orders = [np.random.default_rng(seed).permutation(n_llms) for seed in data.settings.seeds]
+    names = data.train.responses.llm_names
+    sizes = sorted({size for part in (8, 4, 2, 1) if (size := len(names) // part) >= _FEWEST_LLMS})
+    orders = [[names[llm] for llm in np.random.default_rng(s).permutation(len(names))] for s in data.settings.seeds]
     rows, base = [], None
     for size in sizes:
         progress(f"a pool of {size} LLMs")
-        predictions, truths = [], []
+        pairs = []
         for seed, order in zip(data.settings.seeds, orders, strict=True):
-            names = [train.llm_names[column] for column in order[:size]]
-            model = fit_network(data, train.select(llms=names), seed=seed)
-            predictions.append(model.predict_proba(data.embeds["test"])[:, : sizes[0]])
-            truths.append(data.splits["test"].select(llms=names[: sizes[0]]).responses())
-        kept = [pair for pair in zip(predictions, truths, strict=True) if not np.isnan(pair[1]).all()]
-        hits = np.concatenate([mean_hits([probs], truth) for probs, truth in kept], axis=1)
+            model = fit_network(data, data.train.select(llms=order[:size]), seed=seed)
+            probs = network_proba(model, data.test.question_embeds)[:, : sizes[0]]
+            pairs.append((probs, data.test.responses.select(llms=order[: sizes[0]]).responses()))
+        pairs = [pair for pair in pairs if not np.isnan(pair[1]).all()]
+        hits = joined_hits(pairs)
         base = hits if base is None else base
-        rows.append(
-            {
-                "n_llms": size,
-                "n_judged": sizes[0],
-                "accuracy": [metrics.accuracy(*pair) for pair in kept],
-                "auc": [metrics.auc(*pair) for pair in kept],
-                "over_smallest": metrics.paired_difference(hits, base).to_dict(),
-            }
-        )
+        gap = metrics.paired_difference(hits, base).to_dict()
+        rows.append({"n_llms": size, "n_judged": sizes[0], **scores(pairs), "over_smallest": gap})
     return rows
 
 
@@ -256,21 +237,19 @@ def figures(result: dict) -> dict[str, Figure]:
 
 def markdown(result: dict) -> str:
     """The tables, and what they show."""
-    return "\n\n".join(
-        [
-            f"Networks without the blend, default settings but for what is named; mean and standard deviation over "
-            f"{wording.counted(len(result['seeds']), 'seed')}. Gains in accuracy come with 95% intervals, paired "
-            "bootstraps over questions.",
-            "### Choices, on the validation split",
-            wording.picture("ablations", "Validation AUC by embedding dimension, noise, biases and encoder"),
-            *[_choice_markdown(choice) for choice in result["choices"]],
-            "### Fewer responses, on the test split",
-            wording.picture("fewer-responses", "Test AUC by share of hidden responses and by size of the pool"),
-            _hidden_markdown(result["hidden"]),
-            *_benchmark_markdown(result["hidden_benchmarks"]),
-            "### Fewer LLMs, on the test split",
-            _pool_markdown(result["pool"]),
-        ]
+    return wording.paragraphs(
+        f"Networks without the blend, default settings but for what is named; mean and standard deviation over "
+        f"{wording.counted(len(result['seeds']), 'seed')}. Gains in accuracy come with 95% intervals, paired "
+        "bootstraps over questions.",
+        "### Choices, on the validation split",
+        wording.picture("ablations", "Validation AUC by embedding dimension, noise, biases and encoder"),
+        *[_choice_markdown(choice) for choice in result["choices"]],
+        "### Fewer responses, on the test split",
+        wording.picture("fewer-responses", "Test AUC by share of hidden responses and by size of the pool"),
+        _hidden_markdown(result["hidden"]),
+        _benchmark_markdown(result["hidden_benchmarks"]),
+        "### Fewer LLMs, on the test split",
+        _pool_markdown(result["pool"]),
     )
 
 
@@ -293,8 +272,7 @@ def _choice_markdown(choice: dict) -> str:
         gap = choice["test_over_default"]
         said = (
             f"Highest validation AUC: {best}. On the test split its AUC is {auc[best]}, the default's {auc[default]}; "
-            "accuracy gained "
-            f"{wording.with_interval(gap)}: {wording.verdict(gap)}."
+            f"accuracy gained {wording.judged(gap)}."
         )
     return f"{wording.table(head, rows)}\n\n{said}"
 
@@ -313,16 +291,13 @@ def _hidden_markdown(rows: list[dict]) -> str:
         ]
         for share in shares
     ]
-    by_verdict: dict[str, list[str]] = {}
-    for share in shares:
-        by_verdict.setdefault(wording.verdict(cells[share, NETWORK]["over_knn"]), []).append(f"{share:.0%}")
-    said = "; ".join(f"{what} with {wording.listed(names)} hidden" for what, names in by_verdict.items())
+    said = wording.verdicts({f"{share:.0%}": cells[share, NETWORK]["over_knn"] for share in shares}, "with {} hidden")
     return f"{wording.table(head, lines)}\n\nThe network against kNN: {said}."
 
 
-def _benchmark_markdown(rows: list[dict]) -> list[str]:
+def _benchmark_markdown(rows: list[dict]) -> str:
     if not rows:
-        return []
+        return ""
     head = ["hidden benchmark", "LLMs", "method", "AUC seen", "AUC hidden", "accuracy hidden minus seen"]
     cells = [
         [
@@ -342,14 +317,14 @@ def _benchmark_markdown(rows: list[dict]) -> list[str]:
         "A whole benchmark hidden in training for a random half of the LLMs that were asked it and another one, and "
         "those LLMs forecast there:"
     )
-    return [intro, wording.table(head, cells), said]
+    return wording.paragraphs(intro, wording.table(head, cells), said)
 
 
 def _pool_markdown(rows: list[dict]) -> str:
     head = ["LLMs in the pool", "accuracy", "AUC", "AUC gained", "accuracy gained over the smallest pool"]
     cells = [
         [
-            row["n_llms"],
+            str(row["n_llms"]),
             wording.spread(row["accuracy"]),
             wording.spread(row["auc"]),
             "" if row is rows[0] else wording.spread(np.subtract(row["auc"], rows[0]["auc"])),

@@ -7,12 +7,11 @@ half of the LLMs on that benchmark, and forecasts the other half. Kendall's tau 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.stats import t as student_t
 
-from embedllm_hf.data.responses import ResponseMatrix, benchmark_categories
 from embedllm_hf.modeling_embedllm import EmbedLLM
 
 from . import wording
@@ -24,8 +23,10 @@ from .halves import (
     smallest_significant_tau,
 )
 from .permutation import holm
-from .setting import PaperData, fit_network
-from .vector_figures import benchmark_figure, score_scatter_figure, spoken
+from .score_table import MIN_ANSWERS, ScoreTable
+from .setting import PaperData, fit_network, in_categories, llm_biases
+from .vector_figures import benchmark_figure, score_scatter_figure
+from .wording import spoken
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,7 +35,6 @@ NAME = "benchmark_scores"
 TITLE = "Benchmark accuracy prediction"
 
 MIN_LLMS = 10  # fewer make halves in which not even a good order is significant
-MIN_ANSWERS = 20  # of an LLM, to have an accuracy on a benchmark
 MANY_LLMS, WANTED = 20, 0.9  # the target: so many splits significant where so many LLMs take part
 MOST_PARTS = {False: 20, True: 3}  # parts of a benchmark that are left out one by one; fewer in quick mode
 DEFAULT, PAPER = "vectors and biases", "the paper's form"
@@ -44,93 +44,63 @@ METHODS = (DEFAULT, PAPER, STRENGTH, ELSEWHERE)
 
 def run(data: PaperData, progress: Callable[[str], None]) -> dict:
     """Leave each benchmark out, and each category of those with several; see the module."""
-    categories, counts, right = score_table(data.splits)
-    targets = left_out(categories, counts, MOST_PARTS[data.settings.quick])
+    table = ScoreTable.of(data)
+    targets = left_out(table, MOST_PARTS[data.settings.quick])
     found = []
     for number, (name, members) in enumerate(targets.items(), start=1):
         progress(f"benchmark {number} of {len(targets)}: {name}")
-        found.append(measure_target(data, name, members, categories, counts, right))
+        found.append(measure_target(data, table, name, members))
     found.sort(key=lambda row: (-row.get("forecasts", {}).get(DEFAULT, {}).get("share_significant", -1), row["name"]))
     settings = {"n_splits": data.settings.n_splits, "n_seeds": len(data.settings.seeds), "min_llms": MIN_LLMS}
     return {**settings, "targets": found}
 
 
-def score_table(splits: Mapping[str, ResponseMatrix]) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Categories, and each LLM's number of answers and of right ones in them, `(n_categories, n_llms)`, all splits."""
-    categories = sorted({category for split in splits.values() for category in split.categories})
-    row_of = {category: row for row, category in enumerate(categories)}
-    counts = np.zeros((len(categories), next(iter(splits.values())).n_llms))
-    right = np.zeros_like(counts)
-    for split in splits.values():
-        rows = np.array([row_of[category] for category in split.categories])[split.question_indices]
-        np.add.at(counts, (rows, split.llm_indices), 1)
-        np.add.at(right, (rows, split.llm_indices), split.values)
-    return categories, counts, right
-
-
-def left_out(categories: list[str], counts: np.ndarray, most_parts: int) -> dict[str, tuple[str, ...]]:
+def left_out(table: ScoreTable, most_parts: int) -> dict[str, tuple[str, ...]]:
     """What is left out in turn: each benchmark, and the largest categories of a benchmark that has several."""
-    benchmarks = benchmark_categories(categories)
-    n_answers = dict(zip(categories, counts.sum(axis=1), strict=True))
-    targets = dict(benchmarks)
-    for members in benchmarks.values():
+    targets = table.benchmarks
+    for members in table.benchmarks.values():
         if len(members) > 1:
-            largest = sorted(members, key=lambda member: -n_answers[member])[:most_parts]
-            targets.update({member: (member,) for member in sorted(largest)})
+            targets |= {member: (member,) for member in table.largest(members, most_parts)}
     return targets
 
 
-def measure_target(
-    data: PaperData,
-    name: str,
-    members: tuple[str, ...],
-    categories: list[str],
-    counts: np.ndarray,
-    right: np.ndarray,
-) -> dict:
+def measure_target(data: PaperData, table: ScoreTable, name: str, members: tuple[str, ...]) -> dict[str, Any]:
     """Everything about one left-out benchmark."""
-    inside = np.isin(categories, members)
-    n_answers, n_elsewhere = counts[inside].sum(axis=0), counts[~inside].sum(axis=0)
-    answered = n_answers >= MIN_ANSWERS
-    llms = np.flatnonzero(answered & (n_elsewhere >= MIN_ANSWERS))
-    n_questions = sum(int(np.isin(split.categories, members).sum()) for split in data.splits.values())
-    row = {"name": name, "is_part": name not in benchmark_categories(categories), "n_questions": n_questions}
+    accuracies, elsewhere = table.accuracies(members), table.accuracies(members, elsewhere=True)
+    answered = ~np.isnan(accuracies)
+    llms = np.flatnonzero(answered & ~np.isnan(elsewhere))
+    n_questions = sum(int(in_categories(split.responses, members).sum()) for split in data.splits.values())
+    row: dict[str, Any] = {"name": name, "is_part": name not in table.benchmarks, "n_questions": n_questions}
     row.update(n_answered=int(answered.sum()), n_llms=len(llms))
     if len(llms) < MIN_LLMS:
         return row
-    scores = right[inside].sum(axis=0)[llms] / n_answers[llms]
-    elsewhere = (right[~inside].sum(axis=0)[llms] / n_elsewhere[llms])[:, None]
-    features: dict[str, list[list[np.ndarray]]] = {DEFAULT: [], PAPER: [], STRENGTH: [], ELSEWHERE: [[elsewhere]]}
+    scores = accuracies[llms]
+    features: dict[str, list[list[np.ndarray]]] = {DEFAULT: [], PAPER: [], STRENGTH: []}
+    features[ELSEWHERE] = [[elsewhere[llms, None]]]
     for seed in data.settings.seeds:
         model = train_without(data, members, seed)
-        features[DEFAULT].append([model.llm_embeds[llms], biases(model)[llms]])
-        features[STRENGTH].append([biases(model)[llms]])
+        features[DEFAULT].append([model.llm_embeds[llms], llm_biases(model)[llms]])
+        features[STRENGTH].append([llm_biases(model)[llms]])
         features[PAPER].append([train_without(data, members, seed, paper=True).llm_embeds[llms]])
     halves = random_halves(len(llms), data.settings.n_splits, data.settings.seeds[0])
-    names = [data.splits["train"].llm_names[llm] for llm in llms]
+    names = [data.train.responses.llm_names[llm] for llm in llms]
     row["forecasts"] = {method: forecast_halves(each_seed, scores, halves) for method, each_seed in features.items()}
     taus = {method: found["tau_by_split"] for method, found in row["forecasts"].items()}
     row["gains"] = {method: split_gain(taus[DEFAULT], taus[method], halves[0]) for method in METHODS[1:]}
     row["shuffled"] = shuffled_scores(
         features[DEFAULT][0], scores, halves, max(data.settings.n_permutations // 4, 100), row["forecasts"][DEFAULT]
     )
-    row["noise"] = noise_of(scores, n_answers[llms], halves)
+    row["noise"] = noise_of(scores, table.totals(members)[0][llms], halves)
     row["scatter"] = scatter_points(features[DEFAULT][0], scores, halves, names)
     return row
 
 
 def train_without(data: PaperData, members: tuple[str, ...], seed: int, *, paper: bool = False) -> EmbedLLM:
     """A network whose training and validation questions are of other categories only."""
-    rest = {
-        split: data.splits[split].select(~np.isin(data.splits[split].categories, members))
-        for split in ("train", "validation")
-    }
-    return fit_network(data, rest["train"], seed=seed, validation=rest["validation"], paper=paper)
-
-
-def biases(model: EmbedLLM) -> np.ndarray:
-    """Each LLM's bias, `(n_llms, 1)`."""
-    return model.llm_bias.detach().cpu().numpy().astype(np.float64)[:, None]
+    train, validation = (
+        part.select(~in_categories(part.responses, members)) for part in (data.train, data.validation)
+    )
+    return fit_network(data, train, seed=seed, validation=validation, paper=paper)
 
 
 def forecast_halves(
@@ -262,7 +232,7 @@ def markdown(result: dict) -> str:
     """How it was done, the table, what it shows, and why where the target is missed."""
     rows = [row for row in result["targets"] if "forecasts" in row]
     seeds = wording.counted(result["n_seeds"], "training seed")
-    text = [
+    text = wording.paragraphs(
         "The network is trained (and stopped early) without a benchmark. Ridge regression from the LLM vectors is "
         "fitted to the accuracies on that benchmark of a random half of the LLMs, its strength chosen by leaving "
         f"one LLM of that half out, and forecasts the other half: {result['n_splits']} random splits, with "
@@ -271,13 +241,14 @@ def markdown(result: dict) -> str:
         "default is two-sided too, but a tau below 0 is no success), in mean over the seeds. By chance that happens "
         "in about 2.5 splits of 100.",
         _too_few(result),
-    ]
+    )
     if not rows:
-        return "\n\n".join(part for part in text if part)
+        return text
     head = ["Benchmark", "LLMs", "Questions", *(f"Significant of 100: {method}" for method in METHODS), "Shuffled"]
     head += ["Tau, mean (95% of the splits)", "p-value of the mean tau", f"Gain in tau over {ELSEWHERE} (95%)"]
     head += ["Median absolute error"]
-    text += [
+    return wording.paragraphs(
+        text,
         wording.table(head, [_cells(row) for row in rows]),
         "*Shuffled*: the same with the accuracies shuffled among the LLMs (significant with tau above 0 / of either "
         "sign, in 100 splits). The splits share their LLMs, so the interval of tau is their spread; the p-value is "
@@ -286,8 +257,7 @@ def markdown(result: dict) -> str:
         _sentences(rows),
         *(_reason(row) for row in rows if row["forecasts"][DEFAULT]["share_significant"] < WANTED),
         wording.picture("benchmark_scores_scatter", "Predicted against actual accuracy"),
-    ]
-    return "\n\n".join(part for part in text if part)
+    )
 
 
 def _too_few(result: dict) -> str:

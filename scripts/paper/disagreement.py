@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from scipy.spatial.distance import pdist, squareform
+from scipy.special import logit
+from sklearn.metrics.pairwise import cosine_distances
 
 from embedllm_hf.modeling_embedllm import EmbedLLM
 
 from . import wording
 from .permutation import CORRELATIONS, mantel, shuffles
-from .setting import PaperData
+from .setting import PaperData, network_proba
 
 MIN_SHARED = 50  # questions that both LLMs of a pair have answered
 MIN_PAIRS = 10  # of LLMs, to correlate anything over them
-COSINE, EUCLIDEAN, LOG_ODDS = "cosine distance", "Euclidean distance", "distance in log odds, bias included"
+COSINE, EUCLIDEAN, LOGITS = "cosine distance", "Euclidean distance", "distance in logits, bias included"
 GAP_SHARED, EXPECTED = "predicted gap, shared questions", "expected disagreement, shared questions"
 
 
-def cosine_distances(vectors: np.ndarray) -> np.ndarray:
+def centred_cosine_distances(vectors: np.ndarray) -> np.ndarray:
     """Cosine distance of all pairs of LLMs, `(n_llms, n_llms)`, of vectors less their mean."""
-    centred = vectors - vectors.mean(axis=0)
-    unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
-    return 1 - unit @ unit.T
-
-
-def held_out(data: PaperData) -> np.ndarray:
-    """Responses to the validation and test questions, `(n_questions, n_llms)`, NaN where there is none."""
-    return np.concatenate([data.splits[split].responses() for split in ("validation", "test")])
+    return cosine_distances(vectors - vectors.mean(axis=0))
 
 
 def disagreement(responses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -55,13 +53,14 @@ def distances_between(model: EmbedLLM, probs: np.ndarray, observed: np.ndarray) 
     """
     vectors, seen = model.llm_embeds.astype(np.float64), observed.astype(np.float64)
     shared = seen.T @ seen
-    log_odds = np.log(probs / (1 - probs))
-    columns = range(probs.shape[1])
-    gaps = [(np.abs(probs - probs[:, [one]]) * seen * seen[:, [one]]).sum(axis=0) for one in columns]
+    gaps = [
+        (np.abs(probs.T - one).T * seen * asked[:, None]).sum(axis=0)
+        for one, asked in zip(probs.T, seen.T, strict=True)
+    ]
     return {
-        COSINE: cosine_distances(vectors),
-        EUCLIDEAN: np.linalg.norm(vectors[:, None] - vectors[None], axis=2),
-        LOG_ODDS: np.stack([np.sqrt(((log_odds - log_odds[:, [one]]) ** 2).mean(axis=0)) for one in columns]),
+        COSINE: centred_cosine_distances(vectors),
+        EUCLIDEAN: squareform(pdist(vectors)),
+        LOGITS: squareform(pdist(logit(probs).T)) / np.sqrt(len(probs)),
         GAP_SHARED: np.stack(gaps) / np.where(shared > 0, shared, np.nan),
         EXPECTED: _expected(probs, seen, shared),
     }
@@ -74,12 +73,13 @@ def distance_and_disagreement(data: PaperData, model: EmbedLLM, patterns: list[s
     answered benchmarks out of both tables, and reorders LLMs that answered the same; `alone` has the Pearson
     correlation inside each set of LLMs that answered the same.
     """
-    responses = held_out(data)
+    embeds, responses, _ = data.held_out()
     actual, shared = disagreement(responses)
-    probs = np.concatenate([model.predict_proba(data.embeds[split]) for split in ("validation", "test")])
-    tables = distances_between(model, probs.astype(np.float64).clip(1e-7, 1 - 1e-7), ~np.isnan(responses))
+    probs = network_proba(model, embeds).astype(np.float64).clip(1e-7, 1 - 1e-7)
+    tables = distances_between(model, probs, ~np.isnan(responses))
     pairs = np.triu(shared >= MIN_SHARED, k=1)
-    found = {"n_pairs": int(pairs.sum()), "min_shared": MIN_SHARED, "rows": [], "alone": [], "pairs": {}}
+    found: dict[str, Any] = {"n_pairs": int(pairs.sum()), "min_shared": MIN_SHARED}
+    found |= {"rows": [], "alone": [], "pairs": {}}
     if pairs.sum() < MIN_PAIRS:
         return found
     codes = np.unique(patterns, return_inverse=True)[1]
@@ -140,4 +140,4 @@ def disagreement_markdown(agreement: dict) -> str:
             "Pearson correlation among LLMs that answered exactly the same benchmarks:",
             wording.table(head, alone),
         ]
-    return "\n\n".join([*parts, wording.picture("vectors_disagreement", "Disagreement against distance")])
+    return wording.paragraphs(*parts, wording.picture("vectors_disagreement", "Disagreement against distance"))

@@ -1,13 +1,13 @@
 """Figures of the paper's experiments: forecasting by number of questions, routing, ablations; and saving them.
 
-Each function takes rows as the sections of `experiments.paper` make them and gives a matplotlib `Figure`.
+Each function takes rows as the sections make them and gives a matplotlib `Figure`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,25 +51,35 @@ def learning_curve_figure(rows: Sequence[Mapping], methods: Sequence[str]) -> Fi
         axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
         axes.minorticks_off()
         plain_axes(axes)
-    _legend_below(figure, panels[0], 6)
+    legend_below(figure, panels[:1])
     return figure
+
+
+def _means_and_spreads(seeds: Sequence[Sequence[float]]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation over the seeds of each point; no deviation where there is one seed."""
+    spreads = [np.std(values, ddof=1) if len(values) > 1 else 0.0 for values in seeds]
+    return np.array([np.mean(values) for values in seeds]), np.array(spreads)
 
 
 def _draw_line(
     axes: Axes, at: Sequence[float], seeds: Sequence[Sequence[float]], label: str, colour: str, shape: str
 ) -> None:
     """Means over seeds as a line, one standard deviation to either side as a band."""
-    means = np.array([np.mean(values) for values in seeds])
-    spreads = np.array([np.std(values, ddof=1) if len(values) > 1 else 0.0 for values in seeds])
+    means, spreads = _means_and_spreads(seeds)
     axes.plot(at, means, color=colour, marker=shape, markersize=5, linewidth=1.5, label=label)
     axes.fill_between(at, means - spreads, means + spreads, color=colour, alpha=0.15, linewidth=0)
 
 
-def _legend_below(figure: Figure, axes: Axes, n_columns: int) -> None:
-    """One legend for all panels, under them."""
-    handles, labels = axes.get_legend_handles_labels()
-    columns = min(n_columns, len(labels))
-    figure.legend(handles, labels, frameon=False, fontsize=9, loc="lower center", ncols=columns)
+def legend_below(figure: Figure, panels: Iterable[Axes], n_columns: int = 9) -> None:
+    """One legend for all panels, under them, without repeats."""
+    entries: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    n_columns = min(n_columns, len(entries))
+    figure.legend(
+        list(entries.values()), list(entries), frameon=False, fontsize=8, loc="lower center", ncols=n_columns
+    )
 
 
 def routing_figure(rows: Sequence[Mapping], ways: Sequence[str], reference: str) -> Figure:
@@ -137,8 +147,7 @@ def ablation_figure(choices: Sequence[Mapping]) -> Figure:
     figure.suptitle("Validation AUC of the network when one choice changes (filled: the default)", fontsize=12)
     for axes, choice, colour, shape in zip(panels, choices, COLOURS, SHAPES, strict=False):
         rows = choice["rows"]
-        means = [np.mean(row["auc"]) for row in rows]
-        spreads = [np.std(row["auc"], ddof=1) if len(row["auc"]) > 1 else 0.0 for row in rows]
+        means, spreads = _means_and_spreads([row["auc"] for row in rows])
         at = np.arange(len(rows))
         line = "-" if choice["ordered"] else "none"
         axes.errorbar(at, means, yerr=spreads, color=colour, linewidth=1, linestyle=line, capsize=3, zorder=2)

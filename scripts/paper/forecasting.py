@@ -6,20 +6,27 @@ the epoch, k and the blend's weights; the test split is measured once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedllm_hf.data.responses import DUPLICATE_RULES, ResponseMatrix
+from embedllm_hf.data.responses import DUPLICATE_RULES
 from embedllm_hf.data.splits import split_questions
-from embedllm_hf.predictors.baselines import LLMMean, NearestQuestions, Predictor
-from embedllm_hf.predictors.stacked import BlendedPredictor
 
 from . import wording
 from .figures import learning_curve_figure
-from .scoring import accuracy_gap, scores_by_seed
-from .setting import PaperData, fit_network, paper_training
+from .scoring import accuracy_gap, by_method, scores_by_seed
+from .setting import (
+    EncodedResponses,
+    PaperData,
+    fit_knn,
+    fit_llm_mean,
+    fit_network,
+    forecaster,
+    network_proba,
+    paper_training,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,21 +41,18 @@ _RULE_METHODS = (NETWORK, PAPER, PAPER_KNN)  # of the comparison of rules
 
 def run(data: PaperData, progress: Callable[[str], None]) -> dict:
     """Measure all methods at all sizes, then the rules for repeated rows."""
-    n_all = data.splits["train"].n_questions
-    sizes = [size for size in (QUICK_SIZES if data.settings.quick else SIZES) if size < n_all]
+    test, n_all = data.test.responses, data.train.responses.n_questions
+    truth = test.responses()
     rows, gains = [], []
-    for size in [*sizes, n_all]:
-        measured = {}
-        for seed in data.settings.seeds:
+    for size in [*(size for size in (QUICK_SIZES if data.settings.quick else SIZES) if size < n_all), n_all]:
+
+        def predict(seed: int, size: int = size) -> dict[str, np.ndarray]:
             progress(f"{size:,} training questions, seed {seed}")
-            for method, probs in _predictions(data, _part(data, size, seed), seed, METHODS):
-                measured.setdefault(method, []).append(probs)
-        truth = data.splits["test"].responses()
-        rows += [
-            {"n_questions": size, "method": method, **scores_by_seed(measured[method], truth)} for method in METHODS
-        ]
+            return _predict(data, _part(data.train, size, seed), seed, METHODS)
+
+        measured = by_method(data.settings.seeds, predict)
+        rows += [{"n_questions": size, "method": name, **scores_by_seed(measured[name], truth)} for name in METHODS]
         gains += _gains(measured, truth, size)
-    test = data.splits["test"]
     return {
         "n_test_questions": test.n_questions,
         "n_test_responses": test.n_observed,
@@ -59,30 +63,30 @@ def run(data: PaperData, progress: Callable[[str], None]) -> dict:
     }
 
 
-def _part(data: PaperData, size: int, seed: int) -> ResponseMatrix:
+def _part(train: EncodedResponses, size: int, seed: int) -> EncodedResponses:
     """Some training questions; the parts of one seed lie inside each other."""
-    train = data.splits["train"]
-    return train if size == train.n_questions else split_questions(train, size / train.n_questions, seed=seed)[1]
+    n_all = train.responses.n_questions
+    return train if size == n_all else train.of(split_questions(train.responses, size / n_all, seed=seed)[1])
 
 
-def _predictions(
-    data: PaperData, train: ResponseMatrix, seed: int, methods: tuple[str, ...]
-) -> Iterator[tuple[str, np.ndarray]]:
+def _predict(data: PaperData, train: EncodedResponses, seed: int, methods: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Probabilities of each method on the test questions, `(n_questions, n_llms)`."""
-    embeds = data.embeds_of("train", train)
-    validation = data.splits["validation"], data.embeds["validation"]
+    embeds = data.test.question_embeds
+    model = fit_network(data, train, seed=seed, blend=BLEND in methods)
 
-    def fit(method: str) -> Predictor:
+    def predict(method: str) -> np.ndarray:
+        if method == NETWORK:
+            return network_proba(model, embeds)
+        if method == BLEND:
+            return forecaster(model)(embeds)
         if method == PAPER:
-            return fit_network(data, train, embeds, seed=seed, paper=True, training=paper_training(train))
-        if method in (NETWORK, BLEND):
-            return BlendedPredictor(fit_network(data, train, embeds, seed=seed, blend=method == BLEND))
+            training = paper_training(train.responses)
+            return network_proba(fit_network(data, train, seed=seed, paper=True, training=training), embeds)
         if method == LLM_MEAN:
-            return LLMMean.fit(train)
-        return NearestQuestions.fit(train, embeds, *(validation if method == KNN else ()))
+            return fit_llm_mean(train).predict_proba(embeds)
+        return fit_knn(train, data.validation if method == KNN else None).predict_proba(embeds)
 
-    for method in methods:
-        yield method, fit(method).predict_proba(data.embeds["test"])
+    return {method: predict(method) for method in methods}
 
 
 def _gains(measured: dict[str, list[np.ndarray]], truth: np.ndarray, size: int) -> list[dict]:
@@ -103,19 +107,23 @@ def _compare_rules(data: PaperData, progress: Callable[[str], None]) -> dict | N
     summaries = [split.summary() for split in first.values()]
     counts = {key: sum(getattr(part, key) for part in summaries) for key in ("n_repeats", "n_contradictions")}
     same = not counts["n_repeats"] and all(
-        np.array_equal(split.values, first[name].values) for parts in splits.values() for name, split in parts.items()
+        np.array_equal(split.responses(), first[name].responses(), equal_nan=True)
+        for parts in splits.values()
+        for name, split in parts.items()
     )
     if same:
         return {**counts, "same": True, "rows": []}
     rows = []
     for rule, parts in splits.items():
-        seeds = {}
-        for seed in data.settings.seeds:
+        ruled = data.with_responses(parts)
+
+        def predict(seed: int, rule: str = rule, ruled: PaperData = ruled) -> dict[str, np.ndarray]:
             progress(f'repeated rows by "{rule}", seed {seed}')
-            for method, probs in _predictions(data.with_splits(parts), parts["train"], seed, _RULE_METHODS):
-                seeds.setdefault(method, []).append(probs)
+            return _predict(ruled, ruled.train, seed, _RULE_METHODS)
+
         truth = parts["test"].responses()
-        rows += [{"rule": rule, "method": method, **scores_by_seed(seeds[method], truth)} for method in _RULE_METHODS]
+        measured = by_method(data.settings.seeds, predict)
+        rows += [{"rule": rule, "method": name, **scores_by_seed(measured[name], truth)} for name in _RULE_METHODS]
     return {**counts, "same": False, "rows": rows}
 
 
@@ -144,27 +152,23 @@ def markdown(result: dict) -> str:
         parts.append(wording.table(head, [[method, *(cells[method, size] for size in sizes)] for method in METHODS]))
     head = ["Accuracy gained (95% interval)", *(f"{size:,}" for size in sizes)]
     pairs = list(dict.fromkeys((gain["method"], gain["over"]) for gain in result["gains"]))
-    cells = {
+    gains = {
         (gain["method"], gain["over"], gain["n_questions"]): wording.with_interval(gain) for gain in result["gains"]
     }
-    parts.append(
-        wording.table(
-            head, [[f"{one} minus {over}", *(cells[one, over, size] for size in sizes)] for one, over in pairs]
-        )
+    lines = [[f"{one} minus {over}", *(gains[one, over, size] for size in sizes)] for one, over in pairs]
+    return wording.paragraphs(
+        *parts,
+        wording.table(head, lines),
+        "Intervals are paired bootstraps over the test questions.",
+        "\n".join(_sentence(result["gains"], one, over) for one, over in pairs),
+        _rules_markdown(result["rules"]),
     )
-    parts.append("Intervals are paired bootstraps over the test questions.")
-    parts.append("\n".join(_sentence(result["gains"], one, over) for one, over in pairs))
-    return "\n\n".join([*parts, _rules_markdown(result["rules"])])
 
 
 def _sentence(gains: list[dict], method: str, over: str) -> str:
     """At which sizes one beats the other."""
-    mine = [gain for gain in gains if (gain["method"], gain["over"]) == (method, over)]
-    by_verdict: dict[str, list[str]] = {}
-    for gain in mine:
-        by_verdict.setdefault(wording.verdict(gain), []).append(f"{gain['n_questions']:,}")
-    said = "; ".join(f"{what} at {wording.listed(sizes)} training questions" for what, sizes in by_verdict.items())
-    return f"- **{method}** against {over}: {said}."
+    mine = {f"{gain['n_questions']:,}": gain for gain in gains if (gain["method"], gain["over"]) == (method, over)}
+    return f"- **{method}** against {over}: {wording.verdicts(mine, 'at {} training questions')}."
 
 
 def _rules_markdown(rules: dict | None) -> str:
@@ -180,13 +184,11 @@ def _rules_markdown(rules: dict | None) -> str:
         [row["rule"], row["method"], wording.spread(row["accuracy"]), wording.spread(row["auc"])]
         for row in rules["rows"]
     ]
-    return "\n\n".join(
-        [
-            f"Rules for repeated rows: {rules['n_repeats']:,} rows repeat an earlier (question, LLM) pair, and "
-            f"{rules['n_contradictions']:,} pairs have rows that disagree. Each rule is applied to training and test "
-            "alike, all training questions:",
-            wording.table(["rule", "method", "accuracy", "AUC"], cells),
-        ]
+    return wording.paragraphs(
+        f"Rules for repeated rows: {rules['n_repeats']:,} rows repeat an earlier (question, LLM) pair, and "
+        f"{rules['n_contradictions']:,} pairs have rows that disagree. Each rule is applied to training and test "
+        "alike, all training questions:",
+        wording.table(["rule", "method", "accuracy", "AUC"], cells),
     )
 
 
@@ -199,8 +201,7 @@ def published(result: dict) -> list[dict]:
         wording.published_row(
             "Correctness accuracy of EmbedLLM and of kNN (k = 131), all training questions",
             "74.09% and 71.52%",
-            f"{PAPER}: {last[PAPER]}; {PAPER_KNN}: {last[PAPER_KNN]}; difference {wording.with_interval(gain)}: "
-            f"{wording.verdict(gain)}. "
+            f"{PAPER}: {last[PAPER]}; {PAPER_KNN}: {last[PAPER_KNN]}; difference {wording.judged(gain)}. "
             f"The project's default: {last[BLEND]}",
             "The order can be compared; the levels only on the same data set, encoder and rule for repeated rows",
         )

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedllm_hf.data.llm_table import params_of
-from embedllm_hf.data.responses import benchmark_categories
 from embedllm_hf.plots.figures import MIN_LLMS_ON_MAP, principal_plane
 
 from . import wording
-from .benchmark_scores import MIN_ANSWERS, score_table
 from .map_page import llm_map_page
-from .permutation import holm, p_value, shuffles
+from .permutation import correct, p_value, shuffles
+from .score_table import MIN_ANSWERS, ScoreTable
 from .setting import PaperData, fit_network
 from .vector_figures import facts_map_figure
-from .vectors import answered_benchmarks, llm_groups
+from .vectors import llm_groups
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,18 +29,15 @@ PAGE = "llm_map.html"
 
 def run(data: PaperData, progress: Callable[[str], None]) -> dict:
     """Train once, and put each LLM in the plane of the first two principal components, with what is known of it."""
-    names = data.splits["train"].llm_names
+    names = data.train.responses.llm_names
     if len(names) < MIN_LLMS_ON_MAP:
         return {"llms": [], "explained": [], "axes": []}
     progress("training")
     model = fit_network(data, seed=data.settings.seeds[0])
     points, explained = principal_plane(model.llm_embeds)
-    categories, counts, right = score_table(data.splits)
-    scores = {
-        benchmark: _scores([categories.index(member) for member in members], counts, right)
-        for benchmark, members in benchmark_categories(categories).items()
-    }
-    patterns = answered_benchmarks(data)
+    scores = ScoreTable.of(data)
+    totals = {benchmark: scores.totals(members) for benchmark, members in scores.benchmarks.items()}
+    patterns = scores.answered()
     table = data.llms or {}
     llms = []
     for row, name in enumerate(names):
@@ -56,7 +52,11 @@ def run(data: PaperData, progress: Callable[[str], None]) -> dict:
                 "kind": facts.get("kind", ""),
                 "billions": None if math.isnan(billions) else billions,
                 "answered": patterns[row],
-                "scores": {name: given[row] for name, given in scores.items() if given[row] is not None},
+                "scores": {
+                    benchmark: {"accuracy": round(float(n_right[row] / n_answers[row]), 4), "n": int(n_answers[row])}
+                    for benchmark, (n_answers, n_right) in totals.items()
+                    if n_answers[row] >= MIN_ANSWERS
+                },
             }
         )
     progress("what the axes show")
@@ -68,15 +68,6 @@ def run(data: PaperData, progress: Callable[[str], None]) -> dict:
         "n_permutations": data.settings.n_permutations,
         "axes": axis_tests(points, labels, data.settings.n_permutations),
     }
-
-
-def _scores(rows: list[int], counts: np.ndarray, right: np.ndarray) -> list[dict | None]:
-    """Accuracy and number of answers of each LLM over some categories; None where it gave too few."""
-    n_answers, n_right = counts[rows].sum(axis=0), right[rows].sum(axis=0)
-    return [
-        {"accuracy": round(float(good / count), 4), "n": int(count)} if count >= MIN_ANSWERS else None
-        for count, good in zip(n_answers, n_right, strict=True)
-    ]
 
 
 def axis_tests(points: np.ndarray, labels: dict[str, list[str]], n_permutations: int) -> list[dict]:
@@ -100,8 +91,7 @@ def axis_tests(points: np.ndarray, labels: dict[str, list[str]], n_permutations:
             chance = np.array([_between(values, codes[order]) for order in orders])
             row = {"fact": fact, "axis": axis + 1, "n_llms": len(known), "share": measured}
             found.append({**row, "chance": float(chance.mean()), "p_value": p_value(measured, chance)})
-    for row, corrected in zip(found, holm([row["p_value"] for row in found]), strict=True):
-        row["p_holm"] = corrected
+    correct(found)
     return found
 
 
@@ -140,12 +130,18 @@ def markdown(result: dict) -> str:
     if result["axes"]:
         head = ["Fact", "Component", "LLMs", "Share of its variance between groups", "Shuffled", "p (Holm)"]
         rows = [
-            [row["fact"], str(row["axis"]), str(row["n_llms"]), *(f"{row[name]:.0%}" for name in ("share", "chance"))]
+            [
+                row["fact"],
+                str(row["axis"]),
+                str(row["n_llms"]),
+                f"{row['share']:.0%}",
+                f"{row['chance']:.0%}",
+                f"{row['p_holm']:.4f}",
+            ]
             for row in result["axes"]
         ]
-        rows = [[*cells, f"{row['p_holm']:.4f}"] for cells, row in zip(rows, result["axes"], strict=True)]
         parts += [wording.table(head, rows), _axis_sentences(result["axes"])]
-    return "\n\n".join(parts)
+    return wording.paragraphs(*parts)
 
 
 def _axis_sentences(rows: list[dict]) -> str:

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from itertools import combinations
 
 import numpy as np
-from scipy.linalg import orthogonal_procrustes
+from scipy.spatial import procrustes
+from scipy.spatial.distance import pdist
 
 from embedllm_hf.modeling_embedllm import EmbedLLM
 
 from . import wording
 from .permutation import CORRELATIONS, shuffles
-from .setting import PaperData, fit_network
+from .setting import PaperData, fit_network, network_proba
 
 N_REFITS = {False: 6, True: 2}  # fewer in quick mode
 N_CHANCE = 20  # pairings of LLMs at random, for the residual that chance gives
@@ -29,15 +30,15 @@ def refits(data: PaperData, models: list[EmbedLLM], progress: Callable[[str], No
     """
     first = data.settings.seeds[0]
     seeds = range(first, first + max(N_REFITS[data.settings.quick], len(models)))
-    found = {}
+    found: dict[str, dict] = {}
     for form, paper in FORMS.items():
         kept = [] if paper else models
         fitted = list(kept)
         for seed in list(seeds)[len(kept) :]:
             progress(f"refits: {form}, seed {seed}")
             fitted.append(fit_network(data, seed=seed, paper=paper))
-        observed = data.splits["test"].observed()
-        probs = [model.predict_proba(data.embeds["test"]) for model in fitted]
+        observed = data.test.responses.observed()
+        probs = [network_proba(model, data.test.question_embeds) for model in fitted]
         compared = [
             compare(fitted[one].llm_embeds, fitted[two].llm_embeds, probs[one], probs[two], observed)
             for one, two in combinations(range(len(fitted)), 2)
@@ -66,13 +67,11 @@ def compare(
         mean absolute change of the probability.
     """
     orders = shuffles(len(first), N_CHANCE)
-    upper = np.triu_indices(len(first), k=1)
-    apart = [np.linalg.norm(vectors[:, None] - vectors[None], axis=2)[upper] for vectors in (first, second)]
     flipped = (first_probs > 0.5) != (second_probs > 0.5)
     return {
         "residual": procrustes_residual(first, second),
         "residual_chance": float(np.mean([procrustes_residual(first, second[order]) for order in orders])),
-        "distances": CORRELATIONS["pearson"](*apart),
+        "distances": CORRELATIONS["pearson"](pdist(first), pdist(second)),
         "flipped": float(flipped.mean()),
         "flipped_observed": float(flipped[observed].mean()),
         "probability_change": float(np.abs(first_probs - second_probs).mean()),
@@ -80,16 +79,8 @@ def compare(
 
 
 def procrustes_residual(first: np.ndarray, second: np.ndarray) -> float:
-    """Share of the variance of `second` that no rotation, shift and scaling of `first` explains, in [0, 1].
-
-    Reference: Schönemann (1966); the share is `1 - (sum of singular values)^2` of the two centred and scaled tables.
-    """
-    tables = []
-    for vectors in (first, second):
-        centred = np.asarray(vectors, np.float64) - np.mean(vectors, axis=0, dtype=np.float64)
-        tables.append(centred / max(np.linalg.norm(centred), 1e-12))
-    _, scale = orthogonal_procrustes(*tables)
-    return float(max(0.0, 1 - scale**2))
+    """Share of the variance of `second` that no rotation, shift and scaling of `first` explains, in [0, 1]."""
+    return float(procrustes(first.astype(np.float64), second.astype(np.float64))[2])
 
 
 def refit_markdown(forms: dict[str, dict]) -> str:
@@ -118,17 +109,15 @@ def refit_markdown(forms: dict[str, dict]) -> str:
             "other, up to rotation, than to those of shuffled LLMs; another seed changes "
             f"{100 * found['flipped']['mean']:.1f}% of the predicted answers."
         )
-    return "\n\n".join(
-        [
-            "### What another seed changes",
-            f"{first['n_refits']} fits of each form on the same data, all {first['n_pairs']} pairs: mean (lowest to "
-            "highest). Vectors are compared after the best rotation, shift and scaling (Procrustes). With as many "
-            "dimensions as there are LLMs a rotation fits even shuffled LLMs in part, so that is shown beside it. "
-            "Predictions are those of the test questions for all LLMs.",
-            wording.table(["Form", *names.values()], rows),
-            wording.picture("vectors_refits", "What another seed changes"),
-            "\n".join(lines),
-        ]
+    return wording.paragraphs(
+        "### What another seed changes",
+        f"{first['n_refits']} fits of each form on the same data, all {first['n_pairs']} pairs: mean (lowest to "
+        "highest). Vectors are compared after the best rotation, shift and scaling (Procrustes). With as many "
+        "dimensions as there are LLMs a rotation fits even shuffled LLMs in part, so that is shown beside it. "
+        "Predictions are those of the test questions for all LLMs.",
+        wording.table(["Form", *names.values()], rows),
+        wording.picture("vectors_refits", "What another seed changes"),
+        "\n".join(lines),
     )
 
 

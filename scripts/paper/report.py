@@ -67,8 +67,8 @@ def write_report(
         `Path`: The report.
 
     Raises:
-        ValueError: If there is no section of a name.
-        OSError: If the folder cannot be written.
+        InputError: If there is no section of a name.
+        FileError: If the folder cannot be written.
     """
     folder = Path(folder)
     for name in sections or ():
@@ -98,16 +98,16 @@ def describe_run(data: PaperData) -> dict[str, object]:
     """
     digest = hashlib.sha256()
     for name, split in data.splits.items():
-        for array in (split.question_ids, split.indptr, split.llm_indices, split.values, data.embeds[name]):
+        asked = split.responses
+        embeds = [splits[name].question_embeds for splits in (data.splits, *data.other_encoders.values())]
+        for array in (asked.question_ids, asked.responses(), asked.weights(), *embeds):
             digest.update(array.tobytes())
-        for embeds in data.other_embeds.values():
-            digest.update(embeds[name].tobytes())
-    digest.update(json.dumps([list(data.splits["train"].llm_names), data.llms]).encode())
+    digest.update(json.dumps([list(data.train.responses.llm_names), data.llms]).encode())
     settings = json.loads(json.dumps(asdict(data.settings)))  # as it comes back from a file
     return {
         "dataset": data.name,
         "revision": data.revision,
-        "encoders": [data.encoder_name, *data.other_embeds],
+        "encoders": [data.encoder_name, *data.other_encoders],
         "data_sha256": digest.hexdigest(),
         "settings": settings,
         "versions": package_versions(),
@@ -161,6 +161,8 @@ def _start_worker(data: PaperData) -> None:
 
 
 def _run_in_worker(name: str) -> tuple[dict, float]:
+    if _worker_data is None:
+        raise RuntimeError("a worker was started without data")
     return _run_one(name, _worker_data)
 
 
@@ -252,17 +254,17 @@ def _report_text(data: PaperData, found: Mapping[str, dict], command: str | None
         parts += ["## Published and measured", wording.table(head, cells)]
     for section in chosen:
         parts += [f"## {section.TITLE}", section.markdown(found[section.NAME]["result"])]
-    return "\n\n".join(parts) + "\n"
+    return wording.paragraphs(*parts) + "\n"
 
 
 def _what_was_run(data: PaperData, found: Mapping[str, dict]) -> str:
     """Data, seeds, versions, machine and times, as a list."""
     splits = "; ".join(
-        f"{name} {split.n_questions:,} questions, {split.n_observed:,} responses"
+        f"{name} {split.responses.n_questions:,} questions, {split.responses.n_observed:,} responses"
         for name, split in data.splits.items()
     )
-    train = data.splits["train"]
-    summary = [split.summary() for split in data.splits.values()]
+    train = data.train.responses
+    summary = [split.responses.summary() for split in data.splits.values()]
     observed = sum(part.n_observed for part in summary) / sum(part.n_observed + part.n_missing for part in summary)
     benchmarks = benchmark_categories(train.categories)
     seconds = ", ".join(f"{name} {content['seconds']:.0f}" for name, content in found.items())
@@ -272,7 +274,7 @@ def _what_was_run(data: PaperData, found: Mapping[str, dict]) -> str:
         f"{splits}; {train.n_llms} LLMs; {observed:.0%} of the pairs were asked; repeated rows by the rule "
         f'"{train.duplicates}" ({sum(part.n_repeats for part in summary):,} of them)',
         f"Benchmarks: {wording.listed([f'`{name}`' for name in benchmarks])}",
-        f"Text encoders: {wording.listed([f'`{name}`' for name in (data.encoder_name, *data.other_embeds)])}",
+        f"Text encoders: {wording.listed([f'`{name}`' for name in (data.encoder_name, *data.other_encoders)])}",
         f"Seeds: {wording.listed([str(seed) for seed in data.settings.seeds])}; random halves of the LLMs: "
         f"{data.settings.n_splits}; permutations of a test: {data.settings.n_permutations:,}",
         f"Versions: {', '.join(f'{name} {version}' for name, version in package_versions().items())}",

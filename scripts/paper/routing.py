@@ -9,20 +9,19 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from embedllm_hf import metrics
-from embedllm_hf.data.responses import ResponseMatrix, benchmark_categories
+from embedllm_hf.data.responses import benchmark_categories
 from embedllm_hf.encoding.question_encoder import QuestionEncoder
 from embedllm_hf.modeling_embedllm import EmbedLLM
-from embedllm_hf.predictors.baselines import LLMMean, NearestQuestions
-from embedllm_hf.predictors.stacked import BlendedPredictor
 
 from . import wording
 from .figures import routing_figure
-from .setting import PaperData, fit_network
+from .setting import PaperData, fit_knn, fit_llm_mean, fit_network, forecaster, in_categories, network_proba
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,11 +38,15 @@ _TIMED_QUESTIONS, _TIMED_TEXTS = 512, 64
 
 def run(data: PaperData, progress: Callable[[str], None]) -> dict:
     """Route the test questions in every way, overall and by benchmark; then time it."""
-    test = data.splits["test"]
-    outcomes, by_seed = _outcomes(data, progress)
+    test = data.test.responses
+    models = []
+    for seed in data.settings.seeds:
+        progress(f"seed {seed}")
+        models.append(fit_network(data, seed=seed, blend=True))
+    outcomes, by_seed = _outcomes(data, models)
     groups = {OVERALL: np.ones(test.n_questions, bool)}
     for benchmark, categories in benchmark_categories(test.categories).items():
-        groups[benchmark] = np.isin(test.categories.astype(str), categories)
+        groups[benchmark] = in_categories(test, categories)
     rows = []
     for group, members in groups.items():
         counted = members & ~np.isnan(outcomes[BEST])
@@ -58,64 +61,62 @@ def run(data: PaperData, progress: Callable[[str], None]) -> dict:
         for way, over in _PAIRS
     ]
     progress("timing")
-    speed = _measure_speed(data)
+    speed = _measure_speed(data, models[0])
     n_asked = int(test.observed().sum(axis=1).max())
     return {"rows": rows, "pairs": pairs, "by_seed": by_seed, "speed": speed, "n_llms_a_question": n_asked}
 
 
-def _outcomes(data: PaperData, progress: Callable[[str], None]) -> tuple[dict[str, np.ndarray], dict[str, list]]:
+def _outcomes(data: PaperData, models: list[EmbedLLM]) -> tuple[dict[str, np.ndarray], dict[str, list]]:
     """Response of each way's choice on each test question, NaN where it does not count; networks' mean over seeds."""
-    train, test = data.splits["train"], data.splits["test"]
-    embeds, truth = data.embeds["test"], test.responses()
+    embeds, truth = data.test.question_embeds, data.test.responses.responses()
 
     def routed(probs: np.ndarray) -> np.ndarray:
         return metrics.routed_responses(probs, truth)
 
-    single = LLMMean.fit(train).predict_proba(embeds)
-    nearest = NearestQuestions.fit(
-        train, data.embeds["train"], data.splits["validation"], data.embeds["validation"]
-    ).predict_proba(embeds)
     several = (~np.isnan(truth)).sum(axis=1) >= 2
     chance = np.full(len(truth), np.nan)
     chance[several] = np.nanmean(truth[several], axis=1)
     outcomes = {
         RANDOM: chance,
-        BEST: routed(single),
-        BEST_OF_BENCHMARK: routed(_benchmark_means(train, test)),
-        KNN: routed(nearest),
+        BEST: routed(fit_llm_mean(data.train).predict_proba(embeds)),
+        BEST_OF_BENCHMARK: routed(_benchmark_means(data)),
+        KNN: routed(fit_knn(data.train, data.validation).predict_proba(embeds)),
         ORACLE: routed(np.nan_to_num(truth)),
     }
-    seeds: dict[str, list[np.ndarray]] = {NETWORK: [], ROUTER: []}
-    for seed in data.settings.seeds:
-        progress(f"seed {seed}")
-        model = fit_network(data, seed=seed, blend=True)
-        seeds[NETWORK].append(routed(model.predict_proba(embeds)))
-        seeds[ROUTER].append(routed(BlendedPredictor(model).predict_proba(embeds)))
+    seeds = {
+        NETWORK: [routed(network_proba(model, embeds)) for model in models],
+        ROUTER: [routed(forecaster(model)(embeds)) for model in models],
+    }
     outcomes |= {way: np.mean(values, axis=0) for way, values in seeds.items()}
     return outcomes, {way: [float(np.nanmean(value)) for value in values] for way, values in seeds.items()}
 
 
-def _benchmark_means(train: ResponseMatrix, test: ResponseMatrix) -> np.ndarray:
+def _benchmark_means(data: PaperData) -> np.ndarray:
     """Each LLM's training mean on the benchmark of each test question, `(n_questions, n_llms)`."""
-    probs = LLMMean.fit(train).predict_proba(test.question_ids)
-    for categories in benchmark_categories(np.concatenate([train.categories, test.categories])).values():
-        part = train.select(np.isin(train.categories.astype(str), categories))
-        if part.n_observed:
-            probs[np.isin(test.categories.astype(str), categories)] = LLMMean.fit(part).means
+    train, test = data.train, data.test
+    probs = fit_llm_mean(train).predict_proba(test.question_embeds)
+    categories = np.concatenate([train.responses.categories, test.responses.categories])
+    for members in benchmark_categories(categories).values():
+        part = train.select(in_categories(train.responses, members))
+        if part.responses.n_observed:
+            probs[in_categories(test.responses, members)] = fit_llm_mean(part).means
     return probs
 
 
 # --- speed ---
 
 
-def _measure_speed(data: PaperData) -> dict:
+def _measure_speed(data: PaperData, model: EmbedLLM) -> dict:
     """Choices a second from text vectors, in one batch and one by one, and with the text encoder before it."""
-    model = fit_network(data, seed=data.settings.seeds[0], blend=True)
-    vectors = np.tile(data.embeds["test"], (-(-_TIMED_QUESTIONS // len(data.embeds["test"])), 1))[:_TIMED_QUESTIONS]
-    texts = [str(text) for text in data.splits["test"].questions[:_TIMED_TEXTS]]
+    vectors = np.resize(data.test.question_embeds, (_TIMED_QUESTIONS, model.config.text_dim))
+    texts = [str(text) for text in data.test.responses.questions[:_TIMED_TEXTS]]
+    ways: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        NETWORK: partial(network_proba, model),
+        ROUTER: forecaster(model),
+    }
     seconds = {
-        way: {"batch": _seconds(predictor, vectors), "one by one": _seconds(predictor, vectors, block=1)}
-        for way, predictor in ((NETWORK, model), (ROUTER, BlendedPredictor(model)))
+        way: {"batch": _seconds(predict, vectors), "one by one": _seconds(predict, vectors, block=1)}
+        for way, predict in ways.items()
     }
     encoding, reason = _encoding_seconds(data.encoder_name, texts)
 
@@ -134,13 +135,13 @@ def _measure_speed(data: PaperData) -> dict:
     }
 
 
-def _seconds(predictor: EmbedLLM | BlendedPredictor, vectors: np.ndarray, block: int | None = None) -> float:
+def _seconds(predict: Callable[[np.ndarray], np.ndarray], vectors: np.ndarray, block: int | None = None) -> float:
     """Seconds a choice."""
-    predictor.predict_proba(vectors[:2])  # what is computed once, is
+    predict(vectors[:2])  # what is computed once, is
     block = block or len(vectors)
     began = time.perf_counter()
     for start in range(0, len(vectors), block):
-        predictor.predict_proba(vectors[start : start + block]).argmax(axis=1)
+        predict(vectors[start : start + block]).argmax(axis=1)
     return (time.perf_counter() - began) / len(vectors)
 
 
@@ -180,32 +181,27 @@ def markdown(result: dict) -> str:
     gaps = [[way, *(wording.with_interval(rows[group, way]["over_best"]) for group in groups)] for way in others]
     pairs = [[f"{row['way']} minus {row['over']}", wording.with_interval(row)] for row in result["pairs"]]
     spreads = ", ".join(f"{way} {wording.spread(values)}" for way, values in result["by_seed"].items())
-    return "\n\n".join(
-        [
-            "Mean response of the chosen LLM on test questions that at least two LLMs were asked (how many, in "
-            "brackets). Only LLMs that were asked can be chosen, so on sparse data the `best single LLM` is the one "
-            "of them with the highest training mean, and so it is for each benchmark. `random LLM` is their mean.",
-            wording.picture("routing", "Routing accuracy by benchmark and way of choosing"),
-            wording.table(head, levels),
-            f"Over seeds: {spreads}.",
-            "Minus the best single LLM (95% interval, paired bootstrap over questions; each stands for itself, so of "
-            "twenty one is expected to miss):",
-            wording.table(["", *groups], gaps),
-            "Further comparisons, over all questions:",
-            wording.table(["", "difference (95% interval)"], pairs),
-            *_sentences(result, rows, groups),
-            _speed_markdown(result["speed"]),
-        ]
+    return wording.paragraphs(
+        "Mean response of the chosen LLM on test questions that at least two LLMs were asked (how many, in "
+        "brackets). Only LLMs that were asked can be chosen, so on sparse data the `best single LLM` is the one "
+        "of them with the highest training mean, and so it is for each benchmark. `random LLM` is their mean.",
+        wording.picture("routing", "Routing accuracy by benchmark and way of choosing"),
+        wording.table(head, levels),
+        f"Over seeds: {spreads}.",
+        "Minus the best single LLM (95% interval, paired bootstrap over questions; each stands for itself, so of "
+        "twenty one is expected to miss):",
+        wording.table(["", *groups], gaps),
+        "Further comparisons, over all questions:",
+        wording.table(["", "difference (95% interval)"], pairs),
+        _sentences(result, rows, groups),
+        _speed_markdown(result["speed"]),
     )
 
 
-def _sentences(result: dict, rows: dict, groups: list[str]) -> list[str]:
+def _sentences(result: dict, rows: dict, groups: list[str]) -> str:
     said = []
     for way in (ROUTER, NETWORK):
-        by_verdict: dict[str, list[str]] = {}
-        for group in groups:
-            by_verdict.setdefault(wording.verdict(rows[group, way]["over_best"]), []).append(group)
-        found = "; ".join(f"{what} on {wording.listed(names)}" for what, names in by_verdict.items())
+        found = wording.verdicts({group: rows[group, way]["over_best"] for group in groups}, "on {}")
         said.append(f"- **{way}** against the best single LLM: {found}.")
     said += [f"- **{row['way']}** against {row['over']}: {wording.verdict(row)}." for row in result["pairs"]]
     router, best, oracle = (rows[OVERALL, way]["accuracy"] for way in (ROUTER, BEST, ORACLE))
@@ -216,7 +212,7 @@ def _sentences(result: dict, rows: dict, groups: list[str]) -> list[str]:
             f"- Of the way from the best single LLM to the oracle, the router covers {covered:.1%} ({low:.1%} to "
             f"{high:.1%}, the length of the way taken as known)."
         )
-    return ["\n".join(said)]
+    return "\n".join(said)
 
 
 def _speed_markdown(speed: dict) -> str:
@@ -232,7 +228,7 @@ def _speed_markdown(speed: dict) -> str:
         else f"Encoder: `{speed['encoder']}`; the texts have {speed['mean_text_length']:.0f} characters on average."
     )
     head = ["Selections a second", "from text vectors", "from texts"]
-    return "\n\n".join([wording.table(head, rows), f"{note} Another section may have run beside it."])
+    return wording.paragraphs(wording.table(head, rows), f"{note} Another section may have run beside it.")
 
 
 def published(result: dict) -> list[dict]:
@@ -244,7 +240,7 @@ def published(result: dict) -> list[dict]:
         wording.published_row(
             "The router beats the best single LLM",
             "shown as a bar chart",
-            f"{overall['accuracy']:.4f}; over the best LLM {wording.with_interval(gap)}: {wording.verdict(gap)}",
+            f"{overall['accuracy']:.4f}; over the best LLM {wording.judged(gap)}",
             "The order can be compared; here only LLMs that were asked a question can be chosen for it",
         ),
         wording.published_row(

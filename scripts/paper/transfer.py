@@ -9,21 +9,24 @@ questions of what is trained on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import xlog1py, xlogy
 from scipy.stats import norm
 
-from embedllm_hf.data.responses import ResponseMatrix, benchmark_categories
 from embedllm_hf.metrics import auc
 
 from . import wording
-from .benchmark_scores import MIN_ANSWERS, score_table, train_without
-from .permutation import holm, mantel, shuffles
-from .setting import PaperData, fit_network
-from .vector_figures import spoken, transfer_figure
+from .benchmark_scores import train_without
+from .disagreement import centred_cosine_distances
+from .permutation import correct, holm, mantel, shuffles
+from .score_table import MIN_ANSWERS, ScoreTable
+from .setting import PaperData, fit_network, network_proba
+from .vector_figures import transfer_figure
+from .wording import spoken
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,14 +43,14 @@ ACCURACY, TEXT = "accuracies of the LLMs", "texts of the questions"
 
 def run(data: PaperData, progress: Callable[[str], None]) -> dict:
     """Train without each benchmark, with every seed; see the module."""
-    table = categories, counts, _ = score_table(data.splits)
-    names, benchmarks = taken_apart(categories, counts, MOST_BENCHMARKS[data.settings.quick])
+    table = ScoreTable.of(data)
+    names = table.largest(table.categories, MOST_BENCHMARKS[data.settings.quick])
     if len(names) < MIN_BENCHMARKS:
         return {"names": names}
-    rows_of = {
-        split: {name: np.flatnonzero(data.splits[split].categories == name) for name in names}
-        for split in ("validation", "test")
-    }
+    benchmark_of = {member: name for name, members in table.benchmarks.items() for member in members}
+    benchmarks = [benchmark_of[name] for name in names]
+    embeds, responses, categories = data.held_out()
+    rows = {name: np.flatnonzero(categories == name) for name in names}
     losses = []  # by seed: the full training, then without each; each a list of per-question losses by benchmark
     alone = []
     for seed in data.settings.seeds:
@@ -55,67 +58,46 @@ def run(data: PaperData, progress: Callable[[str], None]) -> dict:
         for missing in (None, *names):
             progress(f"seed {seed}: training without {missing or 'nothing'}")
             model = fit_network(data, seed=seed) if missing is None else train_without(data, (missing,), seed)
-            probs = {split: model.predict_proba(data.embeds[split]) for split in rows_of}
-            each.append([_losses(data.splits, probs, rows_of, name) for name in names])
+            probs = network_proba(model, embeds)
+            each.append([_losses(probs[rows[name]], responses[rows[name]]) for name in names])
         losses.append(each)
         progress(f"seed {seed}: training on each alone")
-        alone.append([_aucs_of_one(data, name, names, rows_of, seed) for name in names])
+        alone.append([_aucs_of_one(data, name, rows, seed) for name in names])
     change, error = changes(losses)
     return {
         "names": names,
         "benchmark": benchmarks,
         "n_seeds": len(data.settings.seeds),
-        "n_answers": [float(counts[categories.index(name)].sum()) for name in names],
+        "n_answers": [float(table.totals([name])[0].sum()) for name in names],
         "change": change.tolist(),
         "standard_error": error.tolist(),
         "p_value": _cell_p_values(change, error).tolist(),
         "alone": [[None if np.isnan(cell) else cell for cell in row] for row in np.mean(alone, axis=0).tolist()],
-        "likeness": likeness_tests(data, names, benchmarks, (change, np.mean(alone, axis=0)), table),
+        "likeness": likeness_tests(data, table, names, benchmarks, (change, np.mean(alone, axis=0))),
     }
 
 
-def taken_apart(categories: list[str], counts: np.ndarray, most: int) -> tuple[list[str], list[str]]:
-    """Names of what is left out, the largest categories, and the benchmark that each is of."""
-    n_answers = dict(zip(categories, counts.sum(axis=1), strict=True))
-    names = sorted(sorted(categories, key=lambda name: -n_answers[name])[:most])
-    benchmark_of = {
-        member: benchmark for benchmark, members in benchmark_categories(categories).items() for member in members
-    }
-    return names, [benchmark_of[name] for name in names]
+def _losses(probs: np.ndarray, responses: np.ndarray) -> np.ndarray:
+    """Sum of the log loss and number of responses of each question, `(2, n_questions)`."""
+    truth, likely = responses.astype(np.float64), probs.astype(np.float64).clip(1e-7, 1 - 1e-7)
+    loss = -(xlogy(truth, likely) + xlog1py(1 - truth, -likely))
+    return np.stack([np.nansum(loss, axis=1), (~np.isnan(truth)).sum(axis=1)])
 
 
-def _losses(
-    splits: dict[str, ResponseMatrix], probs: dict[str, np.ndarray], rows_of: dict[str, dict], name: str
-) -> np.ndarray:
-    """Sums of the log loss and numbers of responses of a benchmark's held-out questions, `(2, n_questions)`."""
-    found = []
-    for split, given in probs.items():
-        rows = rows_of[split][name]
-        responses = splits[split].select(rows).responses().astype(np.float64)
-        likely = given[rows].astype(np.float64).clip(1e-7, 1 - 1e-7)
-        loss = -(responses * np.log(likely) + (1 - responses) * np.log1p(-likely))
-        found.append(np.stack([np.nansum(loss, axis=1), (~np.isnan(responses)).sum(axis=1)]))
-    return np.concatenate(found, axis=1)
-
-
-def _aucs_of_one(data: PaperData, name: str, names: list[str], rows_of: dict[str, dict], seed: int) -> list[float]:
+def _aucs_of_one(data: PaperData, name: str, rows: Mapping[str, np.ndarray], seed: int) -> list[float]:
     """AUC on each benchmark of a network that was trained on one, over the LLMs that have answered that one.
 
     NaN on the benchmark itself, and where fewer than five LLMs have answered both.
     """
-    others = tuple(set(data.splits["train"].categories) - {name})
-    model = train_without(data, others, seed)
-    known = (
-        np.bincount(data.splits["train"].select(categories=[name]).llm_indices, minlength=model.config.n_llms)
-        >= MIN_ANSWERS
-    )
+    train = data.train.responses
+    model = train_without(data, tuple(set(train.categories) - {name}), seed)
+    known = train.observed()[train.categories == name].sum(axis=0) >= MIN_ANSWERS
+    embeds, responses, _ = data.held_out()
     found = []
-    for other in names:
-        probs = np.concatenate([model.predict_proba(data.embeds[split][rows_of[split][other]]) for split in rows_of])
-        responses = np.concatenate([data.splits[split].select(rows_of[split][other]).responses() for split in rows_of])
-        responses[:, ~known] = np.nan
-        enough = (~np.isnan(responses).all(axis=0)).sum() >= MIN_SHARED_LLMS and other != name
-        found.append(auc(probs, responses) if enough else float("nan"))
+    for other, mine in rows.items():
+        truth = np.where(known, responses[mine], np.nan)
+        enough = (~np.isnan(truth).all(axis=0)).sum() >= MIN_SHARED_LLMS and other != name
+        found.append(auc(network_proba(model, embeds[mine]), truth) if enough else float("nan"))
     return found
 
 
@@ -162,34 +144,29 @@ def _cell_p_values(change: np.ndarray, error: np.ndarray) -> np.ndarray:
 # --- likeness ---
 
 
-def likeness(
-    data: PaperData, names: list[str], table: tuple[list[str], np.ndarray, np.ndarray]
-) -> dict[str, np.ndarray]:
+def likeness(data: PaperData, table: ScoreTable, names: list[str]) -> dict[str, np.ndarray]:
     """How alike benchmarks are, `(n, n)`: correlation of the LLMs' accuracies, and cosine of the mean text vectors.
 
     NaN where fewer than five LLMs have answered both.
     """
-    categories, counts, right = table
-    rows = [categories.index(name) for name in names]
-    scores = np.where(counts[rows] >= MIN_ANSWERS, right[rows] / np.maximum(counts[rows], 1), np.nan)
+    scores = [table.accuracies([name]) for name in names]
     together = np.full((len(names), len(names)), np.nan)
-    for one in range(len(names)):
-        for two in range(len(names)):
-            both = ~np.isnan(scores[one]) & ~np.isnan(scores[two])
-            if both.sum() >= MIN_SHARED_LLMS and scores[one][both].std() > 0 and scores[two][both].std() > 0:
-                together[one, two] = np.corrcoef(scores[one][both], scores[two][both])[0, 1]
-    means = np.stack([data.embeds["train"][data.splits["train"].categories == name].mean(axis=0) for name in names])
-    means = means - means.mean(axis=0)  # what all questions share says nothing of likeness
-    means = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
-    return {ACCURACY: together, TEXT: means @ means.T}
+    for one, two in np.ndindex(together.shape):
+        both = ~np.isnan(scores[one]) & ~np.isnan(scores[two])
+        if both.sum() >= MIN_SHARED_LLMS and scores[one][both].std() > 0 and scores[two][both].std() > 0:
+            together[one, two] = np.corrcoef(scores[one][both], scores[two][both])[0, 1]
+    categories = data.train.responses.categories
+    means = np.stack([data.train.question_embeds[categories == name].mean(axis=0) for name in names])
+    # What all questions share says nothing of likeness.
+    return {ACCURACY: together, TEXT: 1 - centred_cosine_distances(means)}
 
 
 def likeness_tests(
     data: PaperData,
+    table: ScoreTable,
     names: list[str],
     benchmarks: list[str],
     matrices: tuple[np.ndarray, np.ndarray],
-    table: tuple[list[str], np.ndarray, np.ndarray],
 ) -> list[dict]:
     """Does what is alike help? Each likeness against both matrices, over all cells, and inside the largest benchmark.
 
@@ -202,7 +179,7 @@ def likeness_tests(
         scopes[f"parts of {largest}"] = np.flatnonzero(np.array(benchmarks) == largest)
     found = []
     for (matrix, values), (kind, alike), (scope, chosen) in product(
-        zip((WITHOUT, ALONE), matrices, strict=True), likeness(data, names, table).items(), scopes.items()
+        zip((WITHOUT, ALONE), matrices, strict=True), likeness(data, table, names).items(), scopes.items()
     ):
         cells = np.ix_(chosen, chosen)
         pairs = ~np.isnan(alike[cells]) & ~np.isnan(values[cells]) & ~np.eye(len(chosen), dtype=bool)
@@ -212,9 +189,7 @@ def likeness_tests(
             orders = shuffles(len(chosen), data.settings.n_permutations)
             row.update(mantel(centred(values[cells]), alike[cells], pairs, orders, measures=("spearman",))["spearman"])
         found.append(row)
-    tested = [row for row in found if "p_value" in row]
-    for row, corrected in zip(tested, holm([row["p_value"] for row in tested]), strict=True):
-        row["p_holm"] = corrected
+    correct([row for row in found if "p_value" in row])
     return found
 
 
@@ -290,7 +265,7 @@ def markdown(result: dict) -> str:
         wording.table(head, [_likeness_cells(row) for row in result["likeness"]]),
         _likeness_sentence(result["likeness"]),
     ]
-    return "\n\n".join(parts)
+    return wording.paragraphs(*parts)
 
 
 def _cell_sentences(names: list[str], change: np.ndarray, p_values: np.ndarray, others: np.ndarray) -> str:

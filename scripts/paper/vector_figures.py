@@ -1,12 +1,12 @@
 """Figures of what the LLM vectors know: benchmark scores, groups, disagreement, refits, transfer, the map.
 
-Each function takes values as the sections of `experiments.paper` make them and gives a matplotlib `Figure`.
+Each function takes values as the sections make them and gives a matplotlib `Figure`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,16 +21,14 @@ from embedllm_hf.plots.canvas import (
     short_name,
 )
 
+from .figures import legend_below
+from .wording import spoken
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _BAND = "#D9D9D9"
-
-
-def spoken(name: str) -> str:
-    """A benchmark's name with spaces for underscores."""
-    return name.replace("_", " ")
 
 
 def benchmark_figure(rows: Sequence[Mapping], methods: Sequence[str], wanted: float) -> Figure:
@@ -70,21 +68,11 @@ def benchmark_figure(rows: Sequence[Mapping], methods: Sequence[str], wanted: fl
     figure.suptitle(
         "Accuracy on a benchmark that the vectors have not seen, forecast for half of the LLMs", fontsize=12
     )
-    _legend(figure, (share, tau), 4)
+    legend_below(figure, (share, tau), 4)
     for axes in (share, tau):
         plain_axes(axes)
     share.tick_params(axis="y", labelsize=8.5, labelcolor=INK)
     return figure
-
-
-def _legend(figure: Figure, panels: Sequence[Axes], columns: int = 9) -> None:
-    """One legend for all panels, under them, without repeats."""
-    entries: dict[str, object] = {}
-    for axes in panels:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            entries.setdefault(label, handle)
-    columns = min(columns, len(entries))
-    figure.legend(entries.values(), entries, frameon=False, fontsize=8, loc="lower center", ncols=columns)
 
 
 def score_scatter_figure(panels: Mapping[str, Sequence[Mapping]]) -> Figure:
@@ -127,11 +115,13 @@ def group_figure(tests: Sequence[Mapping], control: Sequence[Mapping]) -> Figure
     facts = list(dict.fromkeys(row["fact"] for row in rows))
     figure = new_figure(10, 2.2 + 0.42 * len(facts))
     panels = np.atleast_1d(figure.subplots(1, len(measures), sharey=True))
+    bars = (
+        ("", -0.16, "#BDBDBD", "labels shuffled among all LLMs"),
+        ("_strata", 0.16, COLOURS[5], "... among LLMs that answered the same benchmarks"),
+    )
     for axes, measure in zip(panels, measures, strict=True):
         for row in (row for row in rows if row["measure"] == measure):
             at = facts.index(row["fact"])
-            bars = (("", -0.16, "#BDBDBD", "labels shuffled among all LLMs"),)
-            bars += (("_strata", 0.16, COLOURS[5], "... among LLMs that answered the same benchmarks"),)
             for suffix, shift, colour, label in bars:
                 if f"chance_low{suffix}" in row:
                     ends = row[f"chance_low{suffix}"], row[f"chance_high{suffix}"]
@@ -151,7 +141,7 @@ def group_figure(tests: Sequence[Mapping], control: Sequence[Mapping]) -> Figure
     )
     height = figure.get_figheight()
     figure.subplots_adjust(left=0.17, right=0.985, top=1 - 0.75 / height, bottom=0.75 / height, wspace=0.12)
-    _legend(figure, panels, 2)
+    legend_below(figure, panels, 2)
     return figure
 
 
@@ -183,7 +173,7 @@ def disagreement_figure(pairs: Mapping[str, Sequence], values: Mapping[str, Mapp
     panels[0].yaxis.set_major_formatter("{x:.0%}")
     figure.suptitle("Do LLMs that are far apart disagree more often? A point is a pair of LLMs", fontsize=12)
     figure.subplots_adjust(left=0.075, right=0.985, top=0.82, bottom=0.19, wspace=0.06)
-    _legend(figure, panels[:1])
+    legend_below(figure, panels[:1])
     return figure
 
 
@@ -218,7 +208,7 @@ def refit_figure(forms: Mapping[str, Mapping], published: float) -> Figure:
     moved.set_ylim(len(forms) - 0.5, -0.5)
     figure.suptitle("What another seed changes: mean, lowest and highest over pairs of fits", fontsize=12)
     figure.subplots_adjust(left=0.12, right=0.985, top=0.78, bottom=0.3, wspace=0.08)
-    _legend(figure, (moved, flipped))
+    legend_below(figure, (moved, flipped))
     for axes in (moved, flipped):
         plain_axes(axes)
     moved.tick_params(axis="y", labelsize=9, labelcolor=INK)
@@ -266,7 +256,7 @@ def facts_map_figure(llms: Sequence[Mapping], explained: Sequence[float], note: 
     """Draw the map of LLMs: family by colour, kind by shape, size by area.
 
     Args:
-        llms (`Sequence[Mapping]`): `name`, `x`, `y`, `family`, `kind`, `billions`, as `experiments.paper.llm_map` has.
+        llms (`Sequence[Mapping]`): `name`, `x`, `y`, `family`, `kind`, `billions`, as `llm_map` has.
         explained (`Sequence[float]`): Share of the variance of either axis.
         note (`str`): What the axes show, below the title.
     """
@@ -279,12 +269,12 @@ def facts_map_figure(llms: Sequence[Mapping], explained: Sequence[float], note: 
     for llm in sorted(llms, key=lambda llm: -(llm["billions"] or 0)):  # small ones on top
         colour, shape = colours.get(llm["family"], GREY), shapes.get(llm["kind"], SHAPES[0])
         known = llm["billions"] is not None
-        face = (
-            {"facecolors": colour, "edgecolors": "white"} if known else {"facecolors": "white", "edgecolors": colour}
-        )
-        axes.scatter(
-            llm["x"], llm["y"], s=_area(llm["billions"]), marker=shape, **face, linewidths=1 if known else 1.6
-        )
+        style: dict[str, Any] = {
+            "facecolors": colour if known else "white",
+            "edgecolors": "white" if known else colour,
+        }
+        style |= {"s": _area(llm["billions"]), "marker": shape, "linewidths": 1 if known else 1.6}
+        axes.scatter(llm["x"], llm["y"], **style)
         used.append(llm)
     title = f"Map of {len(llms)} LLM vectors by family, kind and size"
     axes.set_title(f"{title}\n" if note else title, fontsize=12)
@@ -335,8 +325,9 @@ def _map_legends(axes: Axes, llms: Sequence[Mapping], colours: Mapping[str, str]
     for title, handles in groups.items():
         if len(handles) < 2:
             continue
-        place = {"loc": "upper left", "bbox_to_anchor": (1.01, top), "borderaxespad": 0.0}
-        legend = axes.legend(handles=handles, title=title, frameon=False, fontsize=8, labelspacing=0.7, **place)
+        style: dict[str, Any] = {"frameon": False, "fontsize": 8, "labelspacing": 0.7, "borderaxespad": 0.0}
+        place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, top)}
+        legend = axes.legend(handles=handles, title=title, **style, **place)
         legend.get_title().set_fontsize(9)
         axes.add_artist(legend)
         top -= 0.065 + 0.029 * len(handles)

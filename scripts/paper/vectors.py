@@ -15,23 +15,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedllm_hf.data.llm_table import params_of
-from embedllm_hf.data.responses import benchmark_categories
 from embedllm_hf.modeling_embedllm import EmbedLLM
 
 from . import wording
-from .benchmark_scores import score_table
 from .disagreement import (
     COSINE,
     EUCLIDEAN,
     EXPECTED,
-    LOG_ODDS,
-    cosine_distances,
+    LOGITS,
+    centred_cosine_distances,
     disagreement_markdown,
     distance_and_disagreement,
 )
 from .permutation import (
+    chance_range,
+    correct,
     distance_gap,
-    holm,
     neighbour_agreement,
     p_value,
     probe_accuracy,
@@ -39,6 +38,7 @@ from .permutation import (
     silhouette,
 )
 from .refits import PUBLISHED_FLIPS, refit_markdown, refit_row, refits
+from .score_table import ScoreTable
 from .setting import PaperData, fit_network
 from .vector_figures import disagreement_figure, group_figure, refit_figure
 
@@ -59,15 +59,14 @@ def run(data: PaperData, progress: Callable[[str], None]) -> dict:
     progress("training")
     seeds = data.settings.seeds
     models = [fit_network(data, seed=seed) for seed in seeds]
-    patterns = answered_benchmarks(data)
+    patterns = ScoreTable.of(data).answered()
     facts = llm_groups(data)
     tests = []
     for fact, labels in facts.items():
         progress(f"groups: {fact}")
         tests += group_tests(models, fact, labels, patterns, data.settings.n_permutations)
     for null in ("p_free", "p_strata"):
-        for test, corrected in zip(tests, holm([test[null] for test in tests]), strict=True):
-            test[f"{null}_holm"] = corrected
+        correct(tests, null, f"{null}_holm")
     progress("groups: which benchmarks were answered")
     control = group_tests(models, ANSWERED, large_groups(patterns), None, data.settings.n_permutations)
     progress("distance and disagreement")
@@ -84,23 +83,10 @@ def run(data: PaperData, progress: Callable[[str], None]) -> dict:
     }
 
 
-def answered_benchmarks(data: PaperData) -> list[str]:
-    """Which benchmarks each LLM has answered, as one text an LLM."""
-    categories, counts, _ = score_table(data.splits)
-    row_of = {category: row for row, category in enumerate(categories)}
-    benchmarks = {
-        name: counts[[row_of[member] for member in members]].sum(axis=0)
-        for name, members in benchmark_categories(categories).items()
-    }
-    return [
-        " + ".join(name for name, answers in benchmarks.items() if answers[llm] > 0) for llm in range(counts.shape[1])
-    ]
-
-
 def llm_groups(data: PaperData) -> dict[str, list[str]]:
     """Group of each LLM by fact; empty text where it is not known or fewer than three LLMs share it."""
     table = data.llms or {}
-    rows = [table.get(name, {}) for name in data.splits["train"].llm_names]
+    rows = [table.get(name, {}) for name in data.train.responses.llm_names]
     facts = {
         "family": [row.get("family", "") for row in rows],
         "size": [size_class(params_of(row)) for row in rows],
@@ -144,13 +130,13 @@ def group_tests(
     orders = {"free": shuffles(len(chosen), n_permutations)}
     if strata is not None:
         orders["strata"] = shuffles(len(chosen), n_permutations, np.array(strata)[chosen])
-    vectors = [model.llm_embeds[chosen].astype(np.float64) for model in models]
-    distances = [cosine_distances(model.llm_embeds.astype(np.float64))[np.ix_(chosen, chosen)] for model in models]
+    vectors = [model.llm_embeds.astype(np.float64) for model in models]
+    distances = [centred_cosine_distances(each)[np.ix_(chosen, chosen)] for each in vectors]
     measures: dict[str, tuple[Callable, list[np.ndarray], int]] = {
         GAP: (distance_gap, distances, n_permutations),
         NEIGHBOURS: (neighbour_agreement, distances, n_permutations),
         SILHOUETTE: (silhouette, distances, n_permutations),
-        PROBE: (probe_accuracy, vectors, max(n_permutations // 4, 100)),
+        PROBE: (probe_accuracy, [each[chosen] for each in vectors], max(n_permutations // 4, 100)),
     }
     found = []
     for measure, (function, each_seed, n_orders) in measures.items():
@@ -159,10 +145,7 @@ def group_tests(
         for null, shuffled in orders.items():
             chance = function(each_seed[0], codes[shuffled[:n_orders]])
             row[f"p_{null}"] = p_value(by_seed[0], chance)
-            suffix = "" if null == "free" else f"_{null}"
-            row[f"chance{suffix}"] = float(chance.mean())
-            low, high = np.quantile(chance, [0.025, 0.975])
-            row[f"chance_low{suffix}"], row[f"chance_high{suffix}"] = float(low), float(high)
+            row |= chance_range(chance, "" if null == "free" else f"_{null}")
         found.append(row)
     return found
 
@@ -188,8 +171,9 @@ def figures(result: dict) -> dict[str, Figure]:
 
 def markdown(result: dict) -> str:
     """Groups, distance against disagreement, refits."""
-    parts = [_groups_markdown(result), disagreement_markdown(result["agreement"]), refit_markdown(result["refits"])]
-    return "\n\n".join(parts)
+    return wording.paragraphs(
+        _groups_markdown(result), disagreement_markdown(result["agreement"]), refit_markdown(result["refits"])
+    )
 
 
 def _groups_markdown(result: dict) -> str:
@@ -204,21 +188,19 @@ def _groups_markdown(result: dict) -> str:
     head = ["Fact", "Measure", "LLMs", "Measured", "Seeds", "Chance, all shuffled (95%)", "p (Holm)"]
     head += ["Chance, same benchmarks (95%)", "p (Holm)"]
     rows = [_test_cells(test) for test in [*result["tests"], *result["control"]]]
-    return "\n\n".join(
-        [
-            heading,
-            f"Groups of at least {MIN_MEMBERS} LLMs ({groups}). *Distance gap*: mean cosine distance between groups "
-            "less that within them. *3 nearest neighbours*: share that is of the same group. *Linear probe*: "
-            "multinomial logistic regression, five-fold cross-validated, mean over the groups of the share of LLMs "
-            "recognised. *Seeds*: lowest to highest of the trainings. p-values are of "
-            f"{result['n_permutations']:,} shuffles (the probe: a quarter), corrected by Holm over the table's "
-            f"{len(result['tests'])} tests; one null shuffles among all LLMs, the other among those that answered the "
-            "same benchmarks. The last rows are a control: which benchmarks an LLM answered, as if that were a fact "
-            "about it.",
-            wording.table(head, rows),
-            wording.picture("vectors_groups", "Each measure beside what shuffled labels give"),
-            _group_sentences(result),
-        ]
+    return wording.paragraphs(
+        heading,
+        f"Groups of at least {MIN_MEMBERS} LLMs ({groups}). *Distance gap*: mean cosine distance between groups "
+        "less that within them. *3 nearest neighbours*: share that is of the same group. *Linear probe*: "
+        "multinomial logistic regression, five-fold cross-validated, mean over the groups of the share of LLMs "
+        "recognised. *Seeds*: lowest to highest of the trainings. p-values are of "
+        f"{result['n_permutations']:,} shuffles (the probe: a quarter), corrected by Holm over the table's "
+        f"{len(result['tests'])} tests; one null shuffles among all LLMs, the other among those that answered the "
+        "same benchmarks. The last rows are a control: which benchmarks an LLM answered, as if that were a fact "
+        "about it.",
+        wording.table(head, rows),
+        wording.picture("vectors_groups", "Each measure beside what shuffled labels give"),
+        _group_sentences(result),
     )
 
 
@@ -273,7 +255,7 @@ def published(result: dict) -> list[dict]:
     rows = [refit_row(result["refits"])]
     if result["agreement"]["rows"]:
         found = {row["distance"]: row["raw"]["pearson"] for row in result["agreement"]["rows"]}
-        ours = ", ".join(f"{name}: {found[name]['value']:.3f}" for name in (EUCLIDEAN, COSINE, LOG_ODDS, EXPECTED))
+        ours = ", ".join(f"{name}: {found[name]['value']:.3f}" for name in (EUCLIDEAN, COSINE, LOGITS, EXPECTED))
         about = "LOCUS: its own vectors, every LLM answered every question. Ours are EmbedLLM's, the bias left out of "
         about += "the first two; on sparse data a vector's direction also tells what its LLM was asked"
         text = "Distance follows disagreement (LOCUS, Pearson)"

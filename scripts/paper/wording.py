@@ -1,16 +1,22 @@
-"""How sections write: Markdown tables, numbers with their spread or interval, and what an interval lets one say."""
+"""How sections write: numbers with their spread or interval, and what an interval lets one say."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from embedllm_hf._tables import format_table
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    return format_table(head, rows, markdown=True)
+
+
+def paragraphs(*parts: str) -> str:
+    """Parts of a text with empty lines between them; an empty part is left out."""
+    return "\n\n".join(part for part in parts if part)
 
 
 def spread(values: Sequence[float], digits: int = 4) -> str:
@@ -37,9 +43,32 @@ def verdict(gap: Mapping[str, float]) -> str:
     return "worse" if gap["high"] < 0 else "not clearly different"
 
 
+def judged(gap: Mapping[str, float]) -> str:
+    """A difference with its interval and the verdict."""
+    return f"{with_interval(gap)}: {verdict(gap)}"
+
+
+def verdicts(gaps: Mapping[str, Mapping[str, float]], where: str) -> str:
+    """The verdicts on several differences in one sentence: `better on a and b; worse on c`.
+
+    Args:
+        gaps (`Mapping[str, Mapping]`): Differences by name.
+        where (`str`): How the names are said, such as `on {}`.
+    """
+    by_verdict: dict[str, list[str]] = {}
+    for name, gap in gaps.items():
+        by_verdict.setdefault(verdict(gap), []).append(name)
+    return "; ".join(f"{said} {where.format(listed(names))}" for said, names in by_verdict.items())
+
+
 def listed(names: Sequence[str]) -> str:
     """Names in a sentence: `a, b and c`."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def spoken(name: str) -> str:
+    """A benchmark's name with spaces for underscores."""
+    return name.replace("_", " ")
 
 
 def picture(stem: str, text: str) -> str:

@@ -1,55 +1,12 @@
-"""How fast the library is beside slow references and beside the matrix products it cannot avoid.
+"""How fast the library is: `python -m scripts.speed`, from the root of a clone.
 
-Each row is a ratio measured in one process run, the two sides in turn, as the median of repeats: a shared machine's
-speed drifts, a ratio of neighbours drifts less. Rows are functions of `SpeedSettings`; `measure` runs them.
+Each row of the table is a ratio that is measured in one process run, the two sides in turn, as the median of repeats:
+a shared machine's speed drifts, a ratio of neighbours drifts less.
+
+    settings          sizes of what is measured, and what a row is
+    made              made-up pools and files, real data, and the library's training of them
+    slow_references   the same work done the obvious way, and the matrix products that cannot be avoided
+    training          rows about training
+    serving           rows about use: scoring, single questions, new LLMs, reading files, starting
+    report            all rows by name, and their table
 """
-
-from __future__ import annotations
-
-import os
-import platform
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict
-
-import torch
-
-from .serving import csv_rows, pool_rows, scoring_rows, start_rows
-from .settings import SpeedRow, SpeedSettings
-from .training import growth_row, real_row, training_rows
-
-ROWS: dict[str, Callable[[SpeedSettings], Iterable[SpeedRow]]] = {
-    "training": training_rows,
-    "real": real_row,
-    "scoring": scoring_rows,
-    "pool": pool_rows,
-    "growth": growth_row,
-    "csv": csv_rows,
-    "start": start_rows,
-}
-
-
-def measure(names: Iterable[str], settings: SpeedSettings) -> dict[str, object]:
-    """Run some rows and describe the machine.
-
-    Returns:
-        `dict[str, object]`: `machine`, `settings` and `rows`, fit for JSON.
-    """
-    rows = [asdict(row) for name in names for row in ROWS[name](settings)]
-    machine = {
-        "date": time.strftime("%Y-%m-%d"),
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-    }
-    return {"machine": machine, "settings": asdict(settings), "rows": rows}
-
-
-def format_table(report: dict) -> str:
-    """The report as a Markdown table."""
-    lines = ["| row | measured | target | detail |", "| --- | --- | --- | --- |"]
-    lines += [f"| {row['name']} | {row['ratio']:.3g} | {row['target']} | {row['detail']} |" for row in report["rows"]]
-    machine = ", ".join(f"{key} {value}" for key, value in report["machine"].items())
-    return "\n".join([*lines, "", machine])

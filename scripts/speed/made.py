@@ -1,13 +1,38 @@
-"""Made-up responses, text vectors and files of the sizes that the rows need."""
+"""The one door to the library: made-up pools and files of the sizes that the rows need, real data, and training."""
 
 from __future__ import annotations
 
 import csv
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from accelerate.state import AcceleratorState
 
+from embedllm_hf.bank.question_bank import KnownQuestions
+from embedllm_hf.configuration_embedllm import EmbedLLMConfig
 from embedllm_hf.data.responses import ResponseMatrix
+from embedllm_hf.data.sources import load_responses
+from embedllm_hf.encoding.question_encoder import load_question_embeddings
+from embedllm_hf.item_response import fit_item_response
+from embedllm_hf.modeling_embedllm import EmbedLLM
+from embedllm_hf.predictors.stacked import BlendedPredictor, fit_blend
+from embedllm_hf.training.arguments import EmbedLLMTrainingArguments
+from embedllm_hf.training.trainer import EmbedLLMTrainer
+
+from .settings import SpeedSettings
+
+
+class EncodedResponses(NamedTuple):
+    """Responses with the text vectors `(n_questions, text_dim)` of their questions."""
+
+    responses: ResponseMatrix
+    question_embeds: np.ndarray
+
+
+# --- data ---
 
 
 def make_responses(n_questions: int, n_llms: int, answers: int | None = None, *, seed: int = 0) -> ResponseMatrix:
@@ -39,6 +64,22 @@ def make_embeds(n_questions: int, text_dim: int, *, seed: int = 0) -> np.ndarray
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
+def make_data(n_questions: int, n_llms: int, text_dim: int, answers: int | None = None) -> EncodedResponses:
+    """Random responses with random text vectors."""
+    return EncodedResponses(make_responses(n_questions, n_llms, answers), make_embeds(n_questions, text_dim))
+
+
+def load_real(dataset: str, question_embeddings: str) -> tuple[EncodedResponses, EncodedResponses]:
+    """Training and validation split of real data, with the text vectors of a file."""
+    train = load_responses(dataset, split="train")
+    validation = load_responses(dataset, split="validation", llm_names=train.llm_names)
+
+    def encode(split: ResponseMatrix) -> EncodedResponses:
+        return EncodedResponses(split, load_question_embeddings(question_embeddings, split.question_ids))
+
+    return encode(train), encode(validation)
+
+
 def write_csv(folder: Path, n_rows: int, *, n_llms: int = 112, seed: int = 0) -> None:
     """Write `train.csv` and `model_order.csv` in the original's layout: prompts of about 800 bytes, once per LLM."""
     generator = np.random.default_rng(seed)
@@ -55,3 +96,44 @@ def write_csv(folder: Path, n_rows: int, *, n_llms: int = 112, seed: int = 0) ->
             )
     order = "".join(f"{llm},lab/{llm}\n" for llm in range(n_llms))
     (folder / "model_order.csv").write_text(f"model_id,model_name\n{order}", encoding="utf-8")
+
+
+# --- models ---
+
+
+def make_network(llm_names: tuple[str, ...], text_dim: int, **sizes: Any) -> EmbedLLM:
+    """A network that was not trained."""
+    return EmbedLLM(EmbedLLMConfig(llm_names=llm_names, text_dim=text_dim, **sizes)).eval()
+
+
+def make_pool(settings: SpeedSettings) -> EmbedLLM:
+    """A model that was not trained, with all that one keeps beside its weights, of the size of `settings.pool`."""
+    n_questions, n_llms, n_answers, text_dim = settings.pool
+    data = make_data(n_questions, n_llms, text_dim, n_answers)
+    model = make_network(data.responses.llm_names, text_dim)
+    model.known_questions = KnownQuestions.from_responses(*data)
+    model.blend = fit_blend(model)
+    model.item_response = fit_item_response(model, calibrate=False)
+    return model
+
+
+def network_proba(model: EmbedLLM, question_embeds: np.ndarray) -> np.ndarray:
+    """What the network alone predicts, `(n_questions, n_llms)`."""
+    return model.predict_proba(question_embeds)
+
+
+def forecaster(model: EmbedLLM) -> Callable[[np.ndarray], np.ndarray]:
+    """The function from text vectors to `(n_questions, n_llms)` that predicts with all that the model keeps."""
+    return BlendedPredictor(model).predict_proba
+
+
+def train_network(
+    config: EmbedLLMConfig, train: EncodedResponses, validation: EncodedResponses | None = None, **args: Any
+) -> tuple[EmbedLLM, float]:
+    """Train a network; the model and the seconds of the loop, its measurements included."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    model = EmbedLLM(config)
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = EmbedLLMTrainingArguments(folder, disable_tqdm=True, **args)
+        history = EmbedLLMTrainer(model, arguments, *train, *(validation or ())).train()
+    return model, history.seconds

@@ -8,33 +8,29 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from embedllm_hf.bank.question_bank import KnownQuestions
-from embedllm_hf.configuration_embedllm import EmbedLLMConfig
-from embedllm_hf.item_response import fit_item_response
-from embedllm_hf.modeling_embedllm import EmbedLLM
 from embedllm_hf.new_llms.onboarding import onboard_many
-from embedllm_hf.predictors.stacked import BlendedPredictor, fit_blend
 
-from .made import make_embeds, make_responses, write_csv
+from .made import forecaster, make_embeds, make_network, make_pool, network_proba, write_csv
 from .settings import SpeedRow, SpeedSettings, seconds_of
 from .slow_references import time_pair_scoring
 
 
 def scoring_rows(settings: SpeedSettings) -> Iterable[SpeedRow]:
     """Scoring many questions over the bare product and over a loop of pairs."""
-    names = [f"lab/{index}" for index in range(settings.n_llms)]
-    model = EmbedLLM(EmbedLLMConfig(llm_names=names, text_dim=settings.text_dim, embed_dim=settings.embed_dim)).eval()
+    names = tuple(f"lab/{index}" for index in range(settings.n_llms))
+    model = make_network(names, settings.text_dim, embed_dim=settings.embed_dim)
     embeds = make_embeds(settings.n_scored, settings.text_dim)
     weights, texts = model.folded()[0], torch.as_tensor(embeds)
     over_product, over_pairs = [], []
     for _ in range(max(3, settings.repeats)):
         product = seconds_of(lambda: torch.mm(texts, weights.T))
-        ours = seconds_of(lambda: model.predict_proba(embeds))
+        ours = seconds_of(lambda: network_proba(model, embeds))
         pairs = time_pair_scoring(model, embeds, 5)
         over_product.append(ours / product)
         over_pairs.append(pairs * settings.n_scored / ours)
@@ -48,32 +44,21 @@ def scoring_rows(settings: SpeedSettings) -> Iterable[SpeedRow]:
     )
 
 
-def make_pool(settings: SpeedSettings) -> EmbedLLM:
-    """A model that was not trained, with all that one keeps beside its weights, of the size of `settings.pool`."""
-    n_questions, n_llms, n_answers, text_dim = settings.pool
-    responses, embeds = make_responses(n_questions, n_llms, n_answers), make_embeds(n_questions, text_dim)
-    model = EmbedLLM(EmbedLLMConfig(llm_names=responses.llm_names, text_dim=text_dim)).eval()
-    model.known_questions = KnownQuestions.from_responses(responses, embeds)
-    model.blend = fit_blend(model)
-    model.item_response = fit_item_response(model, calibrate=False)
-    return model
-
-
 def pool_rows(settings: SpeedSettings) -> Iterable[SpeedRow]:
-    """What a trained model is asked: a single question, by the network alone and by the blend; many newcomers."""
+    """What a trained model is asked: a single question, by the network alone and by the blend; many new LLMs."""
     model, (n_questions, n_llms, _, text_dim) = make_pool(settings), settings.pool
-    predictor, questions = BlendedPredictor(model), make_embeds(100, text_dim, seed=1)
-    predictor.predict_proba(questions[:1])  # what the known questions show is computed at the first question
+    forecast, questions = forecaster(model), make_embeds(100, text_dim, seed=1)
+    forecast(questions[:1])  # what the known questions show is computed at the first question
     generator = np.random.default_rng(0)
-    asked = [generator.choice(n_questions, settings.n_answers, replace=False) for _ in range(settings.n_newcomers)]
+    asked = [generator.choice(n_questions, settings.n_answers, replace=False) for _ in range(settings.n_new_llms)]
     answers = {
         f"new/{number}": dict(zip(ids.tolist(), generator.integers(0, 2, len(ids)).tolist(), strict=True))
         for number, ids in enumerate(asked)
     }
     network, blended, placing = [], [], []
     for _ in range(settings.repeats):
-        network.append(_median_seconds(model.predict_proba, questions))
-        blended.append(_median_seconds(predictor.predict_proba, questions))
+        network.append(_median_seconds(partial(network_proba, model), questions))
+        blended.append(_median_seconds(forecast, questions))
         placing.append(seconds_of(lambda: onboard_many(model, answers)))
     shape = f"{n_questions:,} known questions x {n_llms} LLMs, text width {text_dim}"
     yield SpeedRow(
@@ -81,14 +66,14 @@ def pool_rows(settings: SpeedSettings) -> Iterable[SpeedRow]:
         f"the blend; the network alone {statistics.median(network) * 1e3:.2f} ms; {shape}",
     )  # fmt: skip
     yield SpeedRow(
-        f"onboarding {settings.n_newcomers:,} LLMs with {settings.n_answers} answers each, s",
+        f"onboarding {settings.n_new_llms:,} LLMs with {settings.n_answers} answers each, s",
         statistics.median(placing), "at most 1 s", shape,
     )  # fmt: skip
 
 
 def _median_seconds(predict: Callable[[np.ndarray], np.ndarray], questions: np.ndarray) -> float:
     """Seconds that one question takes, the median of several."""
-    return statistics.median(seconds_of(lambda row=row: predict(row[None])) for row in questions)
+    return statistics.median(seconds_of(partial(predict, row[None])) for row in questions)
 
 
 def csv_rows(settings: SpeedSettings) -> Iterable[SpeedRow]:
@@ -114,13 +99,12 @@ def csv_rows(settings: SpeedSettings) -> Iterable[SpeedRow]:
 
 def start_rows(settings: SpeedSettings) -> Iterable[SpeedRow]:
     """What an import and `--help` cost beyond a bare start of Python."""
-    bare = statistics.median(seconds_of(lambda: _run("-c", "pass")) for _ in range(2 * settings.repeats + 1))
-    package = statistics.median(
-        seconds_of(lambda: _run("-c", "import embedllm_hf")) for _ in range(2 * settings.repeats + 1)
-    )
-    shown = statistics.median(
-        seconds_of(lambda: _run("-m", "embedllm_hf", "--help")) for _ in range(2 * settings.repeats + 1)
-    )
+
+    def start(*arguments: str) -> float:
+        return statistics.median(seconds_of(lambda: _run(*arguments)) for _ in range(2 * settings.repeats + 1))
+
+    bare, package = start("-c", "pass"), start("-c", "import embedllm_hf")
+    shown = start("-m", "embedllm_hf", "--help")
     yield SpeedRow("import embedllm_hf, ms beyond a bare start", (package - bare) * 1e3, "at most 50 ms", "")
     yield SpeedRow("embedllm --help, s", shown, "at most 0.3 s", f"of it {bare:.3f} s Python's own start")
 

@@ -16,7 +16,7 @@ class SpeedSettings:
         n_scored (`int`): Questions of the scoring rows.
         pool (`tuple[int, int, int, int]`): Questions, LLMs, answers a question and text width of the pool that single
             questions are put to and new LLMs are placed in; as in open-llm-responses.
-        n_newcomers, n_answers (`int`): LLMs that are placed at once, and the answers of each.
+        n_new_llms, n_answers (`int`): LLMs that are placed at once, and the answers of each.
         csv_rows (`int`): Rows of the generated CSV file; the original has 3.3 million.
         llm_counts (`tuple[int, ...]`): Pool sizes of the growth row.
         repeats (`int`): Measurements of which the median counts.
@@ -31,7 +31,7 @@ class SpeedSettings:
     n_epochs: int = 50
     n_scored: int = 100_000
     pool: tuple[int, int, int, int] = (10_708, 72, 28, 384)
-    n_newcomers: int = 1_000
+    n_new_llms: int = 1_000
     n_answers: int = 64
     csv_rows: int = 330_000
     llm_counts: tuple[int, ...] = (1_000, 10_000, 100_000)

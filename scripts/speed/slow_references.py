@@ -19,6 +19,8 @@ from torch.utils.data import DataLoader, Dataset
 from embedllm_hf.data.responses import ResponseMatrix
 from embedllm_hf.network import EmbedLLMNetwork
 
+from .made import EncodedResponses
+
 PAIRS_A_BATCH = 2048
 
 
@@ -26,9 +28,9 @@ class PairDataset(Dataset):
     """One observed pair at a time: LLM, question, label."""
 
     def __init__(self, responses: ResponseMatrix) -> None:
-        self.llms = torch.tensor(responses.llm_indices, dtype=torch.long)
-        self.questions = torch.tensor(responses.question_indices)
-        self.labels = torch.tensor(responses.values > 0.5, dtype=torch.long)
+        questions, llms = np.nonzero(responses.observed())
+        self.llms, self.questions = torch.as_tensor(llms), torch.as_tensor(questions)
+        self.labels = torch.as_tensor(responses.responses()[questions, llms] > 0.5).long()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -65,13 +67,11 @@ def _trained(model: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
-def time_pair_training(
-    responses: ResponseMatrix, question_embeds: np.ndarray, *, embed_dim: int, n_batches: int, noise_std: float = 0.05
-) -> float:
+def time_pair_training(data: EncodedResponses, *, embed_dim: int, n_batches: int, noise_std: float = 0.05) -> float:
     """Seconds that one pair takes in the per-pair training loop, from `n_batches` batches after two to warm up."""
-    model = PairNetwork(question_embeds, responses.n_llms, embed_dim, noise_std).train()
+    model = PairNetwork(data.question_embeds, data.responses.n_llms, embed_dim, noise_std).train()
     optimizer = torch.optim.Adam(_trained(model), lr=1e-4, weight_decay=1e-5)
-    loader = DataLoader(PairDataset(responses), batch_size=PAIRS_A_BATCH, drop_last=True)
+    loader = DataLoader(PairDataset(data.responses), batch_size=PAIRS_A_BATCH, drop_last=True)
     started = 0.0
     for number, (llms, questions, labels) in enumerate(islice(cycle(loader), n_batches + 2)):
         if number == 2:
@@ -83,7 +83,7 @@ def time_pair_training(
 
 
 def count_epochs_until_best(
-    train: ResponseMatrix, train_embeds: np.ndarray, validation: ResponseMatrix, validation_embeds: np.ndarray,
+    train: EncodedResponses, validation: EncodedResponses,
     *, embed_dim: int = 232, learning_rate: float = 1e-4, n_epochs: int = 50, noise_std: float = 0.05,
 ) -> tuple[float, int]:  # fmt: skip
     """Train the per-pair network with the published settings, and see when its validation accuracy is best.
@@ -94,12 +94,11 @@ def count_epochs_until_best(
     Returns:
         `tuple[float, int]`: Best validation accuracy, and the epochs until then.
     """
-    model = PairNetwork(np.concatenate([train_embeds, validation_embeds]), train.n_llms, embed_dim, noise_std)
+    texts = np.concatenate([train.question_embeds, validation.question_embeds])
+    model = PairNetwork(texts, train.responses.n_llms, embed_dim, noise_std)
     optimizer = torch.optim.Adam(_trained(model), lr=learning_rate, weight_decay=1e-5)
-    pairs = PairDataset(train)
-    llms = torch.tensor(validation.llm_indices, dtype=torch.long)
-    questions = torch.as_tensor(validation.question_indices) + len(train_embeds)
-    truth = torch.as_tensor(validation.values > 0.5)
+    pairs, judged = PairDataset(train.responses), PairDataset(validation.responses)
+    questions = judged.questions + len(train.question_embeds)
     best, best_epoch = 0.0, 0
     for epoch in range(1, n_epochs + 1):
         model.train()
@@ -109,8 +108,8 @@ def count_epochs_until_best(
             optimizer.step()
         model.eval()
         with torch.no_grad():
-            logits = model(llms, questions)
-        reached = ((logits[:, 1] > logits[:, 0]) == truth).float().mean().item()
+            logits = model(judged.llms, questions)
+        reached = ((logits[:, 1] > logits[:, 0]) == judged.labels).float().mean().item()
         if reached > best:
             best, best_epoch = reached, epoch
     return best, best_epoch

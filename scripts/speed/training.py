@@ -3,44 +3,27 @@
 from __future__ import annotations
 
 import statistics
-import tempfile
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
-from accelerate.state import AcceleratorState
 
 from embedllm_hf.configuration_embedllm import EmbedLLMConfig
-from embedllm_hf.data.responses import ResponseMatrix
-from embedllm_hf.data.sources import load_responses
-from embedllm_hf.encoding.question_encoder import load_question_embeddings
 from embedllm_hf.metrics import accuracy
-from embedllm_hf.modeling_embedllm import EmbedLLM
 from embedllm_hf.training import batches
 from embedllm_hf.training.arguments import EmbedLLMTrainingArguments
-from embedllm_hf.training.trainer import EmbedLLMTrainer
 
-from .made import make_embeds, make_responses
+from .made import EncodedResponses, load_real, make_data, network_proba, train_network
 from .settings import SpeedRow, SpeedSettings
 from .slow_references import count_epochs_until_best, time_pair_training, time_products
 
 
-def run_training(
-    config: EmbedLLMConfig, responses: ResponseMatrix, embeds: np.ndarray, *validation: object, **args: object
-) -> tuple[EmbedLLM, float]:
-    """Train a model with `EmbedLLMTrainer`; the model and the seconds of the loop, its measurements included."""
-    AcceleratorState._reset_state(reset_partial_state=True)
-    model = EmbedLLM(config)
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = EmbedLLMTrainingArguments(folder, disable_tqdm=True, **args)
-        history = EmbedLLMTrainer(model, arguments, responses, embeds, *validation).train()
-    return model, history.seconds
-
-
-def time_epoch(responses: ResponseMatrix, embeds: np.ndarray, *, embed_dim: int, **args: object) -> float:
+def time_epoch(data: EncodedResponses, *, embed_dim: int, **args: Any) -> float:
     """Seconds an epoch of the library's training takes, in the paper's form without noise, from two epochs."""
-    sizes = {"llm_names": responses.llm_names, "text_dim": embeds.shape[1], "embed_dim": embed_dim, "noise_std": 0.0}
-    return run_training(EmbedLLMConfig.paper(**sizes), responses, embeds, num_train_epochs=2, **args)[1] / 2
+    sizes: dict[str, Any] = {"text_dim": data.question_embeds.shape[1], "embed_dim": embed_dim, "noise_std": 0.0}
+    config = EmbedLLMConfig.paper(llm_names=data.responses.llm_names, **sizes)
+    return train_network(config, data, num_train_epochs=2, **args)[1] / 2
 
 
 # --- the rows ---
@@ -48,28 +31,28 @@ def time_epoch(responses: ResponseMatrix, embeds: np.ndarray, *, embed_dim: int,
 
 def training_rows(settings: SpeedSettings) -> Iterable[SpeedRow]:
     """A training step over its products, and a whole training over the per-pair loop."""
-    responses = make_responses(settings.n_questions, settings.n_llms)
-    embeds = make_embeds(settings.n_questions, settings.text_dim)
+    data = make_data(settings.n_questions, settings.n_llms, settings.text_dim)
+    n_pairs = data.responses.n_observed
     block = EmbedLLMTrainingArguments.block_size
     over_products, over_pairs, ours, floors, pairs = [], [], [], [], []
     for _ in range(settings.repeats):
         floor = statistics.median(
             time_products(block, settings.text_dim, settings.embed_dim, settings.n_llms, n_repeats=100)
         )
-        epoch = time_epoch(responses, embeds, embed_dim=settings.embed_dim)
-        pair = time_pair_training(responses, embeds, embed_dim=settings.embed_dim, n_batches=12)
+        epoch = time_epoch(data, embed_dim=settings.embed_dim)
+        pair = time_pair_training(data, embed_dim=settings.embed_dim, n_batches=12)
         ours.append(epoch)
         floors.append(floor)
         pairs.append(pair)
         over_products.append(epoch / (settings.n_questions / block) / floor)
-        over_pairs.append(pair * responses.n_observed / epoch)
+        over_pairs.append(pair * n_pairs / epoch)
     epoch, floor, pair = map(statistics.median, (ours, floors, pairs))
     step = epoch / (settings.n_questions / block)
     yield SpeedRow(
         "training step over its bare matrix products", statistics.median(over_products), "at most 1.5",
         f"{step * 1e3:.2f} ms over {floor * 1e3:.2f} ms, blocks of {block}",
     )  # fmt: skip
-    whole, reference = epoch * settings.n_epochs, pair * responses.n_observed * settings.n_epochs
+    whole, reference = epoch * settings.n_epochs, pair * n_pairs * settings.n_epochs
     yield SpeedRow(
         "training at the paper's scale: per-pair loop over ours", statistics.median(over_pairs), "at least 300",
         f"{reference / 60:.0f} min over {whole:.1f} s, {settings.n_epochs} epochs (from 12 batches and 2 epochs)",
@@ -84,21 +67,16 @@ def real_row(settings: SpeedSettings) -> Iterable[SpeedRow]:
     """
     if settings.dataset is None or settings.question_embeddings is None:
         return
-    train = load_responses(settings.dataset, split="train")
-    validation = load_responses(settings.dataset, split="validation", llm_names=train.llm_names)
-    embeds, validation_embeds = (
-        load_question_embeddings(settings.question_embeddings, split.question_ids) for split in (train, validation)
-    )
-    truth = validation.responses()
+    train, validation = load_real(settings.dataset, settings.question_embeddings)
+    truth = validation.responses.responses()
     torch.manual_seed(0)
-    best, n_epochs = count_epochs_until_best(train, embeds, validation, validation_embeds, n_epochs=settings.n_epochs)
-    config = EmbedLLMConfig(llm_names=train.llm_names, text_dim=embeds.shape[1])
+    best, n_epochs = count_epochs_until_best(train, validation, n_epochs=settings.n_epochs)
+    config = EmbedLLMConfig(llm_names=train.responses.llm_names, text_dim=train.question_embeds.shape[1])
 
     def train_ours(ours_epochs: int) -> tuple[float, float]:
         torch.manual_seed(0)
-        parts = train, embeds, validation, validation_embeds
-        model, seconds = run_training(config, *parts, num_train_epochs=ours_epochs)
-        return accuracy(model.predict_proba(validation_embeds), truth), seconds
+        model, seconds = train_network(config, train, validation, num_train_epochs=ours_epochs)
+        return accuracy(network_proba(model, validation.question_embeds), truth), seconds
 
     ours_epochs = 1
     while train_ours(ours_epochs)[0] < best and ours_epochs < settings.n_epochs:
@@ -106,9 +84,9 @@ def real_row(settings: SpeedSettings) -> Iterable[SpeedRow]:
     ratios, ours, theirs = [], [], []
     for _ in range(settings.repeats):
         reached, seconds = train_ours(ours_epochs)
-        pair = time_pair_training(train, embeds, embed_dim=settings.embed_dim, n_batches=12)
+        pair = time_pair_training(train, embed_dim=settings.embed_dim, n_batches=12)
         ours.append(seconds)
-        theirs.append(pair * train.n_observed * n_epochs)
+        theirs.append(pair * train.responses.n_observed * n_epochs)
         ratios.append(theirs[-1] / seconds)
     yield SpeedRow(
         "real data: the per-pair loop's time to its best validation accuracy, over ours to the same",
@@ -126,10 +104,9 @@ def growth_row(settings: SpeedSettings) -> Iterable[SpeedRow]:
     times = []
     dense_cells, batches.DENSE_CELLS = batches.DENSE_CELLS, 0
     for n_llms in settings.llm_counts:
-        responses = make_responses(10_000, n_llms, answers=min(100, n_llms))
-        embeds = make_embeds(10_000, 64)
-        runs = [time_epoch(responses, embeds, embed_dim=64, block_size=2048) for _ in range(settings.repeats)]
-        times.append(statistics.median(runs) / responses.n_observed)
+        data = make_data(10_000, n_llms, 64, answers=min(100, n_llms))
+        runs = [time_epoch(data, embed_dim=64, block_size=2048) for _ in range(settings.repeats)]
+        times.append(statistics.median(runs) / data.responses.n_observed)
     batches.DENSE_CELLS = dense_cells
     exponent = np.polyfit(np.log(settings.llm_counts), np.log(times), 1)[0]
     each = ", ".join(f"{n:,}: {t * 1e6:.2f} us" for n, t in zip(settings.llm_counts, times, strict=True))

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,8 @@ from embedllm_hf.evaluation.report import without_nan
 from scripts.paper import benchmark_scores, llm_map, transfer, vectors
 from scripts.paper.map_page import llm_map_page
 from scripts.paper.permutation import holm
-from scripts.paper.setting import PaperData, PaperSettings
+from scripts.paper.score_table import ScoreTable
+from scripts.paper.setting import EncodedResponses, PaperData, PaperSettings, in_categories
 
 N_LLMS = 24
 # Each benchmark asks for two skills; the first three alike, the last three alike.
@@ -38,26 +40,26 @@ def make_data(*, shuffled: bool = False, settings: PaperSettings = SETTINGS) -> 
     skills = 0.8 * means + 0.35 * generator.normal(size=(N_LLMS, 2))
     names = [f"{FAMILIES[llm // 6]}/{llm}" for llm in range(N_LLMS)]
     who = {topic: generator.permutation(N_LLMS) if shuffled else np.arange(N_LLMS) for topic in TOPICS}
-    splits, embeds, first = {}, {}, 0
+    splits, first = {}, 0
     for split, count in (("train", 50), ("validation", 20), ("test", 20)):
         rows, texts = [], []
-        for topic, loading in TOPICS.items():
+        for topic, wanted in TOPICS.items():
             for question in range(count):
-                log_odds = skills[who[topic]] @ np.array(loading) / 1.5 + generator.normal()
-                right = generator.random(N_LLMS) < 1 / (1 + np.exp(-log_odds))
-                texts.append(np.concatenate([loading, generator.normal(size=6) * 0.5]))
+                logits = skills[who[topic]] @ np.array(wanted) / 1.5 + generator.normal()
+                right = generator.random(N_LLMS) < 1 / (1 + np.exp(-logits))
+                texts.append(np.concatenate([wanted, generator.normal(size=6) * 0.5]))
                 text = f"{topic} {split} {question}"
                 rows += [(first, name, int(answer), text, topic) for name, answer in zip(names, right, strict=True)]
                 first += 1
         frame = pd.DataFrame(rows, columns=["prompt_id", "model_name", "label", "prompt", "category"])
-        splits[split] = ResponseMatrix.from_pandas(frame, llm_names=names)
-        embeds[split] = np.array(texts, np.float32)
+        responses = ResponseMatrix.from_pandas(frame, llm_names=names)
+        splits[split] = EncodedResponses(responses, np.array(texts, np.float32), "made")
     sizes = ["7", "70", ""]
     llms = {
         name: {"family": name.split("/")[0], "kind": "chat" if row % 2 else "base", "params_billions": sizes[row % 3]}
         for row, name in enumerate(names)
     }
-    return PaperData("made", None, splits, embeds, "made", {}, llms, settings)
+    return PaperData("made", None, splits, {}, llms, settings)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +90,7 @@ def test_a_benchmark_is_left_out_of_all_that_is_trained_on(data, monkeypatch):
     monkeypatch.setattr(benchmark_scores, "fit_network", lambda data, train, **more: seen.update(train=train, **more))
     benchmark_scores.train_without(data, ("verse",), 0)
     for split in ("train", "validation"):
-        assert set(seen[split].categories) == set(TOPICS) - {"verse"}
+        assert set(seen[split].responses.categories) == set(TOPICS) - {"verse"}
 
 
 def test_benchmark_scores_of_the_pool(data):
@@ -119,16 +121,13 @@ def test_benchmark_scores_of_a_pool_whose_llms_change_places():
 
 def test_too_few_llms_are_said(data):
     """A benchmark whose LLMs answered nothing else cannot be measured, and the text says how many there are."""
+    first = np.arange(N_LLMS) < 20
     lonely = {
-        name: ResponseMatrix.from_pandas(
-            split.to_long().to_pandas().query("(category == 'sums') == (model_id < 20)"), llm_names=split.llm_names
-        )
+        name: split.without((split.responses.categories == "sums")[:, None] != first)
         for name, split in data.splits.items()
     }
-    counts = benchmark_scores.score_table(lonely)
-    embeds = {name: data.embeds[name][: split.n_questions] for name, split in lonely.items()}
-    alone = PaperData("made", None, lonely, embeds, "made", {}, None, SETTINGS)
-    row = benchmark_scores.measure_target(alone, "sums", ("sums",), *counts)
+    alone = replace(data, splits=lonely)
+    row = benchmark_scores.measure_target(alone, ScoreTable.of(alone), "sums", ("sums",))
     assert (row["n_answered"], row["n_llms"]) == (20, 0)
     text = benchmark_scores.markdown({"targets": [row], "n_splits": 1, "n_seeds": 1, "min_llms": 10})
     assert "of 20 LLMs that answered it, 0 answered anything else" in text
@@ -162,7 +161,7 @@ def test_shuffled_facts_are_no_finding(data):
     names = list(data.llms)
     order = np.random.default_rng(9).permutation(len(names))
     llms = {name: data.llms[names[place]] for name, place in zip(names, order, strict=True)}
-    shuffled = PaperData("made", None, data.splits, data.embeds, "made", {}, llms, SETTINGS)
+    shuffled = replace(data, llms=llms)
     models = [vectors.fit_network(shuffled, seed=0)]
     tests = []
     for fact, labels in vectors.llm_groups(shuffled).items():
@@ -191,8 +190,7 @@ class _Vectors:
 
 def test_without_facts_the_rest_is_still_there(data):
     """Without a table of LLMs no groups are tested, and the text says why."""
-    bare = PaperData("made", None, data.splits, data.embeds, "made", {}, None, SETTINGS)
-    assert vectors.llm_groups(bare) == {}
+    assert vectors.llm_groups(replace(data, llms=None)) == {}
     result = {"tests": [], "control": [], "agreement": {"rows": [], "n_pairs": 3, "min_shared": 50}}
     value = {"mean": 0.1, "low": 0.0, "high": 0.2}
     names = ("residual", "residual_chance", "distances", "flipped", "flipped_observed", "probability_change")
@@ -204,7 +202,7 @@ def test_without_facts_the_rest_is_still_there(data):
 
 def test_alike_benchmarks_help_each_other(data):
     """Trained on one of two kinds alone, the network forecasts its own kind better, as both likenesses say."""
-    result = run(transfer, PaperData(**{**vars(data), "settings": PaperSettings((0,), 20, 500)}))
+    result = run(transfer, replace(data, settings=PaperSettings((0,), 20, 500)))
     assert len(result["names"]) == 6
     alone = [row for row in result["likeness"] if row["matrix"] == transfer.ALONE]
     assert len(alone) == 2
@@ -218,18 +216,20 @@ def test_likeness_that_was_shuffled_is_no_finding():
     """A matrix that has nothing to do with the benchmarks' likeness agrees with none."""
     data = make_data()
     names = sorted(TOPICS)
-    table = benchmark_scores.score_table(data.splits)
+    table = ScoreTable.of(data)
     generator = np.random.default_rng(11)
     noise = tuple(generator.normal(size=(6, 6)) for _ in range(2))
-    rows = transfer.likeness_tests(data, names, names, noise, table)
+    rows = transfer.likeness_tests(data, table, names, names, noise)
     assert len(rows) == 4
     assert min(row["p_holm"] for row in rows) > 0.05
 
 
 def test_two_benchmarks_are_no_matrix(data):
     """Fewer than four cannot be shuffled."""
-    few = {name: split.select(categories=["sums", "verse"]) for name, split in data.splits.items()}
-    result = run(transfer, PaperData("made", None, few, {}, "made", {}, None, SETTINGS))
+    few = {
+        name: split.select(in_categories(split.responses, ["sums", "verse"])) for name, split in data.splits.items()
+    }
+    result = run(transfer, replace(data, splits=few))
     assert "The data has 2 benchmarks; at least 4" in check_report(transfer, result)
 
 
@@ -240,10 +240,9 @@ def mapped(data) -> dict:
 
 def test_the_map_has_every_llm_with_its_scores(data, mapped):
     """Coordinates, facts and the accuracy on each benchmark; family goes with the axes."""
-    assert [llm["name"] for llm in mapped["llms"]] == list(data.splits["train"].llm_names)
-    categories, counts, right = benchmark_scores.score_table(data.splits)
-    row = categories.index("verse")
-    assert mapped["llms"][3]["scores"]["verse"] == {"accuracy": round(right[row, 3] / counts[row, 3], 4), "n": 90}
+    assert [llm["name"] for llm in mapped["llms"]] == list(data.train.responses.llm_names)
+    accuracy = ScoreTable.of(data).accuracies(["verse"])[3]
+    assert mapped["llms"][3]["scores"]["verse"] == {"accuracy": round(float(accuracy), 4), "n": 90}
     assert mapped["llms"][2]["billions"] is None
     assert mapped["llms"][1]["billions"] == 70
     families = [axis for axis in mapped["axes"] if axis["fact"] == "family"]

@@ -1,8 +1,8 @@
 """Reproduce the experiments of EmbedLLM on a data set, and go beyond them: tables, figures and one report.
 
-python scripts/reproduce_paper.py --dataset RZ412/EmbedLLM --encoder sentence-transformers/all-mpnet-base-v2 \
+python -m scripts.paper --dataset RZ412/EmbedLLM --encoder sentence-transformers/all-mpnet-base-v2 \
     --output_dir runs/paper
-python scripts/reproduce_paper.py --dataset planted --output_dir runs/paper-quick --quick      # two minutes
+python -m scripts.paper --dataset planted --output_dir runs/paper-quick --quick      # two minutes
 
 What is finished is kept in the output folder: the same command goes on where it was interrupted.
 """
@@ -14,10 +14,12 @@ import shlex
 import sys
 from pathlib import Path
 
+PROGRAM = "python -m scripts.paper"
+
 
 def make_parser() -> argparse.ArgumentParser:
     """The options."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(PROGRAM, description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", required=True, help="Hub data set id, a folder in the same layout, or `planted`")
     parser.add_argument("--dataset_revision", help="branch, tag or commit of a Hub data set")
     parser.add_argument("--output_dir", required=True, type=Path, help="folder of the report")
@@ -39,7 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def public_command(options: argparse.Namespace) -> str:
     """The command for the report: of folders and files only the names, since their places differ by machine."""
-    words = ["python", "scripts/reproduce_paper.py"]
+    words = [*PROGRAM.split()]
     for name, value in vars(options).items():
         for item in value if name == "more_question_embeddings" else [value]:
             if item in (None, False) or name == "n_processes":
@@ -64,8 +66,10 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--more_question_embeddings: expected ENCODER=FILE, each encoder once")
     logging.basicConfig(level=logging.WARNING)
 
-    from .paper.report import write_report
-    from .paper.setting import FULL, QUICK, load_data
+    from embedllm_hf._errors import UserError
+
+    from .report import write_report
+    from .setting import FULL, QUICK, load_data
 
     try:
         data = load_data(
@@ -84,8 +88,8 @@ def main(argv: list[str] | None = None) -> int:
             command=public_command(options),
             n_processes=options.n_processes or min(2, os.cpu_count() or 1),
         )
-    except (OSError, ValueError) as error:
-        print(f"reproduce_paper: {error}", file=sys.stderr)
+    except (OSError, UserError) as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 2
     print(f"the report is {report}")
     return 0

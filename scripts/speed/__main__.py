@@ -1,8 +1,8 @@
 """Measure how fast the library is, beside slow references and the matrix products it cannot avoid.
 
-python scripts/benchmark.py                        # all rows, some minutes
-python scripts/benchmark.py scoring start --output speed.json
-python scripts/benchmark.py real --dataset D --question_embeddings F    # the row that needs real data
+python -m scripts.speed                            # all rows, some minutes
+python -m scripts.speed scoring start --output speed.json
+python -m scripts.speed real --dataset D --question_embeddings F    # the row that needs real data
 """
 
 import argparse
@@ -13,9 +13,10 @@ from pathlib import Path
 
 def main() -> int:
     """Print the table, and write JSON if asked to."""
-    from .speed import ROWS, SpeedSettings, format_table, measure
+    from .report import ROWS, measure, report_table
+    from .settings import SpeedSettings
 
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser("python -m scripts.speed", description=__doc__.splitlines()[0])
     parser.add_argument("rows", nargs="*", metavar="row", help=f"of {', '.join(ROWS)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="small sizes: to see that it runs, not for figures")
     parser.add_argument("--full_csv", action="store_true", help="3.3 million rows of CSV (2.7 GB) in place of a tenth")
@@ -29,10 +30,11 @@ def main() -> int:
     if (options.dataset is None) != (options.question_embeddings is None):
         parser.error("--dataset and --question_embeddings go together: give both, or neither")
     settings = SpeedSettings.quick() if options.quick else SpeedSettings()
-    real = {"dataset": options.dataset, "question_embeddings": options.question_embeddings}
-    settings = replace(settings, **real, **({"csv_rows": 3_300_000} if options.full_csv else {}))
+    settings = replace(settings, dataset=options.dataset, question_embeddings=options.question_embeddings)
+    if options.full_csv:
+        settings = replace(settings, csv_rows=3_300_000)
     report = measure(options.rows or ROWS, settings)
-    print(format_table(report))
+    print(report_table(report))
     if options.dataset is None and "real" in (options.rows or ROWS):
         print("\nThe row `real` was left out: it needs --dataset and --question_embeddings.")
     if options.output:

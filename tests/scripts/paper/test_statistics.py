@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import kendalltau
 
 from scripts.paper import benchmark_scores, transfer
-from scripts.paper.disagreement import cosine_distances, disagreement
+from scripts.paper.disagreement import centred_cosine_distances, disagreement
 from scripts.paper.halves import (
     PENALTIES,
     judge_order,
@@ -165,18 +165,16 @@ def make_groups(shift: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     generator = np.random.default_rng(6)
     labels = np.repeat([0, 1, 2], 10)
     vectors_ = generator.normal(size=(30, 5)) + shift * np.eye(5)[labels]
-    return vectors_, cosine_distances(vectors_), labels
+    return vectors_, centred_cosine_distances(vectors_), labels
 
 
-def test_the_silhouette_is_that_of_scikit_learn():
-    """Two independent routes agree."""
-    from sklearn.metrics import silhouette_score
-
-    _, distances, labels = make_groups(1.0)
-    np.fill_diagonal(distances, 0)
-    assert silhouette(distances, labels[None])[0] == pytest.approx(
-        silhouette_score(distances, labels, metric="precomputed")
-    )
+def test_the_silhouette_by_hand():
+    """Two groups far apart: one less the distance within over the distance between; mixed up, it is below 0."""
+    places = np.array([0.0, 1.0, 10.0, 11.0])
+    distances = np.abs(places[:, None] - places)
+    found = silhouette(distances, np.array([[0, 0, 1, 1], [0, 1, 0, 1]]))
+    assert found[0] == pytest.approx(np.mean([1 - 1 / 10.5, 1 - 1 / 9.5]))
+    assert found[1] < 0
 
 
 def test_the_probe_is_that_of_scikit_learn():

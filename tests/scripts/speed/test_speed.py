@@ -14,21 +14,20 @@ from embedllm_hf import EmbedLLM, EmbedLLMConfig, load_responses
 from embedllm_hf.encoding.question_encoder import save_question_embeddings
 from scripts.speed import made
 from scripts.speed.slow_references import PAIRS_A_BATCH, PairDataset, PairNetwork, count_epochs_until_best
+from tests.pool import LLMS, TEXT_DIM, make_split
 
-from .pool import LLMS, TEXT_DIM, make_split
-
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 
 
 def run_benchmark(*options: str) -> str:
-    """Run the script at small sizes; what it prints."""
-    command = [sys.executable, "scripts/benchmark.py", "--quick", *options]
+    """Run the command at small sizes; what it prints."""
+    command = [sys.executable, "-m", "scripts.speed", "--quick", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 
 
-def test_the_script_prints_every_row(tmp_path):
+def test_the_command_prints_every_row(tmp_path):
     """Each row of the table is there, as a number, in the table and in JSON; the one left out is named."""
     printed = run_benchmark("--output", str(tmp_path / "speed.json"))
     report = json.loads((tmp_path / "speed.json").read_text())
@@ -88,12 +87,11 @@ def test_batches_are_those_of_a_loader():
 def test_the_pair_loop_learns():
     """The reference is a fair one: it learns the planted skill, and tells in which epoch it was best."""
     train, validation = make_split(200), make_split(40, first_id=200)
-    parts = (train.responses, train.question_embeds, validation.responses, validation.question_embeds)
     torch.manual_seed(0)
-    best, epoch = count_epochs_until_best(*parts, embed_dim=8, learning_rate=0.02, n_epochs=40)
+    best, epoch = count_epochs_until_best(train, validation, embed_dim=8, learning_rate=0.02, n_epochs=40)
     assert best > 0.85
     torch.manual_seed(0)
-    again = count_epochs_until_best(*parts, embed_dim=8, learning_rate=0.02, n_epochs=epoch)
+    again = count_epochs_until_best(train, validation, embed_dim=8, learning_rate=0.02, n_epochs=epoch)
     assert again == (best, epoch)
 
 

@@ -1,6 +1,5 @@
-"""The paper's experiments: the script end to end on planted responses, resuming, and that noise gives no finding."""
+"""The paper's experiments: the command end to end on planted responses, resuming, and that noise gives no finding."""
 
-import importlib.util
 import json
 import re
 from dataclasses import replace
@@ -15,18 +14,11 @@ from embedllm_hf.data.responses import ResponseMatrix
 from embedllm_hf.data.sources import load_responses
 from embedllm_hf.encoding.question_encoder import save_question_embeddings
 from scripts.paper import ablations, forecasting, report, routing, wording
+from scripts.paper.__main__ import main
 from scripts.paper.setting import QUICK, PaperData, load_data
 
-SCRIPT = Path(__file__).parent.parent / "scripts" / "reproduce_paper.py"
 NOWHERE = "nobody/no-encoder"  # the test Hub has none of that name, and nothing needs to be encoded
 SPLITS = {"train": "train", "validation": "val", "test": "test"}
-
-
-def load_script():
-    spec = importlib.util.spec_from_file_location("reproduce_paper", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def make_vectors(question_ids: np.ndarray) -> np.ndarray:
@@ -89,7 +81,7 @@ def options_of(local: Path, dataset: object, out: Path) -> list[str]:
 def finished(local, tmp_path_factory) -> Path:
     """The output of one whole quick run on the folder."""
     out = tmp_path_factory.mktemp("finished") / "out"
-    assert load_script().main(options_of(local, local, out)) == 0
+    assert main(options_of(local, local, out)) == 0
     return out
 
 
@@ -112,8 +104,8 @@ def shuffled(data: PaperData) -> PaperData:
             values[mine] = values[generator.permutation(mine)]
         return replace(responses, values=values)
 
-    splits = {name: shuffle(split, seed) for seed, (name, split) in enumerate(data.splits.items())}
-    return replace(data, splits=splits, reload=None)
+    shuffled = {name: shuffle(split.responses, seed) for seed, (name, split) in enumerate(data.splits.items())}
+    return replace(data.with_responses(shuffled), reload=None)
 
 
 def result_of(out: Path, name: str) -> dict:
@@ -125,11 +117,11 @@ def without_times(text: str) -> str:
     return re.sub(r"(?m)^- Seconds: .*$|^\| (EmbedLLM.*, (batch|one by one)|Selections a second).*$", "", text)
 
 
-# --- the script ---
+# --- the command ---
 
 
 @pytest.mark.slow
-def test_the_script_writes_a_report_with_figures(finished, local):
+def test_the_command_writes_a_report_with_figures(finished, local):
     """Every section with its figures as PNG and SVG, what was run, no path of this machine, no text of a question."""
     text = (finished / "README.md").read_text()
     for section in report.SECTIONS:
@@ -140,7 +132,7 @@ def test_the_script_writes_a_report_with_figures(finished, local):
         assert (finished / "figures" / f"{stem}.png").read_bytes().startswith(b"\x89PNG")
         assert "<svg" in (finished / "figures" / f"{stem}.svg").read_text()
     assert "train 640 questions" in text
-    assert "--dataset pool --output_dir out" in text
+    assert "python -m scripts.paper --dataset pool --output_dir out" in text
     assert "--more_question_embeddings a/b=other.safetensors" in text
     assert "## Published and measured" in text
     everything = text + "".join(path.read_text() for path in finished.rglob("*.json"))
@@ -154,9 +146,8 @@ def test_the_script_writes_a_report_with_figures(finished, local):
 def test_the_same_with_a_hub_id(hub, finished, local, tmp_path):
     """From the Hub the numbers are those of the folder, and the report names the commit."""
     repo = hub.create_repo("user/planted", files_of(), type="dataset")
-    script = load_script()
     options = [*options_of(local, "user/planted", tmp_path / "out"), "--sections", "forecasting"]
-    assert script.main(options) == 0
+    assert main(options) == 0
     text = (tmp_path / "out" / "README.md").read_text()
     assert f"`user/planted`, commit `{repo.resolve().oid}`" in text
     assert "--dataset user/planted" in text
@@ -167,7 +158,7 @@ def test_the_same_with_a_hub_id(hub, finished, local, tmp_path):
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on(finished, local, tmp_path, monkeypatch):
     """What was finished is not run again, and the report is that of a run without interruption."""
-    script, first, second = load_script(), report.SECTIONS[0], report.SECTIONS[1]
+    first, second = report.SECTIONS[0], report.SECTIONS[1]
     options = options_of(local, local, tmp_path / "out")
 
     def interrupt(*args: object) -> None:
@@ -176,7 +167,7 @@ def test_an_interrupted_run_goes_on(finished, local, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(second, "run", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            script.main(options)
+            main(options)
     assert [path.stem for path in (tmp_path / "out" / "results").iterdir()] == [first.NAME]
     assert not (tmp_path / "out" / "README.md").exists()
 
@@ -187,7 +178,7 @@ def test_an_interrupted_run_goes_on(finished, local, tmp_path, monkeypatch):
     for section in report.SECTIONS[2:]:  # these were not reached: the whole run's results stand for theirs
         kept = result_of(finished, section.NAME)
         monkeypatch.setattr(section, "run", lambda *args, kept=kept: kept)
-    assert script.main(options) == 0
+    assert main(options) == 0
     again, whole = ((folder / "README.md").read_text() for folder in (tmp_path / "out", finished))
     assert without_times(again) == without_times(whole)
 
@@ -197,7 +188,7 @@ def test_two_processes_give_the_same(finished, local, tmp_path):
     """Side by side, the sections find what they find one after the other."""
     options = [*options_of(local, local, tmp_path / "out"), "--sections", "forecasting", "routing"]
     options[options.index("--n_processes") + 1] = "2"
-    assert load_script().main(options) == 0
+    assert main(options) == 0
     for name in ("forecasting", "routing"):
         assert result_of(tmp_path / "out", name)["rows"] == result_of(finished, name)["rows"]
 
@@ -232,15 +223,14 @@ def test_results_of_another_run_are_not_used(data, tmp_path, monkeypatch, capsys
 
 def test_mistakes_are_answered_in_one_line(local, tmp_path, capsys):
     """A section that is not there, and text vectors that are not there."""
-    script = load_script()
     options = options_of(local, local, tmp_path)
-    assert script.main([*options, "--sections", "rooting"]) == 2
+    assert main([*options, "--sections", "rooting"]) == 2
     assert "`sections` is 'rooting', expected one of 'forecasting'" in capsys.readouterr().err
     options[options.index("--question_embeddings") + 1] = "nowhere.safetensors"
-    assert script.main(options) == 2
+    assert main(options) == 2
     assert "there is no file nowhere.safetensors" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        script.main(["--dataset", "planted", "--output_dir", "x", "--more_question_embeddings", "file"])
+        main(["--dataset", "planted", "--output_dir", "x", "--more_question_embeddings", "file"])
     assert "expected ENCODER=FILE" in capsys.readouterr().err
 
 
@@ -295,19 +285,19 @@ def test_routing_finds_the_skills(finished, data):
     result = result_of(finished, "routing")
     rows = {(row["group"], row["way"]): row for row in result["rows"]}
     overall = {way: rows["overall", way]["accuracy"] for way in routing.WAYS}
-    frame = data.splits["test"].to_long().to_pandas()
+    frame = data.test.responses.to_long().to_pandas()
     chance = frame.groupby("prompt_id")["label"].mean().mean()
     assert overall[routing.RANDOM] == pytest.approx(chance, abs=1e-6)
     assert overall[routing.ORACLE] == pytest.approx(frame.groupby("prompt_id")["label"].max().mean())
     assert overall[routing.RANDOM] < overall[routing.BEST] < overall[routing.BEST_OF_BENCHMARK]
     assert overall[routing.BEST_OF_BENCHMARK] < overall[routing.ROUTER] <= overall[routing.ORACLE]
     assert rows["overall", routing.ROUTER]["over_best"]["low"] > 0
-    train = data.splits["train"].to_long().to_pandas()
+    train = data.train.responses.to_long().to_pandas()
     best = train[train["category"] == "law"].groupby("model_name", observed=True)["label"].mean().idxmax()
     asked = frame[(frame["category"] == "law") & (frame["model_name"] == best)]["label"]
     law = rows["law", routing.BEST_OF_BENCHMARK]
     assert abs(law["accuracy"] - asked.mean()) < 0.25  # the best may not have been asked: then the next one is chosen
-    assert law["n_questions"] == (data.splits["test"].categories == "law").sum()
+    assert law["n_questions"] == (data.test.responses.categories == "law").sum()
     assert result["speed"]["per_second"][routing.NETWORK]["one by one"] > 100
     text = routing.markdown(result)
     assert "**EmbedLLM** against the best single LLM: better on overall" in text
@@ -357,12 +347,11 @@ def test_ablations_on_noise_find_nothing(data):
 
 def test_entries_are_taken_out(data):
     """Without some entries, the others are where they were."""
-    responses = data.splits["test"]
-    dropped = np.random.default_rng(0).random(responses.n_observed) < 0.5
-    left = ablations.without_entries(responses, dropped).responses()
-    expected = responses.responses()
-    expected[responses.question_indices[dropped], responses.llm_indices[dropped]] = np.nan
-    np.testing.assert_array_equal(left, expected)
+    expected = data.test.responses.responses()
+    hidden = np.random.default_rng(0).random(expected.shape) < 0.5
+    left = data.test.without(hidden)
+    np.testing.assert_array_equal(left.responses.responses(), np.where(hidden, np.nan, expected))
+    np.testing.assert_array_equal(left.question_embeds, data.test.question_embeds)
 
 
 def test_words_follow_the_interval():
@@ -373,4 +362,7 @@ def test_words_follow_the_interval():
     assert wording.spread([0.5]) == "0.5000"
     assert wording.spread([0.4, 0.6], 2) == "0.50 ± 0.14"
     assert wording.listed(["a", "b", "c"]) == "a, b and c"
-    assert wording.table(["x"], [["1"]]) == "| x |\n| --- |\n| 1 |"
+    assert wording.verdicts(dict(zip("abc", [gaps[0], gaps[1], gaps[0]], strict=True)), "on {}") == (
+        "better on a and c; not clearly different on b"
+    )
+    assert wording.paragraphs("a", "", "b") == "a\n\nb"
