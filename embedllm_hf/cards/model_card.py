@@ -21,6 +21,7 @@ from .. import plots
 from ..configuration_embedllm import EmbedLLMConfig
 from ..encoding.question_encoder import OFFLINE_ENCODER
 from . import text as card_text
+from .citation import CITATION
 
 logger = logging.getLogger(__name__)
 
@@ -127,6 +128,7 @@ def model_card(
         by_benchmark=card_text.benchmark_table(metrics.get("benchmarks") or {}),
         dataset=card_text.dataset_lines(dataset),
         training=card_text.training_lines(metrics),
+        citation=CITATION,
     )
     data = card_data(config, metrics, model_name=title)
     return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{content.strip()}\n")
