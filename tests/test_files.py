@@ -60,6 +60,14 @@ def test_a_full_disk_is_named_and_nothing_is_kept(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("whole", [whole_directory, whole_file])
+def test_an_error_for_the_user_passes_as_it_is(tmp_path, whole):
+    """It is not dressed up as a failure to write, although it may be an `OSError` too."""
+    with pytest.raises(FileError, match=r"^damaged$"):
+        fill_and_fail(tmp_path / "out", FileError("damaged"), whole)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_below_a_file_is_refused(tmp_path):
     """A path that cannot be made is reported as such, before the block runs."""
     (tmp_path / "file").write_text("")
