@@ -16,7 +16,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from ._errors import FileError
+from ._errors import FileError, UserError
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -67,6 +67,8 @@ def whole_directory(directory: str | Path) -> Iterator[Path]:
             if item.is_dir():
                 shutil.rmtree(target / item.name, ignore_errors=True)
             item.replace(target / item.name)
+    except UserError:  # it says already what is wrong
+        raise
     except (OSError, SafetensorError) as error:
         raise disk_error(target, error) from error
     finally:
@@ -87,6 +89,8 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         yield partial
         partial.chmod(0o666 & ~_umask())
         partial.replace(target)
+    except UserError:  # it says already what is wrong
+        raise
     except (OSError, SafetensorError) as error:
         raise disk_error(target, error) from error
     finally:

@@ -1,17 +1,29 @@
-"""The one table formatter."""
+"""The one way in which tables are written, as plain text for a terminal and as Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 
-def format_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, markdown: bool = False) -> str:
-    """A table as text; the first column is left-aligned, the others to the right."""
+def format_table(head: Sequence[object], rows: Sequence[Sequence[object]], *, markdown: bool = False) -> str:
+    """Write a table: the first column to the left, the others to the right, each as wide as it needs.
+
+    Args:
+        head (`Sequence`): A heading for each column; an empty one is allowed.
+        rows (`Sequence[Sequence]`): A cell for each column, already formatted as it shall be read.
+        markdown (`bool`): Write Markdown, in which a `|` of a cell is escaped, instead of aligned columns.
+
+    Returns:
+        `str`: One line for each row, without a line break at the end.
+    """
+    lines = [[" ".join(str(cell).split()) for cell in line] for line in (head, *rows)]
     if markdown:
-        rule = ["---", *["---:"] * (len(head) - 1)]
-        return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
-    widths = [max(len(cells[i]) for cells in (head, *rows)) for i in range(len(head))]
-    return "\n".join(
-        "  ".join([cells[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(cells[1:], widths[1:], strict=True))]).rstrip()
-        for cells in (head, *rows)
-    )
+        lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+        lines.insert(1, ["---", *["---:"] * (len(head) - 1)])
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    aligned = [
+        [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
+        for line in lines
+    ]
+    return "\n".join("  ".join(line).rstrip() for line in aligned)

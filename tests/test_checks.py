@@ -1,14 +1,11 @@
-"""Names, choices, optional packages and writing a folder whole."""
+"""Names, choices and optional packages; the errors that name them."""
 
 import errno
-import os
-import stat
-from pathlib import Path
 
 import pytest
 
-from embedllm_hf._checks import check_choice, index_of, require_extra, shorten, unknown_name
-from embedllm_hf._files import whole_directory
+from embedllm_hf._checks import check_choice, check_distinct, index_of, require_extra, shorten, unknown_name
+from embedllm_hf._errors import FileError, InputError, UnknownName, UserError
 
 
 def test_shorten_sorts_quotes_and_counts_the_rest():
@@ -50,60 +47,19 @@ def test_require_extra_names_the_pip_command():
         require_extra("no_such_module_here", "plot", "plots")
 
 
-# --- whole_directory ---
+def test_a_name_that_stands_twice_is_named():
+    """Distinct names pass; the repeated one is told, once."""
+    check_distinct("`llm_names`", ["a", "b"])
+    with pytest.raises(ValueError, match=r"^`llm_names`: `a` stands there more than once"):
+        check_distinct("`llm_names`", ["a", "b", "a", "a"])
 
 
-def fill_and_fail(target: Path, error: Exception) -> None:
-    """Write a file into the folder, then fail."""
-    with whole_directory(target) as partial:
-        (partial / "a").write_text("new")
-        raise error
-
-
-def test_a_folder_is_filled_when_the_block_ends_and_not_before(tmp_path):
-    """Files appear in the folder only after the block, beside what was there, and nothing else is left over."""
-    target = tmp_path / "deep" / "out"
-    target.mkdir(parents=True)
-    (target / "old.txt").write_text("old")
-    (target / "same.txt").write_text("first")
-    with whole_directory(target) as partial:
-        (partial / "same.txt").write_text("second")
-        assert (target / "same.txt").read_text() == "first"
-    assert {path.name: path.read_text() for path in target.iterdir()} == {"old.txt": "old", "same.txt": "second"}
-    assert list(target.parent.iterdir()) == [target]
-
-
-def test_files_get_the_permissions_of_the_process(tmp_path):
-    """The moved files are as readable as any other file that the process writes, not private."""
-    with whole_directory(tmp_path / "out") as partial:
-        (partial / "a").write_text("a")
-        (partial / "a").chmod(0o600)
-    (tmp_path / "plain").write_text("")
-    assert stat.S_IMODE((tmp_path / "out" / "a").stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
-
-
-def test_a_failing_block_leaves_the_folder_as_it_was(tmp_path):
-    """An exception in the block passes through unchanged; the folder keeps its content and no partial copy stays."""
-    target = tmp_path / "out"
-    target.mkdir()
-    (target / "a").write_text("old")
-    with pytest.raises(RuntimeError, match="stopped half-way"):
-        fill_and_fail(target, RuntimeError("stopped half-way"))
-    assert (target / "a").read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_a_full_disk_is_named_and_nothing_is_kept(tmp_path):
-    """`ENOSPC` becomes a message with the folder and the remedy, still as an `OSError` of that number."""
-    target = tmp_path / "out"
-    with pytest.raises(OSError, match=r"cannot write .*out: the disk is full") as raised:
-        fill_and_fail(target, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
-    assert raised.value.errno == errno.ENOSPC
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_below_a_file_is_refused(tmp_path):
-    """A path that cannot be made is reported as such, before the block runs."""
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match=r"cannot write .*file.out"), whole_directory(tmp_path / "file" / "out"):
-        pytest.fail("the block must not run")
+def test_errors_for_users_read_as_they_were_written():
+    """Neither the quotation marks of a `KeyError` nor the number of an `OSError` are added; all are built-in kinds."""
+    assert str(UnknownName("unknown LLM `x`")) == "unknown LLM `x`"
+    assert str(FileError(errno.ENOSPC, "the disk is full")) == "the disk is full"
+    assert str(FileError("no such folder")) == "no such folder"
+    assert FileError(errno.ENOSPC, "the disk is full").errno == errno.ENOSPC
+    for kind, builtin in ((UnknownName, KeyError), (FileError, OSError), (InputError, ValueError)):
+        assert issubclass(kind, builtin)
+        assert issubclass(kind, UserError)

@@ -1,8 +1,8 @@
-"""The model card: what a model is, how to use it, how it was measured, what it is not for.
+"""The model card: the model, its use, its results, its limits.
 
-A card is a function of the configuration, the content of `metrics.json` and the LLM vectors; every number comes from
-there, and a value that is not known leaves its line out. The text is `model_card.md`; the metadata, with the
-results that the Hub shows, is built by `huggingface_hub`.
+A card is a function of the configuration, the content of `metrics.json` and the LLM vectors. Every number comes from
+there, and a value that is not known leaves its line out. The text is `model_card.md`; `huggingface_hub` builds the
+metadata, with the results that the Hub shows.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from .. import plots
+<<<<<<< HEAD
 from ..configuration_embedllm import OFFLINE_ENCODER, EmbedLLMConfig
 from .text import (
     METRICS,
@@ -37,6 +38,12 @@ from .text import (
     results_table,
     training_lines,
 )
+=======
+from ..configuration_embedllm import EmbedLLMConfig
+from ..encoding.question_encoder import OFFLINE_ENCODER
+from . import text as card_text
+from .citation import CITATION
+>>>>>>> wt-cli
 
 logger = logging.getLogger(__name__)
 
@@ -62,8 +69,8 @@ def write_model_card(
 ) -> None:
     """Write the card and its pictures into a folder.
 
-    A picture is left out if there is nothing to draw, or matplotlib is not installed. A `README.md` that is there and
-    is no card of this library stays as it is.
+    A picture is left out if there is nothing to draw, or matplotlib is not installed. Another `README.md`, not written
+    by this library, stays as it is.
 
     Args:
         folder (`str` or `Path`): An existing folder.
@@ -73,7 +80,7 @@ def write_model_card(
     folder = Path(folder)
     path = folder / CARD_FILE
     if path.exists() and f"library_name: {LIBRARY}" not in path.read_text(encoding="utf-8", errors="replace"):
-        logger.warning("%s is no card of %s; it stays as it is, and no card is written.", path, LIBRARY)
+        logger.warning("%s was not written by %s; it stays as it is, and no card is written.", path, LIBRARY)
         return
     pictures = _draw(folder, config, metrics or {}, llm_embeds)
     card = model_card(config, metrics, repo_id=repo_id, pictures=pictures, benchmarks=benchmarks)
@@ -81,7 +88,7 @@ def write_model_card(
 
 
 def _draw(folder: Path, config: EmbedLLMConfig, metrics: Mapping, llm_embeds: np.ndarray) -> list[str]:
-    """Save what pictures can be drawn, remove those of an earlier save, and return the names of the files."""
+    """Save the pictures that can be drawn, remove those of an earlier save, and return the names of the files."""
     drawable = {}
     if metrics.get("reliability"):
         drawable[RELIABILITY_FILE] = lambda: plots.reliability_figure(metrics["reliability"])
@@ -120,9 +127,9 @@ def model_card(
     """
     metrics = metrics or {}
     dataset, oracle = metrics.get("dataset") or {}, metrics.get("oracle") or {}
-    scores = predictor_scores(metrics)
+    scores = card_text.predictor_scores(metrics)
     title = repo_id.split("/")[-1] if repo_id else "EmbedLLM"
-    text = _template().render(
+    content = _template().render(
         title=title,
         config=config,
         names=config.llm_names,
@@ -131,29 +138,31 @@ def model_card(
         path=repo_id or _PLACEHOLDER,
         path_comment="" if repo_id else "  # the folder of this card, or its id on the Hub",
         requirement=f"{LIBRARY}[offline]" if config.encoder_name == OFFLINE_ENCODER else LIBRARY,
-        encoder=describe_encoder(config),
-        form=describe_form(config),
+        encoder=card_text.describe_encoder(config),
+        form=card_text.describe_form(config),
         map_picture=MAP_FILE if MAP_FILE in pictures else None,
         reliability_picture=RELIABILITY_FILE if RELIABILITY_FILE in pictures else None,
-        measured_on=measured_on(dataset),
-        results=results_table(scores, oracle),
-        predictor_notes=predictor_notes([*scores, *(["oracle"] if oracle else [])]),
+        measured_on=card_text.measured_on(dataset),
+        results=card_text.results_table(scores, oracle),
+        predictor_notes=card_text.predictor_notes([*scores, *(["oracle"] if oracle else [])]),
         gains=_gain_lines(metrics),
-        by_benchmark=benchmark_table(metrics.get("benchmarks") or {}),
-        dataset=dataset_lines(dataset),
-        training=training_lines(metrics),
+        guarantee=card_text.guarantee_text(metrics.get("guarantee") or {}),
+        by_benchmark=card_text.benchmark_table(metrics.get("benchmarks") or {}),
+        dataset=card_text.dataset_lines(dataset),
+        training=card_text.training_lines(metrics),
+        citation=CITATION,
     )
     data = card_data(config, metrics, model_name=title)
-    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text.strip()}\n")
+    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{content.strip()}\n")
 
 
 def _gain_lines(metrics: Mapping) -> list[str]:
-    """Gains over the best baselines, routing over the best LLM where that is another one, and the promise."""
+    """Gains over the best baselines, and routing over the best LLM where that is another one."""
     gains, over_llm = metrics.get("gains") or {}, metrics.get("routing_over_best_llm")
-    lines = gain_lines(gains)
+    lines = card_text.gain_lines(gains)
     if over_llm and over_llm["over"] != (gains.get("routing_accuracy") or {}).get("over"):
-        lines += gain_lines({"routing_accuracy": over_llm})
-    return lines + promise_lines(metrics.get("promise") or {})
+        lines += card_text.gain_lines({"routing_accuracy": over_llm})
+    return lines
 
 
 def _template() -> jinja2.Template:
@@ -164,7 +173,7 @@ def _template() -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # the output is Markdown; names go through `code`
     )
-    environment.globals.update(code=code, python=_python, shell=shlex.quote)
+    environment.globals.update(code=card_text.code, python=_python, shell=shlex.quote)
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
 
 
@@ -178,9 +187,9 @@ def _python(text: str) -> str:
 
 def card_data(config: EmbedLLMConfig, metrics: Mapping, *, model_name: str) -> ModelCardData:
     """The metadata block, with the results in the form that the Hub shows."""
-    base_model = base_model_of(config)
+    base_model = card_text.base_model_of(config)
     dataset = metrics.get("dataset") or {}
-    results = _eval_results(metrics.get(MODEL) or {}, dataset)
+    results = _eval_results(metrics.get(card_text.MODEL) or {}, dataset)
     # Of the Hub's relations: a small trained part over a base that stays as it is, or the base trained further.
     relation = "finetune" if config.trained_encoder else "adapter"
     return ModelCardData(
@@ -190,7 +199,9 @@ def card_data(config: EmbedLLMConfig, metrics: Mapping, *, model_name: str) -> M
         license="apache-2.0",
         base_model=base_model,
         base_model_relation=relation if base_model else None,
-        datasets=[dataset["id"]] if is_on_hub(dataset) else None,  # a folder's name could be somebody else's id
+        datasets=[dataset["id"]]
+        if card_text.is_on_hub(dataset)
+        else None,  # a folder's name could be somebody else's id
         model_name=model_name if results else None,
         eval_results=results or None,
     )
@@ -212,6 +223,6 @@ def _eval_results(scores: Mapping, dataset: Mapping) -> list[EvalResult]:
             metric_name=heading,
             metric_value=round(scores[key], 4),
         )
-        for key, heading, hub_id, _ in METRICS
+        for key, heading, hub_id, _ in card_text.METRICS
         if scores.get(key) is not None
     ]

@@ -1,6 +1,6 @@
 """Pieces of the model card's text: Markdown from the configuration and from parts of `metrics.json`.
 
-Each function takes plain values, of which any may be missing, and leaves out what is not known.
+Each function takes plain values. Any of them may be missing, and what is not known is left out.
 """
 
 from __future__ import annotations
@@ -9,7 +9,12 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+<<<<<<< HEAD
 from ..configuration_embedllm import OFFLINE_ENCODER, EmbedLLMConfig
+=======
+from .._tables import format_table
+from ..configuration_embedllm import EmbedLLMConfig
+>>>>>>> wt-cli
 from ..data.planted import PLANTED
 
 MODEL = "embedllm"
@@ -29,29 +34,37 @@ DUPLICATES = {
     "majority": "right if more than half of the rows are",
     "max": "right if any row is",
 }
-# What a split means for the figures.
+# How far the figures of a split can be trusted.
 SPLITS = {
     "test": ", which training has not seen",
-    "validation": ", which also chose the weights that were kept, so the figures flatter the model",
-    "train": ", from which the model was learned, so the figures flatter the model",
+    "validation": ". It also chose the weights that were kept, so the figures flatter the model",
+    "train": ". The model was learned from it, so the figures flatter the model",
 }
 PREDICTORS = {
-    "embedllm_network": "the network alone, without what the nearest known questions show",
-    "embedllm_with_category": "EmbedLLM with the question's category given, not read from its text",
-    "embedllm_with_known": "EmbedLLM with the item-response model where the pool has answered the question",
+    "embedllm_network": "the network alone, without the nearest known questions",
+    "embedllm_with_category": "EmbedLLM when the question's category is given instead of read from its text",
+    "embedllm_with_known": "EmbedLLM with the item-response model for questions that the pool has answered",
     "llm_mean": "an LLM's mean on the training questions, so its routing always takes the best LLM on average",
     "llm_category_mean": "an LLM's mean on the training questions of the same category",
     "knn": "an LLM's mean on the most similar training questions",
-    "oracle": "the choice that is best in hindsight",
+    "oracle": "the best choice in hindsight",
 }
 
 
 def code(text: object) -> str:
-    """A code span, on one line, whatever the text holds; a `|` is escaped, so that it may stand in a table."""
-    line = " ".join(str(text).split()).replace("|", "\\|")
+    """A code span, on one line, whatever the text holds."""
+    line = " ".join(str(text).split())
     fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
     space = " " if len(fence) > 1 else ""
     return f"{fence}{space}{line}{space}{fence}"
+
+
+def _labelled(values: Mapping[str, str | None]) -> list[str]:
+    """A line for each value that is known, after its label in bold."""
+    return [f"**{label}**: {value}" for label, value in values.items() if value]
+
+
+# --- the model ---
 
 
 def base_model_of(config: EmbedLLMConfig) -> str | None:
@@ -62,38 +75,38 @@ def base_model_of(config: EmbedLLMConfig) -> str | None:
 
 
 def describe_encoder(config: EmbedLLMConfig) -> str:
-    """Name, link and width of the text encoder."""
+    """Name, link and width of the text encoder, and whether its weights were trained."""
     hub_id = base_model_of(config)
     link = f"[{hub_id}](https://huggingface.co/{hub_id})" if hub_id else code(config.encoder_name)
-    origin = ", from the extra `offline`" if config.encoder_name == OFFLINE_ENCODER else ""
-    trained = ", its weights trained with the vectors and saved in `text_encoder/`" if config.trained_encoder else ""
-    return f"{link}{origin}{trained}, {config.text_dim} numbers a text"
+    extra = " (from the extra `offline`)" if config.encoder_name == OFFLINE_ENCODER else ""
+    trained = "its weights were not trained"
+    if config.trained_encoder:
+        trained = "its weights were trained with the LLM vectors and are saved in `text_encoder/`"
+    return f"{link}{extra}, {config.text_dim} numbers a text; {trained}"
 
 
 def describe_form(config: EmbedLLMConfig) -> str:
-    """Which terms the log odds have."""
+    """Which terms the logits have, and the noise in training."""
     biases = {"an LLM's overall strength": config.llm_bias, "a question's difficulty": config.question_bias}
     there = [name for name, present in biases.items() if present]
-    noise = f"noise of standard deviation {config.noise_std:g} on text vectors in training" if config.noise_std else ""
-    terms = [f"with biases for {' and '.join(there)}" if there else "without biases, as in the paper", noise]
-    return "; ".join(term for term in terms if term)
+    terms = f"with biases for {' and '.join(there)}" if there else "without biases, as in the paper"
+    if not config.noise_std:
+        return terms
+    return f"{terms}; noise of standard deviation {config.noise_std:g} on text vectors in training"
+
+
+# --- results ---
 
 
 def measured_on(dataset: Mapping) -> str:
     """For instance: the split `test` of `RZ412/EmbedLLM`, which training has not seen."""
     named, split = dataset.get("id"), dataset.get("split")
     parts = [f"the split {code(split)}" if split else "", code(named) if named else ""]
-    return " of ".join(part for part in parts if part) + SPLITS.get(split, "")
+    return " of ".join(part for part in parts if part) + SPLITS.get(str(split), "")
 
 
 def _number(value: float | None, form: str = ".4f") -> str:
     return "-" if value is None else format(value, form)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table: first column to the left, the others to the right."""
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
 
 
 def predictor_scores(metrics: Mapping) -> dict[str, Mapping]:
@@ -109,24 +122,23 @@ def results_table(scores: Mapping[str, Mapping], oracle: Mapping) -> str:
     """A row a predictor, a column a metric, the best of each column in bold; the oracle last, out of competition."""
     if not scores:
         return ""
-    known = [entry for entry in METRICS if any(score.get(entry[0]) is not None for score in scores.values())]
-    columns = []
-    for key, _, _, higher in known:
-        cells = [_number(score.get(key)) for score in scores.values()]
-        best = (max if higher else min)(float(cell) for cell in cells if cell != "-")
-        columns.append([f"**{cell}**" if cell != "-" and float(cell) == best else cell for cell in cells])
-    rows = [
-        [f"**{name}**" if name == MODEL else code(name), *cells] for name, *cells in zip(scores, *columns, strict=True)
-    ]
+    head, columns = [""], [[f"**{name}**" if name == MODEL else code(name) for name in scores]]
     if oracle:
-        rows.append(["`oracle`", *[_number(oracle.get(key)) for key, *_ in known]])
-    head = ["", *[f"{heading} {'↑' if higher else '↓'}" for _, heading, _, higher in known]]
-    return _table(head, rows)
+        columns[0].append(code("oracle"))
+    for key, heading, _, higher in METRICS:
+        cells = [_number(score.get(key)) for score in scores.values()]
+        known = [float(cell) for cell in cells if cell != "-"]
+        if known:
+            best = max(known) if higher else min(known)
+            cells = [f"**{cell}**" if cell != "-" and float(cell) == best else cell for cell in cells]
+            head.append(f"{heading} {'↑' if higher else '↓'}")
+            columns.append([*cells, _number(oracle.get(key))] if oracle else cells)
+    return format_table(head, list(zip(*columns, strict=True)), markdown=True)
 
 
-def predictor_notes(names: Sequence[str]) -> str:
-    """What the predictors of a table are, those that are known."""
-    return "; ".join(f"{code(name)}: {PREDICTORS[name]}" for name in names if name in PREDICTORS)
+def predictor_notes(names: Sequence[str]) -> list[str]:
+    """What each row of a table is, where that is known."""
+    return [f"{code(name)}: {PREDICTORS[name]}" for name in names if name in PREDICTORS]
 
 
 def benchmark_table(benchmarks: Mapping[str, Mapping[str, Mapping]]) -> str:
@@ -134,15 +146,15 @@ def benchmark_table(benchmarks: Mapping[str, Mapping[str, Mapping]]) -> str:
     if not benchmarks:
         return ""
     predictors = list(next(iter(benchmarks.values())))
+    keys = ("accuracy", "routing_accuracy")
     rows = [
-        [code(benchmark), *[_pair(scores.get(name) or {}) for name in predictors]]
-        for benchmark, scores in benchmarks.items()
+        [
+            code(name),
+            *(" / ".join(_number((scores.get(row) or {}).get(key), ".3f") for key in keys) for row in predictors),
+        ]
+        for name, scores in benchmarks.items()
     ]
-    return _table(["", *[code(name) for name in predictors]], rows)
-
-
-def _pair(score: Mapping) -> str:
-    return f"{_number(score.get('accuracy'), '.3f')} / {_number(score.get('routing_accuracy'), '.3f')}"
+    return format_table(["", *map(code, predictors)], rows, markdown=True)
 
 
 def gain_lines(gains: Mapping[str, Mapping]) -> list[str]:
@@ -155,23 +167,32 @@ def gain_lines(gains: Mapping[str, Mapping]) -> list[str]:
     ]
 
 
-def promise_lines(promise: Mapping) -> list[str]:
-    """What `min_success` promised, and what came of it."""
-    if not promise:
-        return []
-    if promise.get("share_right") is None:
-        return [f"**`min_success` {promise['min_success']:g}**: no question was answered without the mark"]
-    who = "the cheapest LLM that reaches it" if promise.get("cheapest") else "the most probable LLM"
-    return [
-        f"**`min_success` {promise['min_success']:g}**, {who}: {promise['share_answered']:.1%} of questions answered "
-        f"without the mark, {promise['share_right']:.1%} of them right ({promise['low']:.1%} to {promise['high']:.1%})"
-    ]
-
-
 def _verdict(low: float, high: float) -> str:
     if low > 0:
         return "EmbedLLM is better"
     return "the baseline is better" if high < 0 else "no clear difference"
+
+
+def guarantee_text(guarantee: Mapping) -> str:
+    """What `min_success` guaranteed on the measured questions, and what came of it."""
+    if not guarantee:
+        return ""
+    who = "The cheapest LLM that reaches it" if guarantee.get("cheapest") else "The most probable LLM"
+    stated = (
+        f"**Guarantee**, `min_success` {guarantee['min_success']:g}: at least this share of the answers that are not "
+        f"flagged should be right. {who} was chosen"
+    )
+    if guarantee.get("share_right") is None:
+        return f"{stated}, and every question was flagged."
+    cost = "" if guarantee.get("mean_cost") is None else f", at a mean cost of {guarantee['mean_cost']:.4g}"
+    return (
+        f"{stated}{cost}. {guarantee['share_answered']:.1%} of the questions were not flagged, and "
+        f"{guarantee['share_right']:.1%} of their answers were right (95% interval {guarantee['low']:.1%} to "
+        f"{guarantee['high']:.1%})."
+    )
+
+
+# --- data and training ---
 
 
 def is_on_hub(dataset: Mapping) -> bool:
@@ -180,48 +201,50 @@ def is_on_hub(dataset: Mapping) -> bool:
 
 
 def dataset_lines(dataset: Mapping) -> list[str]:
-    """What it was measured on: id, revision, split, sizes, repeated rows."""
-    lines = []
-    if dataset.get("id"):
-        named = dataset["id"]
-        if is_on_hub(dataset):
-            lines.append(f"**Data set**: [{named}](https://huggingface.co/datasets/{named})")
-        elif named == PLANTED:
-            lines.append(f"**Data set**: {code(named)}, made by the library: its LLMs and their answers are invented")
-        else:
-            lines.append(f"**Data set**: {code(named)}")
-    for key, label in (("revision", "Revision"), ("split", "Measured on the split")):
-        if dataset.get(key):
-            lines.append(f"**{label}**: {code(dataset[key])}")
-    n_questions, n_llms, n_observed = (dataset.get(key) for key in ("n_questions", "n_llms", "n_observed"))
-    if n_questions and n_llms and n_observed:
-        share = n_observed / (n_questions * n_llms)
-        lines.append(
-            f"**Size of that split**: {n_questions:,} questions x {n_llms:,} LLMs, {n_observed:,} responses "
-            f"({share:.0%} of the pairs; what was never asked counts as missing, not as wrong)"
-        )
-    if dataset.get("duplicates"):
-        rule = dataset["duplicates"]
-        meaning = f" ({DUPLICATES[rule]})" if rule in DUPLICATES else ""
-        lines.append(f"**Repeated rows of a question and LLM**: rule {code(rule)}{meaning}{_repeats(dataset)}")
-    return lines
+    """The measured data: id, revision, split, sizes, repeated rows."""
+    named, revision, split = (dataset.get(key) for key in ("id", "revision", "split"))
+    shown = code(named) if named else None
+    if is_on_hub(dataset):
+        shown = f"[{named}](https://huggingface.co/datasets/{named})"
+    elif named == PLANTED:
+        shown = f"{code(named)}, made by the library: its LLMs and their answers are invented"
+    return _labelled(
+        {
+            "Data set": shown,
+            "Revision": code(revision) if revision else None,
+            "Measured on the split": code(split) if split else None,
+            "Size of that split": _size(*(dataset.get(key) for key in ("n_questions", "n_llms", "n_observed"))),
+            "Repeated rows of a question and LLM": _repeats(dataset),
+        }
+    )
 
 
-def _repeats(dataset: Mapping) -> str:
-    n_repeats, n_contradictions = dataset.get("n_repeats"), dataset.get("n_contradictions")
+def _size(n_questions: int | None, n_llms: int | None, n_observed: int | None) -> str | None:
+    if not (n_questions and n_llms and n_observed):
+        return None
+    return (
+        f"{n_questions:,} questions x {n_llms:,} LLMs, {n_observed:,} responses "
+        f"({n_observed / (n_questions * n_llms):.0%} of the pairs; a missing response does not count as wrong)"
+    )
+
+
+def _repeats(dataset: Mapping) -> str | None:
+    rule, n_repeats, n_contradictions = (dataset.get(key) for key in ("duplicates", "n_repeats", "n_contradictions"))
+    if not rule:
+        return None
+    text = f"rule {code(rule)}" + (f" ({DUPLICATES[rule]})" if rule in DUPLICATES else "")
     if n_repeats is None or n_contradictions is None:
-        return ""
-    return f"; {n_repeats:,} such rows in that split, {n_contradictions:,} pairs contradict themselves"
+        return text
+    return f"{text}; {n_repeats:,} such rows in that split, {n_contradictions:,} pairs contradict themselves"
 
 
 def training_lines(metrics: Mapping) -> list[str]:
     """Time, seed and versions."""
-    lines = []
-    if metrics.get("train_seconds") is not None:
-        lines.append(f"**Time of the training loop**: {metrics['train_seconds']:,.1f} s")
-    if metrics.get("seed") is not None:
-        lines.append(f"**Seed**: {metrics['seed']}")
-    if metrics.get("versions"):
-        versions = ", ".join(f"{package} {version}" for package, version in metrics["versions"].items())
-        lines.append(f"**Versions**: {versions}")
-    return lines
+    seconds, seed, versions = (metrics.get(key) for key in ("train_seconds", "seed", "versions"))
+    return _labelled(
+        {
+            "Time of the training loop": None if seconds is None else f"{seconds:,.1f} s",
+            "Seed": None if seed is None else str(seed),
+            "Versions": ", ".join(f"{package} {version}" for package, version in (versions or {}).items()),
+        }
+    )

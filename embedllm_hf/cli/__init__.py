@@ -21,6 +21,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from .._errors import UserError
 
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     options = argparse.Namespace(verb=None, debug=False)
-    _escape_what_cannot_be_shown()
+    _prepare_output()
     try:
         code = _run(arguments, options)
         sys.stdout.flush()  # the interpreter's own flush at its end cannot be guarded
@@ -138,15 +139,20 @@ def _say(text: str) -> None:
 # --- standard output ---
 
 
-def _escape_what_cannot_be_shown() -> None:
-    r"""Write characters that the output's encoding lacks as `\uXXXX`: nothing is lost, and JSON stays JSON."""
+def _prepare_output() -> None:
+    r"""Write characters that the output's encoding lacks as `\uXXXX`: nothing is lost, and JSON stays JSON.
+
+    A closed output (`>&-`), which Python shows as None, becomes one that goes nowhere.
+    """
 
     def escape(error: UnicodeError) -> tuple[str, int]:
         assert isinstance(error, UnicodeEncodeError)
         return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
     codecs.register_error("embedllm", escape)
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name) or Path(os.devnull).open("w", encoding="utf-8")
+        setattr(sys, name, stream)
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="embedllm")
 

@@ -1,4 +1,9 @@
-"""Metrics of correctness and routing over observed pairs: plain functions of NumPy arrays, usable on any matrices."""
+"""Metrics over observed pairs: plain functions of NumPy arrays, usable on anybody's matrices.
+
+Here: correctness and calibration, routing, cost against quality, forecasts, and the bootstrap that compares two
+predictors. Not here: who predicts, and the reports, which are `evaluation/`'s. The flow enters with probabilities and
+responses `(n_questions, n_llms)`, NaN where not observed, and leaves as numbers. Only NumPy and SciPy are needed.
+"""
 
 from .bootstrap import PairedDifference, paired_difference
 from .correctness import (

@@ -1,6 +1,6 @@
 """Paired bootstrap over questions: is one predictor better than another beyond the luck of these questions?
 
-Questions are what is drawn anew, since the answers to one question are not independent of each other.
+Questions are drawn anew, not single answers, since the answers to one question depend on each other.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How well probabilities of a right answer fit the responses, over observed pairs only.
 
 Every function takes `probs` and `responses`, both `(n_questions, n_llms)`; a response that was never observed is NaN
-and counts nowhere. They are checked against scikit-learn in the tests.
+and counts nowhere. The tests compare them with scikit-learn, whose own functions refuse graded responses.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import logit
 from scipy.stats import rankdata
 
 from .._errors import InputError
@@ -32,7 +33,7 @@ def observed_pairs(probs: np.ndarray, responses: np.ndarray) -> tuple[np.ndarray
         raise InputError("`responses` holds no observed pair (all NaN), so there is nothing to measure.")
     for name, values in (("probs", probs), ("responses", responses)):
         if not ((values >= 0) & (values <= 1)).all():
-            raise InputError(f"`{name}` holds a value outside [0, 1] or NaN. Give probabilities, not log odds.")
+            raise InputError(f"`{name}` holds a value outside [0, 1] or NaN. Give probabilities, not logits.")
     return probs, responses
 
 
@@ -54,7 +55,7 @@ def accuracy(probs: np.ndarray, responses: np.ndarray) -> float:
 
 
 def auc(probs: np.ndarray, responses: np.ndarray) -> float:
-    """Area under the ROC curve: how probable it is that a right answer was given more probability than a wrong one.
+    """Area under the ROC curve: the chance that a right answer had a higher probability than a wrong one.
 
     Arguments and errors as for `accuracy`.
 
@@ -98,7 +99,7 @@ def brier_score(probs: np.ndarray, responses: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Pairs of similar probability: what was predicted, and what happened.
+    """Pairs of similar probability: the prediction and the outcome.
 
     Attributes:
         low, high (`float`): Bounds of the probabilities.
@@ -174,11 +175,11 @@ def median_calibration_error(probs: np.ndarray, responses: np.ndarray, *, n_bins
 
 
 def calibration_covariance(probs: np.ndarray, responses: np.ndarray) -> np.ndarray:
-    """How surely probabilities are calibrated: covariance of intercept a and slope b in `logit P = a + b logit p`.
+    """Uncertainty of the calibration: covariance of intercept a and slope b in `logit P = a + b logit p`.
 
-    At a = 0 and b = 1, where nothing is to be mended. Answers to one question are not independent of each other, so
-    questions are what is counted: `B^-1 (G / (G - 1) sum_q s_q s_q') B^-1`, with `x = (1, logit p)`,
-    `B = sum p(1-p) x x'`, and `s_q` the sum of `(y - p) x` over the answers to one of the G questions.
+    It is taken at a = 0 and b = 1, where probabilities are calibrated. Answers to one question depend on each other,
+    so the G questions are counted, not the answers: `B^-1 (G / (G - 1) sum_q s_q s_q') B^-1`, with `x = (1, logit p)`,
+    `B = sum p(1-p) x x'`, and `s_q` the sum of `(y - p) x` over the answers to question q.
 
     Arguments and errors as for `accuracy`; probabilities are kept 1e-6 away from 0 and 1.
 
@@ -189,11 +190,11 @@ def calibration_covariance(probs: np.ndarray, responses: np.ndarray) -> np.ndarr
     """
     observed_pairs(probs, responses)
     probs, responses = np.clip(np.asarray(probs, np.float64), 1e-6, 1 - 1e-6), np.asarray(responses, np.float64)
-    log_odds = np.log(probs) - np.log1p(-probs)
+    logits = logit(probs)
     residuals = np.nan_to_num(responses - probs)
     curvatures = np.where(np.isnan(responses), 0.0, probs * (1 - probs))
-    scores = np.stack([residuals.sum(axis=1), (residuals * log_odds).sum(axis=1)], axis=1)
-    moments = [(curvatures * log_odds**power).sum() for power in (0, 1, 2)]
+    scores = np.stack([residuals.sum(axis=1), (residuals * logits).sum(axis=1)], axis=1)
+    moments = [(curvatures * logits**power).sum() for power in (0, 1, 2)]
     inverse = np.linalg.pinv(np.array([moments[:2], moments[1:]]))
     n_questions = int((~np.isnan(responses)).any(axis=1).sum())
     return inverse @ (scores.T @ scores) @ inverse * n_questions / max(n_questions - 1, 1)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from scipy.integrate import trapezoid
 
 from .._errors import InputError
 
@@ -132,12 +133,7 @@ def aiq(cost: np.ndarray, quality: np.ndarray, cost_range: tuple[float, float]) 
     Raises:
         ValueError: If the range is empty.
     """
-    low, high = cost_range
-    if not 0 <= low < high:
-        raise InputError(f"`cost_range` is {cost_range}, expected 0 <= low < high.")
-    xs, ys = frontier(np.append(cost, 0.0), np.append(quality, 0.0))
-    at = np.unique(np.concatenate([[low, high], xs[(xs > low) & (xs < high)]]))
-    return _area(at, np.interp(at, xs, ys)) / (high - low)
+    return _mean_quality(*frontier(np.append(cost, 0.0), np.append(quality, 0.0)), cost_range)
 
 
 def deferral_area(cost: np.ndarray, quality: np.ndarray, cost_range: tuple[float, float]) -> float:
@@ -145,12 +141,7 @@ def deferral_area(cost: np.ndarray, quality: np.ndarray, cost_range: tuple[float
 
     Arguments as for `aiq`; of points of one cost the best counts, and outside its points the curve is level.
     """
-    low, high = cost_range
-    if not 0 <= low < high:
-        raise InputError(f"`cost_range` is {cost_range}, expected 0 <= low < high.")
-    xs, ys = _best_by_cost(cost, quality)
-    at = np.unique(np.concatenate([[low, high], xs[(xs > low) & (xs < high)]]))
-    return _area(at, np.interp(at, xs, ys)) / (high - low)
+    return _mean_quality(*_best_by_cost(cost, quality), cost_range)
 
 
 def quality_neutral_cost(cost: np.ndarray, quality: np.ndarray, target: float, reference_cost: float) -> float:
@@ -183,9 +174,13 @@ def _best_by_cost(cost: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np
     return xs, ys
 
 
-def _area(xs: np.ndarray, ys: np.ndarray) -> float:
-    """Area under a line through points, by trapezoids."""
-    return float((np.diff(xs) * (ys[1:] + ys[:-1]) / 2).sum())
+def _mean_quality(cost: np.ndarray, quality: np.ndarray, cost_range: tuple[float, float]) -> float:
+    """Mean height, over a range of costs, of the line through points of ascending cost; outside them it is level."""
+    low, high = cost_range
+    if not 0 <= low < high:
+        raise InputError(f"`cost_range` is {cost_range}, expected 0 <= low < high.")
+    at = np.unique(np.concatenate([[low, high], cost[(cost > low) & (cost < high)]]))
+    return float(trapezoid(np.interp(at, cost, quality), at)) / (high - low)
 
 
 def cost_quality(probs: np.ndarray, responses: np.ndarray, costs: np.ndarray) -> dict[str, float]:
@@ -259,7 +254,7 @@ def recovered_gap(scores: np.ndarray, weak: np.ndarray, strong: np.ndarray) -> t
 def apgr(scores: np.ndarray, weak: np.ndarray, strong: np.ndarray) -> float:
     """Average PGR over all shares of calls to the strong LLM; 0.5 is what chance gives. Arguments: `recovered_gap`."""
     shares, recovered = recovered_gap(scores, weak, strong)
-    return _area(shares, recovered)
+    return float(trapezoid(recovered, shares))
 
 
 def cpt(scores: np.ndarray, weak: np.ndarray, strong: np.ndarray, *, recovery: float) -> float:

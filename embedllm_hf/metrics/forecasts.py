@@ -1,4 +1,4 @@
-"""How good forecasts of benchmark scores are: error, order, and whether their intervals cover."""
+"""The quality of forecasts of benchmark scores: their error, their order, and the coverage of their intervals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good the LLM is that the highest probability chooses for each question.
+"""Routing accuracy: the mean response of the LLM with the highest probability for each question.
 
 Only questions with at least two observed LLMs count, and only observed LLMs can be chosen, so that every choice has a
 known outcome. Arrays are `(n_questions, n_llms)`; a response that was never observed is NaN.
@@ -40,15 +40,12 @@ def routing_accuracy(probs: np.ndarray, responses: np.ndarray) -> float:
     Returns:
         `float`: In [0, 1], higher is better; NaN if no question has two observed LLMs.
     """
-    return _mean(routed_responses(probs, responses))
+    outcomes = routed_responses(probs, responses)
+    counted = outcomes[~np.isnan(outcomes)]
+    return float(counted.mean()) if len(counted) else float("nan")
 
 
 def oracle_accuracy(responses: np.ndarray) -> float:
-    """Routing accuracy of the choice that is best in hindsight: what no router exceeds."""
+    """Routing accuracy of the best choice in hindsight, which no router exceeds."""
     responses = np.asarray(responses, np.float64)
     return routing_accuracy(np.nan_to_num(responses, nan=0.0), responses)
-
-
-def _mean(outcomes: np.ndarray) -> float:
-    counted = outcomes[~np.isnan(outcomes)]
-    return float(counted.mean()) if len(counted) else float("nan")

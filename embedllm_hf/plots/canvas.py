@@ -1,4 +1,4 @@
-"""What all pictures share: an empty figure, colours and shapes, labels that do not overlap, and how they are saved.
+"""The parts that all pictures share: an empty figure, colours and shapes, labels that do not overlap, the saved file.
 
 This is the only module that imports matplotlib, which the extra `plot` brings.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito (2008), safe for the colour-blind, without black and the yellow that is faint on white. The shapes tell
-# the same, for those who print in grey.
+# Okabe and Ito (2008), safe for the colour-blind, without black and the yellow that is faint on white. The shapes say
+# the same to readers of a grey print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D")
 SHAPES = ("o", "s", "^", "D", "v", "P", "X")
 GREY, INK = "#8C8C8C", "#333333"
@@ -42,8 +42,9 @@ def save_png(figure: Figure, path: str | Path) -> None:
     matplotlib = require_extra("matplotlib", "plot", "drawing")
     image_module = require_extra("PIL.Image", "plot", "drawing")
     png_module = require_extra("PIL.PngImagePlugin", "plot", "drawing")
-    figure.canvas.draw()
-    pixels = np.asarray(figure.canvas.buffer_rgba())[:, :, :3]
+    canvas: Any = figure.canvas  # of `new_figure`
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[:, :, :3]
     about = png_module.PngInfo()
     about.add_text("Software", f"matplotlib {matplotlib.__version__}")
     image = image_module.fromarray(pixels).quantize(_PALETTE, image_module.Quantize.MAXCOVERAGE)
@@ -68,7 +69,7 @@ def plain_axes(axes: Axes) -> None:
 
 
 def short_name(name: str) -> str:
-    """What stands after the organisation; of a very long name the middle is cut, since its end tells more."""
+    """The part after the organisation; a very long name is cut in the middle, since its end tells more."""
     short = name.split("/")[-1]
     half = _LONGEST_LABEL // 2
     return short if len(short) <= _LONGEST_LABEL else f"{short[:half]}…{short[1 - half :]}"
@@ -82,8 +83,9 @@ def label_points(axes: Axes, points: np.ndarray, labels: Sequence[str], colours:
     from matplotlib.colors import to_rgb
     from matplotlib.transforms import Bbox
 
-    renderer = axes.figure.canvas.get_renderer()
-    axes.figure.draw_without_rendering()
+    figure: Any = axes.figure  # of `new_figure`
+    renderer = figure.canvas.get_renderer()
+    figure.draw_without_rendering()
     at = axes.transData.transform(points)  # pixels
     frame = axes.get_window_extent(renderer)
     taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in at]

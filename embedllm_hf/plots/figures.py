@@ -1,4 +1,4 @@
-"""Pictures: calibration, a map of the LLMs, how soon a new LLM is placed, what routing costs.
+"""Pictures: calibration, a map of the LLMs, the placing of new LLMs, the cost of routing.
 
 Each function takes plain values and gives a matplotlib `Figure`; nothing is shown or saved, and no global style is
 touched.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -100,12 +100,12 @@ def llm_map_figure(llm_embeds: np.ndarray, llm_names: Sequence[str]) -> Figure:
     return figure
 
 
-def placement_figure(rows: Sequence[Mapping[str, object]]) -> Figure:
-    """Draw how the error of a new LLM's score falls with its answers, with bands, and how often intervals hold it.
+def placement_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw the error of a new LLM's score against the number of its answers, and the coverage of the intervals.
 
     Args:
-        rows (`Sequence[Mapping[str, object]]`): `method`, `n_answers`, `mean_absolute_error`, its interval `low` and
-            `high`, and `coverage` for methods with intervals, as `experiments.unseen_report` gives them.
+        rows (`Sequence[Mapping[str, Any]]`): `method`, `n_answers`, `mean_absolute_error`, its interval `low` and
+            `high`, and `coverage` for methods with intervals: the `scores` of an `embedllm evaluate --unseen_llms`.
 
     Raises:
         ImportError: If matplotlib is missing.
@@ -122,7 +122,7 @@ def placement_figure(rows: Sequence[Mapping[str, object]]) -> Figure:
     for method, colour, shape in zip(methods, COLOURS, SHAPES, strict=False):
         mine = [row for row in rows if row["method"] == method]
         at = [place[row["n_answers"]] for row in mine]
-        style = {"color": colour, "marker": shape, "markersize": 4, "linewidth": 1.4, "label": method}
+        style: dict[str, Any] = {"color": colour, "marker": shape, "markersize": 4, "linewidth": 1.4, "label": method}
         error.plot(at, [row["mean_absolute_error"] for row in mine], **style)
         error.fill_between(
             at, [row["low"] for row in mine], [row["high"] for row in mine], color=colour, alpha=0.15, linewidth=0
@@ -149,20 +149,21 @@ def principal_plane(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Project vectors `(n, dim)` to their first two principal components.
 
     Returns:
-        `tuple[np.ndarray, np.ndarray]`: Coordinates `(n, 2)` and each component's share of the variance `(2,)`. Signs
-        are chosen so that the vector farthest out along a component is on its positive side; a component that does
-        not exist is zero.
+        `tuple[np.ndarray, np.ndarray]`: Coordinates `(n, 2)` and each component's share of the variance `(2,)`. The
+        vector farthest out along a component is on its positive side, so that a picture does not flip. A component
+        that does not exist is zero.
     """
-    vectors = np.asarray(vectors, np.float64)
-    left, spread, _ = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
-    points = np.zeros((len(vectors), 2))
-    explained = np.zeros(2)
-    n_components = min(2, len(spread))
-    points[:, :n_components] = (left * spread)[:, :n_components]
-    if spread.any():
-        explained[:n_components] = (spread**2 / (spread**2).sum())[:n_components]
+    from sklearn.decomposition import PCA  # here, since the import takes a while
+
+    pca = PCA(min(2, *np.shape(vectors)), svd_solver="full")
+    with np.errstate(invalid="ignore"):  # equal vectors have no variance to share
+        found = pca.fit_transform(np.asarray(vectors, np.float64))
+    missing = 2 - found.shape[1]
+    points = np.pad(found, ((0, 0), (0, missing)))
     farthest = points[np.abs(points).argmax(axis=0), [0, 1]]
-    return points * np.where(farthest < 0, -1.0, 1.0), explained
+    return points * np.where(farthest < 0, -1.0, 1.0), np.nan_to_num(
+        np.pad(pca.explained_variance_ratio_, (0, missing))
+    )
 
 
 _ROUTERS = {"embedllm": "EmbedLLM", "knn": "kNN", "llm_category_mean": "LLM x category", "llm_mean": "LLM mean"}
@@ -189,7 +190,7 @@ def cost_quality_figure(benchmarks: Mapping[str, Mapping]) -> Figure:
     for axes, (benchmark, part) in zip(panels.ravel(), benchmarks.items(), strict=False):
         _draw_cost_quality(axes, part)
         axes.set_title(f"{benchmark}: {part['n_questions']:,} questions, {len(part['llms'])} LLMs", fontsize=10)
-    entries: dict[str, object] = {}
+    entries: dict[str, Any] = {}
     for axes in panels.ravel()[: len(benchmarks)]:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
@@ -198,7 +199,9 @@ def cost_quality_figure(benchmarks: Mapping[str, Mapping]) -> Figure:
             axes.set_ylabel("Share of right answers", fontsize=9)
         if position + n_columns >= len(benchmarks):  # nothing below
             axes.set_xlabel("Mean cost of the chosen LLMs", fontsize=9)
-    figure.legend(entries.values(), entries, frameon=False, loc="upper center", ncols=len(entries), fontsize=8)
+    figure.legend(
+        list(entries.values()), list(entries), frameon=False, loc="upper center", ncols=len(entries), fontsize=8
+    )
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.4 / (3.6 * n_rows + 0.5)))
     return figure
 
@@ -207,22 +210,19 @@ def _draw_cost_quality(axes: Axes, part: Mapping) -> None:
     """One panel; the cost axis is logarithmic where every cost is above 0."""
     singles = [llm for llm in part["llms"].values() if llm["quality"] is not None]
     if singles:
-        points = [[llm[key] for llm in singles] for key in ("cost", "quality")]
-        axes.scatter(*points, s=14, c="#B5B5B5", label="single LLMs", zorder=1)
+        costs, qualities = ([llm[key] for llm in singles] for key in ("cost", "quality"))
+        axes.scatter(costs, qualities, s=14, c="#B5B5B5", label="single LLMs", zorder=1)
         corner = _ring_best(axes, part["llms"])
     else:
         corner = "routers only; single LLMs: see the benchmarks"
-    place = {"transform": axes.transAxes, "ha": "right", "va": "bottom", "parse_math": False}
+    place: dict[str, Any] = {"transform": axes.transAxes, "ha": "right", "va": "bottom", "parse_math": False}
     axes.text(0.98, 0.02, corner, fontsize=7, color=INK, **place)
-    lines = {name: style for name, style in zip(_ROUTERS, zip(COLOURS, SHAPES, strict=False), strict=False)}
+    colours = dict(zip(_ROUTERS, COLOURS, strict=False))
     for name, curve in part["curves"].items():
-        colour, _ = lines.get(name, (INK, "o"))
-        width = 2.0 if name == "embedllm" else 1.2
-        style = "--" if name == "oracle" else "-"
-        label = _ROUTERS.get(name, name)
-        order = 5 if name == "embedllm" else 3
+        width, order = (2.0, 5) if name == "embedllm" else (1.2, 3)
+        style: dict[str, Any] = {"linewidth": width, "zorder": order, "linestyle": "--" if name == "oracle" else "-"}
         cost, quality = _mixed(np.array(curve["cost"]), np.array(curve["quality"]))
-        axes.plot(cost, quality, style, color=colour, linewidth=width, label=label, zorder=order)
+        axes.plot(cost, quality, color=colours.get(name, INK), label=_ROUTERS.get(name, name), **style)
     if min(llm["cost"] for llm in part["llms"].values()) > 0:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
@@ -232,13 +232,13 @@ def _draw_cost_quality(axes: Axes, part: Mapping) -> None:
 def _ring_best(axes: Axes, llms: Mapping[str, Mapping]) -> str:
     """Ring the single LLM with the highest quality, the cheapest of equals, and return a line that names it."""
     name, best = max(llms.items(), key=lambda item: (item[1]["quality"], -item[1]["cost"]))
-    style = {"s": 48, "facecolors": "none", "edgecolors": INK, "linewidths": 1.0, "zorder": 6}
+    style: dict[str, Any] = {"s": 48, "facecolors": "none", "edgecolors": INK, "linewidths": 1.0, "zorder": 6}
     axes.scatter(best["cost"], best["quality"], label="best single LLM", **style)
     return f"best single LLM: {short_name(name)}"
 
 
 def _mixed(cost: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points along a curve, with what mixing two neighbours gives: a line in cost, which a logarithmic axis bends."""
+    """Points along a curve and between its neighbours, which can be mixed: a line that a logarithmic axis bends."""
     order = np.argsort(cost, kind="stable")
     cost, quality = cost[order], quality[order]
     at = np.unique(np.concatenate([cost, np.linspace(cost[0], cost[-1], 500)]))
@@ -258,7 +258,7 @@ def _draw_organisations(axes: Axes, points: np.ndarray, llm_names: Sequence[str]
         rows = np.flatnonzero([organisation == group for organisation in drawn])
         if len(rows):
             colour, shape = styles.get(group, (GREY, "o"))
-            style = {"c": colour, "marker": shape, "s": 44, "edgecolors": "white", "linewidths": 0.5}
+            style: dict[str, Any] = {"c": colour, "marker": shape, "s": 44, "edgecolors": "white", "linewidths": 0.5}
             axes.scatter(*points[rows].T, **style, label=f"{group} ({len(rows)})")
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8, title="Organisation")
     return [styles.get(group, (GREY,))[0] for group in drawn]

@@ -191,6 +191,13 @@ def test_output_to_a_full_disk_is_one_line():
     assert (done.returncode, done.stderr) == (2, "embedllm: error: No space left on device\n")
 
 
+def test_closed_outputs_are_no_bug():
+    """`>&-` and `2>&-`: nobody reads, nothing fails but what the user asked for."""
+    module = f"{shlex.quote(sys.executable)} -m embedllm_hf"
+    for line, code in ((f"{module} --version >&- 2>&-", 0), (f"{module} similar --model /none --llm x >&- 2>&-", 2)):
+        assert subprocess.run(["bash", "-c", line], cwd=ROOT, timeout=120, check=False).returncode == code
+
+
 def test_an_interrupt_is_one_word():
     """Ctrl-C: 130, what was printed before, and no traceback."""
     process = start("print('begun', flush=True); time.sleep(100)")

@@ -69,14 +69,6 @@ def test_benchmark_forecast_by_hand():
     assert "coverage" not in load("benchmark_forecast").compute(**without)
 
 
-def test_forecasts_of_other_lengths_are_refused():
-    """One entry a score, and at least one that is known."""
-    with pytest.raises(ValueError, match=r"lengths \{'predictions': 2, 'references': 3\}"):
-        metrics.benchmark_forecast([0.1, 0.2], [0.1, 0.2, 0.3])
-    with pytest.raises(ValueError, match="no known score"):
-        metrics.benchmark_forecast([0.1], [NAN])
-
-
 def test_from_a_space(hub):
     """A Space on the Hub gives the same metric."""
     folder = MODULES / "routing_accuracy"

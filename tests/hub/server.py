@@ -1,6 +1,6 @@
 """The test Hub on loopback: a threaded HTTP server over a `Store`, with a log of requests and faults on order.
 
-Written against huggingface_hub 2.4, transformers 5.23 and datasets 5.2. The package's docstring says what it leaves out.
+Written against huggingface_hub 2.4, transformers 5.23 and datasets 5.2. What it leaves out stands in `__init__.py`.
 """
 
 import json

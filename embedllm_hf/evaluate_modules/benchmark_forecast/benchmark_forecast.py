@@ -7,16 +7,9 @@ import datasets
 import evaluate
 import numpy as np
 
-from ... import metrics
+from embedllm_hf import metrics
+from embedllm_hf.cards.citation import CITATION
 
-_CITATION = """\
-@inproceedings{zhuang2025embedllm,
-  title = {EmbedLLM: Learning Compact Representations of Large Language Models},
-  author = {Zhuang, Richard and Wu, Tianhao and Wen, Zhaojin and Li, Andrew and Jiao, Jiantao and Ramchandran, Kannan},
-  booktitle = {International Conference on Learning Representations},
-  year = {2025},
-}
-"""
 _INPUTS = """
 Args:
     predictions (list of float): Forecast score of each (LLM, benchmark), in [0, 1].
@@ -36,7 +29,7 @@ class BenchmarkForecast(evaluate.Metric):
         features = {name: datasets.Value("float64") for name in names}
         return evaluate.MetricInfo(
             description=__doc__.splitlines()[0],
-            citation=_CITATION,
+            citation=CITATION,
             inputs_description=_INPUTS,
             features=datasets.Features(features),
         )

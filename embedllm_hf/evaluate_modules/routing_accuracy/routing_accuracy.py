@@ -1,4 +1,4 @@
-"""How good the LLM is that the highest probability chooses for each question.
+"""Routing accuracy: the mean response of the LLM with the highest probability for each question.
 
 Loaded by `evaluate.load`, which copies this file; the figures are computed by `embedllm_hf.metrics`.
 """
@@ -7,35 +7,28 @@ import datasets
 import evaluate
 import numpy as np
 
-from ... import metrics
+from embedllm_hf import metrics
+from embedllm_hf.cards.citation import CITATION
 
-_CITATION = """\
-@inproceedings{zhuang2025embedllm,
-  title = {EmbedLLM: Learning Compact Representations of Large Language Models},
-  author = {Zhuang, Richard and Wu, Tianhao and Wen, Zhaojin and Li, Andrew and Jiao, Jiantao and Ramchandran, Kannan},
-  booktitle = {International Conference on Learning Representations},
-  year = {2025},
-}
-"""
 _INPUTS = """
 Args:
     predictions (list of lists of float): For each question, the probability that each LLM answers it correctly.
     references (list of lists of float): For each question, each LLM's response in [0, 1]; NaN where not observed.
 
 Returns:
-    dict: routing_accuracy, and oracle, the choice that is best in hindsight.
+    dict: routing_accuracy, and oracle: the best choice in hindsight.
 """
 
 
 class RoutingAccuracy(evaluate.Metric):
-    """How good the LLM is that the highest probability chooses for each question."""
+    """Routing accuracy: the mean response of the LLM with the highest probability for each question."""
 
     def _info(self) -> evaluate.MetricInfo:
         scores = datasets.Sequence(datasets.Value("float64"))
         features = {"predictions": scores, "references": scores}
         return evaluate.MetricInfo(
             description=__doc__.splitlines()[0],
-            citation=_CITATION,
+            citation=CITATION,
             inputs_description=_INPUTS,
             features=datasets.Features(features),
         )

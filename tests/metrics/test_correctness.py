@@ -1,4 +1,4 @@
-"""Metrics against scikit-learn and against cases computed by hand."""
+"""Correctness and calibration, against scikit-learn and against cases computed by hand."""
 
 import numpy as np
 import pytest
@@ -140,102 +140,6 @@ def test_unusable_input_is_refused(probs, responses, message):
         metrics.accuracy(probs, responses)
 
 
-# --- routing ---
-
-
-def test_routing_by_hand():
-    """The first LLM wins question 0 (right), the third wins question 1 since the second is not observed (right)."""
-    np.testing.assert_array_equal(metrics.routed_responses(PROBS, RESPONSES), [1, 1])
-    worse = PROBS.copy()
-    worse[0] = [0.1, 0.2, 0.3]
-    np.testing.assert_array_equal(metrics.routed_responses(worse, RESPONSES), [0, 1])
-    assert metrics.routing_accuracy(worse, RESPONSES) == 0.5
-
-
-def test_questions_with_fewer_than_two_observed_llms_do_not_count():
-    """One observed LLM is no choice, none is no outcome; ties go to the first observed column."""
-    responses = np.array([[1.0, NAN, NAN], [NAN, NAN, NAN], [NAN, 1.0, 0.0]])
-    probs = np.full((3, 3), 0.5)
-    np.testing.assert_array_equal(metrics.routed_responses(probs, responses), [NAN, NAN, 1])
-    assert metrics.routing_accuracy(probs, responses) == 1
-    assert np.isnan(metrics.routing_accuracy(probs[:2], responses[:2]))
-
-
-def test_the_oracle_takes_the_best_observed_response():
-    """Best in hindsight over two questions with a choice: 1 and 0.25; the third has none."""
-    responses = np.array([[0.0, 1.0, NAN], [0.25, 0.0, NAN], [1.0, NAN, NAN]])
-    assert metrics.oracle_accuracy(responses) == pytest.approx(0.625)
-
-
-def test_no_routing_exceeds_the_oracle(random_case):
-    """On random data the oracle bounds every choice, and the share of solvable questions is what it reaches."""
-    probs, responses, *_ = random_case
-    choice = (~np.isnan(responses)).sum(axis=1) >= 2
-    assert metrics.oracle_accuracy(responses) == np.nanmax(responses[choice], axis=1).mean()
-    assert metrics.routing_accuracy(probs, responses) <= metrics.oracle_accuracy(responses)
-
-
-def test_routing_refuses_other_shapes():
-    """Shapes that differ are named."""
-    with pytest.raises(ValueError, match=r"`probs` has shape \(2, 3\) and `responses` \(2, 2\)"):
-        metrics.routing_accuracy(PROBS, RESPONSES[:, :2])
-
-
-# --- paired bootstrap ---
-
-
-def test_a_paired_difference_of_equals_is_zero():
-    """A predictor against itself differs by nothing, without spread."""
-    assert metrics.paired_difference(RESPONSES, RESPONSES).to_dict() == {"difference": 0, "low": 0, "high": 0}
-
-
-def test_the_difference_is_of_the_means_over_what_counts():
-    """NaN counts for neither side: pairs (1-0, 1-1, 0-0, 0-0) remain, a mean of 1/4."""
-    first = np.array([[1, 1], [0, NAN], [0, 1.0]])
-    second = np.array([[0, 1], [0, 1.0], [0, NAN]])
-    assert metrics.paired_difference(first, second).difference == pytest.approx(1 / 4)
-
-
-def test_the_interval_agrees_with_plain_resampling_and_with_theory():
-    """For a mean of 400 gaps the bounds are about 1.96 standard errors away, and a loop over draws agrees."""
-    generator = np.random.default_rng(1)
-    gaps = generator.normal(0.1, 1, size=400)
-    found = metrics.paired_difference(gaps, np.zeros(400), n_resamples=4000)
-    error = gaps.std() / 20
-    np.testing.assert_allclose([found.low, found.high], gaps.mean() + np.array([-1.96, 1.96]) * error, atol=error / 5)
-    means = [generator.choice(gaps, size=400).mean() for _ in range(4000)]
-    np.testing.assert_allclose([found.low, found.high], np.quantile(means, [0.025, 0.975]), atol=error / 5)
-
-
-def test_answers_to_one_question_are_drawn_together():
-    """Ten copies of a column carry no more evidence than one: the interval stays the same."""
-    gaps = np.random.default_rng(2).normal(size=(50, 1))
-    one = metrics.paired_difference(gaps, np.zeros((50, 1)))
-    ten = metrics.paired_difference(np.tile(gaps, 10), np.zeros((50, 10)))
-    assert (ten.low, ten.high) == pytest.approx((one.low, one.high), abs=1e-12)
-
-
-def test_the_seed_of_the_draws_decides():
-    """The same seed gives the same bounds, another seed others."""
-    gaps = np.random.default_rng(3).normal(size=30)
-    first = metrics.paired_difference(gaps, gaps * 0, n_resamples=100)
-    assert first == metrics.paired_difference(gaps, gaps * 0, n_resamples=100)
-    assert first != metrics.paired_difference(gaps, gaps * 0, n_resamples=100, seed=1)
-
-
-def test_nothing_in_common_is_refused():
-    """Where no pair counts for both there is nothing to compare."""
-    with pytest.raises(ValueError, match="share no value that counts"):
-        metrics.paired_difference(np.array([[1, NAN]]), np.array([[NAN, 1]]))
-
-
-@pytest.mark.parametrize("shape", [(5, 1), (4, 2)])
-def test_paired_scores_of_other_shapes_are_refused(shape):
-    """Two predictors on other questions or LLMs are not compared, even where NumPy would broadcast."""
-    with pytest.raises(ValueError, match="`first` has shape"):
-        metrics.paired_difference(np.ones((5, 2)), np.ones(shape))
-
-
 def test_median_calibration_error_is_that_of_a_loop():
     """Each LLM on its own answers; one without answers does not count."""
     generator = np.random.default_rng(0)
@@ -250,7 +154,7 @@ def test_median_calibration_error_is_that_of_a_loop():
 def test_calibration_covariance_is_what_refits_scatter_by():
     """The intercept and slope of logistic regressions on drawn splits scatter as it says, questions being alike."""
     generator = np.random.default_rng(0)
-    refits, promised = [], []
+    refits, expected_each = [], []
     for _ in range(200):
         log_odds = generator.normal(0.5, 1.0, (150, 8))
         log_odds -= log_odds.mean()
@@ -258,11 +162,11 @@ def test_calibration_covariance_is_what_refits_scatter_by():
         probs = expit(log_odds / np.sqrt(1 + np.pi * 1.4**2 / 8))
         responses = (generator.random(probs.shape) < expit(log_odds + own)).astype(float)
         responses[generator.random(probs.shape) < 0.3] = np.nan
-        promised.append(metrics.calibration_covariance(probs, responses))
+        expected_each.append(metrics.calibration_covariance(probs, responses))
         seen = ~np.isnan(responses)
         fit = sklearn.linear_model.LogisticRegression(C=1e6).fit(logit(probs[seen])[:, None], responses[seen])
         refits.append([fit.intercept_[0], fit.coef_[0, 0]])
     scatter = np.cov(np.array(refits).T)
-    expected = np.mean(promised, axis=0)
+    expected = np.mean(expected_each, axis=0)
     np.testing.assert_allclose(np.diag(expected), np.diag(scatter), rtol=0.25)
     np.testing.assert_allclose(expected, scatter, atol=0.004)  # the other one is about 0

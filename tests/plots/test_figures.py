@@ -57,11 +57,20 @@ def test_principal_plane_against_an_eigendecomposition():
     np.testing.assert_allclose(explained, values[[-1, -2]] / values.sum())
 
 
-def test_principal_plane_does_not_depend_on_signs():
-    """The vector farthest out is on the positive side; one dimension leaves the second axis empty."""
-    vectors = np.random.default_rng(2).normal(size=(10, 4))
+def test_principal_plane_does_not_flip():
+    """The vector farthest out is on the positive side, so vectors turned or mirrored give the same points."""
+    generator = np.random.default_rng(2)
+    vectors = generator.normal(size=(10, 4))
     points, _ = plots.principal_plane(vectors)
     assert (points[np.abs(points).argmax(axis=0), [0, 1]] > 0).all()
+    turned = vectors @ np.linalg.qr(generator.normal(size=(4, 4)))[0]
+    for other in (-vectors, turned, -turned, vectors + 3):
+        np.testing.assert_allclose(plots.principal_plane(other)[0], points, atol=1e-9)
+
+
+def test_principal_plane_of_little():
+    """One dimension leaves the second axis empty; equal vectors lie at zero and share no variance."""
+    assert not np.concatenate([part.ravel() for part in plots.principal_plane(np.ones((4, 3)))]).any()
     flat, explained = plots.principal_plane(np.arange(5.0)[:, None])
     np.testing.assert_allclose(explained, [1, 0])
     assert not flat[:, 1].any()
