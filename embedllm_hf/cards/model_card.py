@@ -18,32 +18,9 @@ import numpy as np
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from .. import plots
-<<<<<<< HEAD
 from ..configuration_embedllm import OFFLINE_ENCODER, EmbedLLMConfig
-from .text import (
-    METRICS,
-    MODEL,
-    base_model_of,
-    benchmark_table,
-    code,
-    dataset_lines,
-    describe_encoder,
-    describe_form,
-    gain_lines,
-    is_on_hub,
-    measured_on,
-    predictor_notes,
-    predictor_scores,
-    promise_lines,
-    results_table,
-    training_lines,
-)
-=======
-from ..configuration_embedllm import EmbedLLMConfig
-from ..encoding.question_encoder import OFFLINE_ENCODER
 from . import text as card_text
 from .citation import CITATION
->>>>>>> wt-cli
 
 logger = logging.getLogger(__name__)
 

@@ -9,12 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-<<<<<<< HEAD
-from ..configuration_embedllm import OFFLINE_ENCODER, EmbedLLMConfig
-=======
 from .._tables import format_table
-from ..configuration_embedllm import EmbedLLMConfig
->>>>>>> wt-cli
+from ..configuration_embedllm import OFFLINE_ENCODER, EmbedLLMConfig
 from ..data.planted import PLANTED
 
 MODEL = "embedllm"
