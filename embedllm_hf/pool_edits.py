@@ -55,6 +55,10 @@ class PooledNetwork(EmbedLLMNetwork):
         self._bank = bank
         vars(self).pop("predictor", None)
 
+    def _forget_fitted(self) -> None:
+        """Drop what was fitted to the weights, before these are trained."""
+        self._set_bank(None)
+
     @cached_property
     def predictor(self) -> StackedPredictor:
         """The stacked predictor of network and bank."""
@@ -77,7 +81,7 @@ class PooledNetwork(EmbedLLMNetwork):
         return self.predictor.predict_logits(question_embeds, categories)
 
     def predict_proba(self, question_embeds: np.ndarray, categories: Categories = None) -> np.ndarray:
-        """The model's best forecast: `predict_logits` as probabilities in [0, 1]; arguments and errors are the same."""
+        """The model's best forecast: `predict_logits` as probabilities in [0, 1], with its arguments and errors."""
         return expit(self.predict_logits(question_embeds, categories))
 
     def with_bank(self, bank: QuestionBank | None) -> Self:
