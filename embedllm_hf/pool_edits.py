@@ -12,7 +12,6 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from scipy.special import expit
 from typing_extensions import Self
 
 from ._checks import shorten
@@ -77,8 +76,8 @@ class PooledNetwork(EmbedLLMNetwork):
         return self.predictor.predict_logits(question_embeds, categories)
 
     def predict_proba(self, question_embeds: np.ndarray, categories: Categories = None) -> np.ndarray:
-        """The model's best forecast: `predict_logits` as probabilities in [0, 1]; arguments and errors are the same."""
-        return expit(self.predict_logits(question_embeds, categories))
+        """The model's best forecast: `predict_logits` as probabilities in [0, 1], float32, with the same arguments."""
+        return self.predictor.predict_proba(question_embeds, categories)
 
     def with_bank(self, bank: QuestionBank | None) -> Self:
         """A new model with another bank, for instance from `training.fit_bank`; this one stays as it is.

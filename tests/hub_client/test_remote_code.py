@@ -80,7 +80,7 @@ def test_predictions_are_equal_without_the_package(hub, saved, tmp_path):
     hub.create_repo("user/with-code", files)
     child = run_python("-c", ELSEWHERE, hub=hub, home=tmp_path)
     assert child.returncode == 0, child.stderr
-    expected = make_model().predict_proba(embeds)
+    expected = make_model().network_proba(embeds)
     for output in ("from_folder.npy", "from_hub.npy"):
         np.testing.assert_array_equal(np.load(tmp_path / output), expected)
 
