@@ -106,7 +106,9 @@ def read_fixed_costs(
     costs, n_tokens = read_costs(path, column=column), 0.0
     if are_by_token(costs):
         if questions is None:
-            raise InputError(f"{path}: its prices are by the token. Give --questions, or name a column: --cost_column.")
+            raise InputError(
+                f"{path}: its prices are by the token. Give --questions, or name a column: --cost_column."
+            )
         n_tokens = float(count_tokens(encoder, questions).mean())
     return costs_at(costs, n_tokens)
 
