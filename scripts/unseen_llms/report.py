@@ -21,7 +21,7 @@ from embedllm_hf.new_llms.unseen_llms import (
     targets_of,
     with_items,
 )
-from embedllm_hf.plots import placement_figure, save_png
+from embedllm_hf.plots import save_png
 
 from .baselines import (
     BaselineSettings,
@@ -31,6 +31,7 @@ from .baselines import (
     one_trait_records,
     summarise_new_questions,
 )
+from .figure import placement_figure
 
 PICTURE = "placement.png"
 
