@@ -79,7 +79,7 @@ def fit_token_vectors(tokens: sparse.csr_array, embeds: np.ndarray) -> np.ndarra
     ridge = RIDGE * shares.power(2).sum() / len(embeds)
     regression = Ridge(alpha=ridge, fit_intercept=False, solver="sparse_cg", max_iter=_STEPS, tol=_TOLERANCE)
     fitted = regression.fit(shares, embeds - mean).coef_.T
-    return (scale[:, None] * fitted + mean).astype(np.float32)
+    return (scale[:, None] * fitted + mean).astype(np.float32, order="C")
 
 
 def _bare_tokenizer(encoder: QuestionEncoder) -> Tokenizer:

@@ -125,6 +125,33 @@ def test_an_encoder_in_a_folder_is_keyed_by_its_files(encoded, tmp_path):
     assert len(encoded) == 2
 
 
+def test_an_interrupted_run_goes_on(tmp_path, monkeypatch):
+    """What was encoded before the interruption is not encoded again."""
+    texts = [f"Question number {number}?" for number in range(50)]
+    monkeypatch.setattr("embedllm_hf.encoding.question_encoder._ENCODED_AT_ONCE", 10)
+    encoder = QuestionEncoder("offline", cache_dir=tmp_path)
+    encode, calls = encoder.load().encode, []
+
+    def encode_and_die(batch, **options):
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        calls.extend([len(batch)])
+        return encode(batch, **options)
+
+    monkeypatch.setattr(encoder._model, "encode", encode_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        encoder.encode(texts)
+    resumed = QuestionEncoder("offline", cache_dir=tmp_path)
+    encode, done = resumed.load().encode, []
+    monkeypatch.setattr(
+        resumed._model, "encode", lambda batch, **options: done.extend(batch) or encode(batch, **options)
+    )
+    vectors = resumed.encode(texts)
+    assert len(done) == 20
+    fresh = QuestionEncoder("offline", cache_dir=tmp_path / "new")
+    np.testing.assert_allclose(vectors, fresh.encode(texts), atol=1e-6)
+
+
 def test_no_texts_give_no_rows(encoded, tmp_path):
     """An empty list has the width of the encoder."""
     assert QuestionEncoder("user/encoder", cache_dir=tmp_path).encode([]).shape == (0, 4)
