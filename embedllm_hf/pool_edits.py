@@ -54,6 +54,10 @@ class PooledNetwork(EmbedLLMNetwork):
         self._bank = bank
         vars(self).pop("predictor", None)
 
+    def _forget_fitted(self) -> None:
+        """Drop what was fitted to the weights, before these are trained."""
+        self._set_bank(None)
+
     @cached_property
     def predictor(self) -> StackedPredictor:
         """The stacked predictor of network and bank."""
