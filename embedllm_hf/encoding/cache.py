@@ -60,7 +60,7 @@ class VectorCache:
             return {}
 
     def _read(self, keys: list[bytes]) -> dict[bytes, np.ndarray]:
-        found = {}
+        found: dict[bytes, np.ndarray] = {}
         with closing(self._open()) as database:
             for start in range(0, len(keys), _KEYS_AT_ONCE):
                 chunk = keys[start : start + _KEYS_AT_ONCE]

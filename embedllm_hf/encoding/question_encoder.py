@@ -79,7 +79,7 @@ class QuestionEncoder:
         self.digest: str | None = None
         self._cache_dir = cache_dir
         self._folder: Path | None = None  # where a trained encoder's files are
-        self._model = None
+        self._model: SentenceTransformer | None = None
 
     @classmethod
     def trained(cls, source: SentenceTransformer | Path, *, name: str, digest: str | None = None, **options) -> Self:
@@ -148,12 +148,10 @@ class QuestionEncoder:
 
     def _encode(self, texts: list[str]) -> np.ndarray:
         """Vectors of texts that the cache does not hold."""
-        model, arithmetic = self.load(), nullcontext()
-        if self.precision == "bfloat16":
-            import torch
+        import torch
 
-            arithmetic = torch.autocast(model.device.type, torch.bfloat16)
-        with arithmetic:
+        model, half = self.load(), self.precision == "bfloat16"
+        with torch.autocast(model.device.type, torch.bfloat16) if half else nullcontext():
             return np.asarray(model.encode(texts, batch_size=self.batch_size, show_progress_bar=False), np.float32)
 
     def cut_texts(self, questions: Sequence[str]) -> list[int]:

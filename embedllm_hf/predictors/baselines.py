@@ -91,9 +91,7 @@ class LLMCategoryMean:
     def fit(cls, bank: QuestionBank) -> LLMCategoryMean:
         """Average each LLM's responses in each category, drawn slightly to its overall mean."""
         listed, overall = bank.listed, LLMMean.fit(bank)
-        shape = (len(listed.categories), len(listed))
-        of_category = sparse.csr_array((np.ones(len(listed)), (listed.category_indices, np.arange(len(listed)))), shape)
-        totals, counts = (of_category @ matrix for matrix in (_weighted(listed), listed.weights))
+        totals, counts = (listed.category_members @ matrix for matrix in (_weighted(listed), listed.weights))
         means = _shrunk_mean(totals.toarray(), counts.toarray(), overall.means, _PRIOR_STRENGTH)
         return cls(dict(zip(listed.categories, means, strict=True)), overall)
 
@@ -135,15 +133,9 @@ class NearestQuestions:
     @classmethod
     def fit(cls, bank: QuestionBank, n_neighbours: int = KNN[0], shrinkage: float = KNN[1]) -> NearestQuestions:
         """Keep the known questions."""
-        listed = bank.listed
-        return cls(
-            Neighbours(listed.question_embeds),
-            _weighted(listed),
-            listed.weights,
-            LLMMean.fit(bank),
-            n_neighbours,
-            shrinkage,
-        )
+        listed, overall = bank.listed, LLMMean.fit(bank)
+        neighbours = Neighbours(listed.question_embeds)
+        return cls(neighbours, _weighted(listed), listed.weights, overall, n_neighbours, shrinkage)
 
     def predict_proba(
         self, question_embeds: np.ndarray, categories: Sequence[str] | np.ndarray | None = None

@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import pytest
+from embedllm_hf.predictors.vector_index import VectorIndex
 
 from embedllm_hf import EmbedLLM, EmbedLLMConfig
 from embedllm_hf.bank.question_bank import KnownQuestions
@@ -11,7 +12,6 @@ from embedllm_hf.predictors import vector_index
 from embedllm_hf.predictors.baselines import unit_rows
 from embedllm_hf.predictors.neighbours import nearest_rows
 from embedllm_hf.predictors.stacked import BlendedPredictor, fit_blend
-from embedllm_hf.predictors.vector_index import VectorIndex
 from tests.pool import LLMS, TEXT_DIM, make_split
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from embedllm_hf.item_response.known import known_probabilities
 from scipy.optimize import minimize
 from scipy.special import expit
 
@@ -10,7 +11,6 @@ from embedllm_hf.bank.item_parameters import ItemResponse
 from embedllm_hf.evaluation.report import evaluate_model
 from embedllm_hf.item_response import fit_item_response
 from embedllm_hf.item_response.calibration import fit_factor, simulate_placements
-from embedllm_hf.item_response.known import known_probabilities
 from embedllm_hf.item_response.posterior import (
     after_answer,
     interval,
