@@ -62,7 +62,7 @@ def test_the_report_is_kept(recipe, data):
     assert metrics["dataset"]["n_questions"] == data.test.n_questions
     assert (metrics["seed"], metrics["train_seconds"]) == (0, round(recipe.history.seconds, 2))
     assert json.loads((Path(recipe.args.output_dir) / "metrics.json").read_text()) == metrics
-    assert f"{metrics['embedllm']['accuracy']:.3f}" in (Path(recipe.args.output_dir) / "README.md").read_text()
+    assert f"value: {metrics['embedllm']['accuracy']:.4f}" in (Path(recipe.args.output_dir) / "README.md").read_text()
 
 
 def test_the_command_line_does_the_same(recipe, quickstart):
