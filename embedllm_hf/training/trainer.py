@@ -59,7 +59,6 @@ class EmbedLLMTrainer:
         self.model, self.args = model, args
         self.history: TrainingHistory | None = None
         self.seconds: float | None = None
-        self._state = process_state()
         _check(model, train_dataset, "train_dataset")
         if eval_dataset is None and args.validation_share > 0:
             rest, taken = split_questions(_responses(train_dataset), args.validation_share, seed=args.seed)
@@ -73,7 +72,7 @@ class EmbedLLMTrainer:
     @property
     def is_main_process(self) -> bool:
         """Whether this process of a launch does what is one process's work: the bank, files, measuring."""
-        return self._state.is_main_process
+        return process_state().is_main_process
 
     def train(self) -> TrainingHistory:
         """Encode, train, fit the bank and save the model to `args.output_dir`.
@@ -81,10 +80,10 @@ class EmbedLLMTrainer:
         Returns:
             `TrainingHistory`: Losses by epoch, and which was kept.
         """
-        model, args = self.model, self.args
+        model, args, state = self.model, self.args, process_state()
         if self.is_main_process and not args.resume_from_checkpoint:
             drop_checkpoints(args)
-        with self._state.main_process_first():  # the others find its work in the cache
+        with state.main_process_first():  # the others find its work in the cache
             train = self._encode(self.train_dataset)
             validation = None if self.eval_dataset is None else self._encode(self.eval_dataset)
         if model.config.encoder_revision is None:
@@ -96,7 +95,7 @@ class EmbedLLMTrainer:
         self.seconds = self.history.seconds
         if text_trainer is not None:
             self.seconds += text_trainer.train().seconds
-        self._state.destroy_process_group()  # the rest is one process's work
+        state.destroy_process_group()  # the rest is one process's work
         if self.is_main_process:
             if model.encoder is not frozen and validation is not None:  # the vectors at hand are the frozen one's
                 train, validation = self._encode(train.responses), self._encode(validation.responses)
