@@ -52,7 +52,7 @@ class PooledNetwork(EmbedLLMNetwork):
                 f"those of `{self.config.encoder_name}`."
             )
         self._bank = bank
-        vars(self).pop("predictor", None)
+        self.__dict__.pop("predictor", None)
 
     def _forget_fitted(self) -> None:
         """Drop what was fitted to the weights, before these are trained."""
