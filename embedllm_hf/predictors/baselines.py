@@ -25,8 +25,7 @@ logger = logging.getLogger(__name__)
 # One pseudo-observation at one half keeps the mean of an LLM with few or uniform answers off 0 and 1.
 _PRIOR_STRENGTH = 1.0
 KNN = (131, 3.0)  # the paper's k, and the shrinkage, where neither was chosen
-_KNN_NEIGHBOURS = (11, 31, 61, 131, 251)
-_KNN_SHRINKAGE = (1.0, 3.0, 10.0, 30.0)
+KNN_NEIGHBOURS, KNN_SHRINKAGE = (11, 31, 61, 131, 251), (1.0, 3.0, 10.0, 30.0)  # to choose from
 
 
 def fit_baselines(bank: QuestionBank) -> dict[str, Predictor]:
@@ -166,9 +165,9 @@ class NearestQuestions:
 def choose_knn(bank: QuestionBank, validation: EncodedResponses) -> tuple[int, float]:
     """K and shrinkage of the kNN baseline with the least log loss on the validation split."""
     base, truth, scores = NearestQuestions.fit(bank), validation.responses.responses(), {}
-    for n_neighbours in _KNN_NEIGHBOURS:
+    for n_neighbours in KNN_NEIGHBOURS:
         sums, counts = base._totals(validation.question_embeds, n_neighbours)
-        for shrinkage in _KNN_SHRINKAGE:
+        for shrinkage in KNN_SHRINKAGE:
             probs = _shrunk_mean(sums, counts, base.overall.means, shrinkage)
             scores[n_neighbours, shrinkage] = log_loss(probs, truth)
     return min(scores, key=scores.__getitem__)

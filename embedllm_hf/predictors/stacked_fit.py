@@ -47,10 +47,12 @@ def fit_blend(
             better (log loss), as may be where its form is the truth and the known questions are few.
 
     Raises:
-        ValueError: If the bank has no questions.
+        ValueError: If the bank has no questions, or the validation split other LLMs.
     """
     if not len(bank):
         raise InputError("the question bank is empty, so there is nothing to predict with. Give training questions.")
+    if validation is not None and validation.responses.llm_names != bank.llm_names:
+        raise InputError("`validation` has other LLMs than the bank, or in another order. Load both with one call.")
     listed, with_categories = bank.listed, len(bank.categories) > 1
     head = np.zeros((listed.question_embeds.shape[1], 0), np.float32), np.zeros(0, np.float32)
     if with_categories:
