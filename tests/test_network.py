@@ -33,7 +33,7 @@ def saved(tmp_path):
 
 
 def test_the_logits_are_the_published_formula():
-    """In the paper's form, W (p * (A x + c)) + b of the right class less that of the wrong one, here in plain NumPy."""
+    """In the paper's form: W (p * (A x + c)) + b of the right class less that of the wrong one, in plain NumPy."""
     network = make_network(**PAPER_FORM)
     weights = {name: value.numpy() for name, value in network.state_dict().items()}
     embeds = np.random.default_rng(0).normal(size=(3, TEXT_DIM)).astype(np.float32)

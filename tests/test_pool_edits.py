@@ -45,7 +45,7 @@ def test_a_bank_of_another_pool_is_refused(model):
     with pytest.raises(ValueError, match=rf"another pool of LLMs than the model \(.*{LLMS[5]}"):
         model.with_bank(fewer)
     turned = model.bank.of_pool(LLMS[::-1], range(6)[::-1])
-    with pytest.raises(ValueError, match="another pool.*the same in another order"):
+    with pytest.raises(ValueError, match=r"another pool.*the same in another order"):
         model.with_bank(turned)
     narrow = replace(model.bank, question_embeds=model.bank.question_embeds[:, :5], item_parameters=None)
     with pytest.raises(ValueError, match="text vectors of width 5, expected 8, those of `offline`"):
