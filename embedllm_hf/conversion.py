@@ -13,7 +13,7 @@ import torch
 
 from ._checks import shorten
 from ._errors import InputError, MissingFile
-from .configuration_embedllm import DEFAULT_ENCODER, EmbedLLMConfig
+from .configuration_embedllm import DEFAULT_ENCODER, PAPER_FORM
 from .data.sources import read_order as read_model_order
 from .modeling_embedllm import EmbedLLM
 
@@ -71,14 +71,8 @@ def convert_original_checkpoint(
             f"{model_order}: names {len(names)} LLMs, but {checkpoint} holds vectors of {n_llms}. "
             "Give the file of the data set that the checkpoint was trained on."
         )
-    config = EmbedLLMConfig.paper(
-        llm_names=names,
-        text_dim=text_dim,
-        embed_dim=embed_dim,
-        encoder_name=encoder_name,
-        encoder_revision=encoder_revision,
-    )
-    model = EmbedLLM(config)
+    sizes = {**PAPER_FORM, "embed_dim": embed_dim, "text_dim": text_dim}
+    model = EmbedLLM.from_encoder(encoder_name, revision=encoder_revision, llm_names=names, **sizes)
     model.load_state_dict({here: state[there].float() for there, here in _NAME_HERE.items()})
     return model.eval()
 
@@ -90,7 +84,7 @@ def _existing(argument: str, path: str | Path) -> Path:
 
 
 def _read_state(path: Path) -> dict[str, torch.Tensor]:
-    """The state dict of a file, with the weights that it must have, all finite."""
+    """The state dict in a file: the weights that it must have, all finite."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
