@@ -42,7 +42,7 @@ class VectorCache:
         self.path = Path(folder) / f"{readable}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}.sqlite"
 
     def read(self, keys: Iterable[bytes]) -> dict[bytes, np.ndarray]:
-        """The vectors there are of some keys, each `(text_dim,)` float32.
+        """The cached vectors of some keys, each `(text_dim,)` float32; keys that are not cached are left out.
 
         Raises:
             OSError: If the file is there but cannot be opened.

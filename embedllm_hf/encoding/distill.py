@@ -11,7 +11,6 @@ encoder's: train the model again on them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from scipy import sparse
 
 from .._errors import InputError
 from .._files import whole_directory
-from .question_encoder import QuestionEncoder
+from .question_encoder import QuestionEncoder, Texts
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -30,7 +29,7 @@ RIDGE = 1.0  # penalty, in units of the mean squared length of a question's row 
 _STEPS, _TOLERANCE = 30, 1e-5  # of the conjugate gradients
 
 
-def distill_encoder(encoder: QuestionEncoder, output_dir: str | Path, questions: Sequence[str]) -> None:
+def distill_encoder(encoder: QuestionEncoder, output_dir: str | Path, questions: Texts) -> None:
     """Write a static encoder into a new folder, which `QuestionEncoder(output_dir)` and `--encoder` then take.
 
     Args:
@@ -95,7 +94,7 @@ def _bare_tokenizer(encoder: QuestionEncoder) -> Tokenizer:
     return tokenizer
 
 
-def _count_tokens(tokenizer: Tokenizer, questions: Sequence[str]) -> sparse.csr_array:
+def _count_tokens(tokenizer: Tokenizer, questions: Texts) -> sparse.csr_array:
     """How often each token stands in each text, `(n_questions, n_tokens)` float32."""
     ids = [encoded.ids for encoded in tokenizer.encode_batch(list(questions), add_special_tokens=False)]
     starts = np.concatenate([[0], np.cumsum([len(text) for text in ids])])
