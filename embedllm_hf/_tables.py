@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def format_table(head: Sequence[object], rows: Sequence[Sequence[object]], *, markdown: bool = False) -> str:
-    """Write a table: the first column to the left, the others to the right, each as wide as it needs.
+def format_table(
+    head: Sequence[object], rows: Sequence[Sequence[object]], *, markdown: bool = False, left: int = 1
+) -> str:
+    """Write a table: the first columns, of text, to the left, the others to the right, each as wide as it needs.
 
     Args:
         head (`Sequence`): A heading for each column; an empty one is allowed.
         rows (`Sequence[Sequence]`): A cell for each column, already formatted as it shall be read.
         markdown (`bool`): Write Markdown, in which a `|` of a cell is escaped, instead of aligned columns.
+        left (`int`): Number of columns to the left.
 
     Returns:
         `str`: One line for each row, without a line break at the end.
@@ -19,11 +22,11 @@ def format_table(head: Sequence[object], rows: Sequence[Sequence[object]], *, ma
     lines = [[" ".join(str(cell).split()) for cell in line] for line in (head, *rows)]
     if markdown:
         lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-        lines.insert(1, ["---", *["---:"] * (len(head) - 1)])
+        lines.insert(1, ["---"] * left + ["---:"] * (len(head) - left))
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    aligns = [str.ljust] * left + [str.rjust] * (len(head) - left)
     aligned = [
-        [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
-        for line in lines
+        [align(cell, width) for align, cell, width in zip(aligns, line, widths, strict=True)] for line in lines
     ]
     return "\n".join("  ".join(line).rstrip() for line in aligned)

@@ -94,8 +94,14 @@ class EmbedLLM(PooledNetwork):
         if not isinstance(encoder, QuestionEncoder):
             encoder = QuestionEncoder(encoder, revision=revision)
         width = encoder.dim if text_dim is None else text_dim
-        identity = {"encoder_name": encoder.name, "encoder_revision": encoder.revision}
-        settings = EmbedLLMConfig(llm_names=llm_names, text_dim=width, **identity, **config)
+        settings = EmbedLLMConfig(
+            llm_names=llm_names,
+            text_dim=width,
+            encoder_name=encoder.name,
+            encoder_revision=encoder.revision,
+            trained_encoder=encoder.digest,
+            **config,
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = cls(settings)
@@ -108,6 +114,10 @@ class EmbedLLM(PooledNetwork):
         if self._encoder is None:
             self._encoder = QuestionEncoder(self.config.encoder_name, revision=self.config.encoder_revision)
         return self._encoder
+
+    def _forget_fitted(self) -> None:
+        super()._forget_fitted()
+        self.metrics = None  # measured with other weights
 
     def _set_encoder(self, encoder: QuestionEncoder) -> None:
         """Take over an encoder that was trained with the vectors."""

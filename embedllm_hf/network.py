@@ -20,7 +20,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from scipy.special import expit
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
@@ -200,7 +199,7 @@ class EmbedLLMNetwork(PreTrainedModel):
 
     def network_proba(self, question_embeds: np.ndarray | torch.Tensor) -> np.ndarray:
         """`network_logits` as probabilities in [0, 1]; arguments, shape and errors are the same."""
-        return expit(self.network_logits(question_embeds))
+        return torch.from_numpy(self.network_logits(question_embeds)).sigmoid_().numpy()
 
     def predict_proba(self, question_embeds: np.ndarray | torch.Tensor) -> np.ndarray:
         """The best forecast there is: of a bare network `network_proba`; `EmbedLLM` adds its bank to it."""
@@ -295,6 +294,10 @@ class EmbedLLMNetwork(PreTrainedModel):
             model, info = super().from_pretrained(source, *args, **options)
         except SafetensorError as error:
             raise InputError(f"{source}: the weights cannot be read ({error}). Fetch or train them again.") from error
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise InputError(f"{source}: {str(error).splitlines()[0]} Fetch or train the model again.") from error
         wrong = {kind: sorted(map(str, info[f"{kind}_keys"])) for kind in ("missing", "unexpected", "mismatched")}
         if any(wrong.values()):
             found = "; ".join(f"{kind} {shorten(keys)}" for kind, keys in wrong.items() if keys)

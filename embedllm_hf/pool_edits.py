@@ -12,7 +12,6 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from scipy.special import expit
 from typing_extensions import Self
 
 from ._checks import shorten
@@ -53,7 +52,11 @@ class PooledNetwork(EmbedLLMNetwork):
                 f"those of `{self.config.encoder_name}`."
             )
         self._bank = bank
-        vars(self).pop("predictor", None)
+        self.__dict__.pop("predictor", None)
+
+    def _forget_fitted(self) -> None:
+        """Drop what was fitted to the weights, before these are trained."""
+        self._set_bank(None)
 
     @cached_property
     def predictor(self) -> StackedPredictor:
@@ -61,24 +64,12 @@ class PooledNetwork(EmbedLLMNetwork):
         return StackedPredictor(self, self._bank)
 
     def predict_logits(self, question_embeds: np.ndarray, categories: Categories = None) -> np.ndarray:
-        """Log odds that each LLM answers each question correctly, by network and bank together.
-
-        Args:
-            question_embeds (`np.ndarray` of shape `(n_questions, text_dim)`): Text vectors.
-            categories (`Sequence[str]` of length n_questions, *optional*): The questions' categories, where they are
-                known. One that the bank does not know is read from the text, like all without this argument.
-
-        Returns:
-            `np.ndarray` of shape `(n_questions, n_llms)`, float64.
-
-        Raises:
-            ValueError: If the width is not the model's, or categories and questions differ in number.
-        """
+        """Log odds of right answers by network and bank together, as `StackedPredictor.predict_logits` has them."""
         return self.predictor.predict_logits(question_embeds, categories)
 
     def predict_proba(self, question_embeds: np.ndarray, categories: Categories = None) -> np.ndarray:
-        """The model's best forecast: `predict_logits` as probabilities in [0, 1]; arguments and errors are the same."""
-        return expit(self.predict_logits(question_embeds, categories))
+        """The model's best forecast: `predict_logits` as probabilities in [0, 1], float32, with the same arguments."""
+        return self.predictor.predict_proba(question_embeds, categories)
 
     def with_bank(self, bank: QuestionBank | None) -> Self:
         """A new model with another bank, for instance from `training.fit_bank`; this one stays as it is.

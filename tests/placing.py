@@ -58,12 +58,20 @@ def with_items(model: EmbedLLM, *, calibrate: bool = True) -> EmbedLLM:
     )
 
 
-def pool_of(simulated: Simulated, n_llms: int) -> EmbedLLM:
+def with_answers(bank: QuestionBank, responses: np.ndarray) -> QuestionBank:
+    """The bank with other responses, `(n_questions, n_llms)`, NaN not observed."""
+    rows, llms = np.nonzero(~np.isnan(responses))
+    values = responses[rows, llms].astype(np.float32)
+    matrices = [sparse.csr_array((data, (rows, llms)), shape=responses.shape) for data in (values, 0 * values + 1)]
+    return replace(bank, responses=matrices[0], weights=matrices[1])
+
+
+def pool_of(simulated: Simulated, n_llms: int, *, calibrate: bool = True) -> EmbedLLM:
     """The model of the first LLMs alone, with its item parameters."""
     model = simulated.model
     for name in model.config.llm_names[n_llms:]:
         model = model.without_llm(name)
-    return with_items(model)
+    return with_items(model, calibrate=calibrate)
 
 
 def without_calibration(model: EmbedLLM) -> EmbedLLM:

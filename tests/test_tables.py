@@ -27,6 +27,13 @@ def test_markdown():
     ]
 
 
+def test_several_columns_of_text():
+    """They stand to the left, as many as are told, in both forms."""
+    head, rows = ("LLM", "family", "n"), [("a", "calc", 1), ("long", "x", 22)]
+    assert format_table(head, rows, left=2).splitlines() == ["LLM   family   n", "a     calc     1", "long  x       22"]
+    assert format_table(head, rows, markdown=True, left=3).splitlines()[1] == "| --- | --- | --- |"
+
+
 @pytest.mark.parametrize(("markdown", "line"), [(False, "a|b c  1"), (True, "| a\\|b c | 1 |")])
 def test_a_cell_cannot_break_the_table(markdown, line):
     """Line breaks become spaces, and Markdown's own sign is escaped where it is one."""

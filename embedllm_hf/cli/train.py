@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .._errors import FileError, UserError
-from ..configuration_embedllm import DEFAULT_ENCODER, PAPER_FORM
 from ..training.arguments import EmbedLLMTrainingArguments
 from ._options import add_data_options, add_dataclass_options, read_dataclass_options, with_vectors
 
@@ -57,6 +56,7 @@ def main(options: argparse.Namespace) -> int:
 
 def _untrained(options: argparse.Namespace, args: EmbedLLMTrainingArguments, train: Dataset) -> EmbedLLM:
     """The model to train, for the encoder that is asked for, or that the vectors at hand are from."""
+    from ..configuration_embedllm import DEFAULT_ENCODER, PAPER_FORM
     from ..encoding.encoded_responses import EncodedResponses
     from ..modeling_embedllm import EmbedLLM
     from ..training.processes import process_state
@@ -102,4 +102,4 @@ def _push(trainer: EmbedLLMTrainer, repo_id: str) -> None:
             f"the model is saved to {folder}, but was not pushed: {error} Push it later with "
             f"EmbedLLM.from_pretrained({folder!r}).push_to_hub({repo_id!r})."
         ) from error
-    print(f"pushed to {repo_id} ({done.oid[:8]})")
+    print(f"pushed to {repo_id}" + ("" if done is None else f" ({done.oid[:8]})"))

@@ -14,8 +14,8 @@ import numpy as np
 
 from .._errors import InputError
 from .._tables import format_table
-from ..data.llm_table import Costs, costs_of, read_costs
 from ..data.benchmarks import benchmark_categories
+from ..data.llm_table import Costs, costs_of, read_costs
 from ..data.responses import ResponseMatrix
 from ..encoding.encoded_responses import EncodedResponses, encode_responses
 from ..inference.base import bank_of

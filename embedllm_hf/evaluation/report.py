@@ -17,8 +17,8 @@ from scipy.special import expit
 from .. import __version__, metrics
 from .._errors import InputError
 from .._tables import format_table
-from ..data.llm_table import Costs
 from ..data.benchmarks import benchmark_categories
+from ..data.llm_table import Costs
 from ..data.responses import ResponseMatrix, check_pool
 from ..encoding.encoded_responses import EncodedResponses, encode_responses
 from ..inference.base import bank_of

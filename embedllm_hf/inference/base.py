@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,7 +10,7 @@ from typing_extensions import Self
 
 from .._errors import InputError
 from ..bank.question_bank import QuestionBank
-from ..encoding.question_encoder import QuestionEncoder
+from ..encoding.question_encoder import QuestionEncoder, Texts
 from ..modeling_embedllm import EmbedLLM
 
 
@@ -59,7 +58,7 @@ def bank_of(model: EmbedLLM) -> QuestionBank:
     return model.bank
 
 
-def count_tokens(encoder: QuestionEncoder, questions: Sequence[str]) -> np.ndarray:
+def count_tokens(encoder: QuestionEncoder, questions: Texts) -> np.ndarray:
     """Length of texts in tokens of the encoder's tokenizer, also beyond what the encoder reads, `(n_questions,)`."""
     if not len(questions):
         return np.zeros(0, int)

@@ -91,8 +91,8 @@ class StackedPredictor:
         return logits
 
     def predict_proba(self, question_embeds: np.ndarray, categories: Categories = None) -> np.ndarray:
-        """`predict_logits` as probabilities in [0, 1]; arguments, shape and errors are the same."""
-        return expit(self.predict_logits(question_embeds, categories))
+        """`predict_logits` as probabilities in [0, 1], float32; arguments, shape and errors are the same."""
+        return expit(self.predict_logits(question_embeds, categories)).astype(np.float32)
 
     def nearest(self, question_embeds: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
         """The most similar known questions: rows and cosines, each `(n_questions, n)`, the nearest first.

@@ -14,20 +14,13 @@ import numpy as np
 
 from embedllm_hf import metrics
 from embedllm_hf.configuration_embedllm import EmbedLLMConfig
-from embedllm_hf.data.responses import benchmark_categories
+from embedllm_hf.data.benchmarks import benchmark_categories
+from embedllm_hf.encoding.encoded_responses import EncodedResponses
 
 from . import wording
 from .figures import ablation_figure, masking_figure
 from .scoring import accuracy_gap, by_method, joined_hits, scores, scores_by_seed
-from .setting import (
-    EncodedResponses,
-    PaperData,
-    fit_knn,
-    fit_llm_mean,
-    fit_network,
-    in_categories,
-    network_proba,
-)
+from .setting import PaperData, fit_knn, fit_llm_mean, fit_network, in_categories
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -116,7 +109,7 @@ def _predict(data: PaperData, variant: dict) -> dict[str, list[np.ndarray]]:
     data = data.with_encoder(variant.get("encoder", data.encoder_name))
     models = [fit_network(data, seed=seed, config=variant.get("config")) for seed in data.settings.seeds]
     return {
-        split: [network_proba(model, data.splits[split].question_embeds) for model in models]
+        split: [model.network_proba(data.splits[split].question_embeds) for model in models]
         for split in ("validation", "test")
     }
 
@@ -144,16 +137,15 @@ def _hide_at_random(data: PaperData, progress: Callable[[str], None]) -> list[di
 
 def _hide(train: EncodedResponses, share: float, seed: int) -> EncodedResponses:
     """Training responses without a random share of them."""
-    hidden = train.responses.observed()
-    hidden[hidden] = np.random.default_rng(seed).random(train.responses.n_observed) < share
-    return train.without(hidden)
+    kept = np.random.default_rng(seed).random(train.responses.n_observed) >= share
+    return train.with_responses(train.responses.keep(kept))
 
 
 def _predict_all(data: PaperData, train: EncodedResponses, seed: int) -> dict[str, np.ndarray]:
     """Network and baselines fitted on some training responses, on the test questions."""
     embeds = data.test.question_embeds
     return {
-        NETWORK: network_proba(fit_network(data, train, seed=seed), embeds),
+        NETWORK: fit_network(data, train, seed=seed).network_proba(embeds),
         KNN: fit_knn(train).predict_proba(embeds),
         LLM_MEAN: fit_llm_mean(train).predict_proba(embeds),
     }
@@ -181,9 +173,8 @@ def _hide_benchmarks(data: PaperData, progress: Callable[[str], None]) -> list[d
             cells = np.ix_(of_test, chosen)
             if np.isnan(truth[cells]).all():
                 continue
-            hidden = np.zeros_like(observed)
-            hidden[np.ix_(inside, chosen)] = True
-            blind = _predict_all(data, data.train.without(hidden), seed)
+            hidden = inside[train.question_indices] & np.isin(train.llm_indices, chosen)
+            blind = _predict_all(data, data.train.with_responses(train.keep(~hidden)), seed)
             for state, predictions in (("hidden", blind), ("seen", seen[seed])):
                 for method, probs in predictions.items():
                     records.setdefault((method, state), []).append((probs[cells], truth[cells]))
@@ -214,7 +205,7 @@ def _shrink_pool(data: PaperData, progress: Callable[[str], None]) -> list[dict]
         pairs = []
         for seed, order in zip(data.settings.seeds, orders, strict=True):
             model = fit_network(data, data.train.select(llms=order[:size]), seed=seed)
-            probs = network_proba(model, data.test.question_embeds)[:, : sizes[0]]
+            probs = model.network_proba(data.test.question_embeds)[:, : sizes[0]]
             pairs.append((probs, data.test.responses.select(llms=order[: sizes[0]]).responses()))
         pairs = [pair for pair in pairs if not np.isnan(pair[1]).all()]
         hits = joined_hits(pairs)
@@ -298,12 +289,12 @@ def _hidden_markdown(rows: list[dict]) -> str:
 def _benchmark_markdown(rows: list[dict]) -> str:
     if not rows:
         return ""
-    head = ["hidden benchmark", "LLMs", "method", "AUC seen", "AUC hidden", "accuracy hidden minus seen"]
+    head = ["hidden benchmark", "method", "LLMs", "AUC seen", "AUC hidden", "accuracy hidden minus seen"]
     cells = [
         [
             row["benchmark"],
-            f"{row['n_hidden']} of {row['n_llms']}",
             row["method"],
+            f"{row['n_hidden']} of {row['n_llms']}",
             wording.spread(row["seen"]["auc"]),
             wording.spread(row["hidden"]["auc"]),
             wording.with_interval(row["cost"]),
@@ -317,7 +308,7 @@ def _benchmark_markdown(rows: list[dict]) -> str:
         "A whole benchmark hidden in training for a random half of the LLMs that were asked it and another one, and "
         "those LLMs forecast there:"
     )
-    return wording.paragraphs(intro, wording.table(head, cells), said)
+    return wording.paragraphs(intro, wording.table(head, cells, left=2), said)
 
 
 def _pool_markdown(rows: list[dict]) -> str:

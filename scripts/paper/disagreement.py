@@ -13,7 +13,7 @@ from embedllm_hf.modeling_embedllm import EmbedLLM
 
 from . import wording
 from .permutation import CORRELATIONS, mantel, shuffles
-from .setting import PaperData, network_proba
+from .setting import PaperData
 
 MIN_SHARED = 50  # questions that both LLMs of a pair have answered
 MIN_PAIRS = 10  # of LLMs, to correlate anything over them
@@ -73,9 +73,10 @@ def distance_and_disagreement(data: PaperData, model: EmbedLLM, patterns: list[s
     answered benchmarks out of both tables, and reorders LLMs that answered the same; `alone` has the Pearson
     correlation inside each set of LLMs that answered the same.
     """
-    embeds, responses, _ = data.held_out()
+    held_out = data.held_out
+    responses = held_out.responses.responses()
     actual, shared = disagreement(responses)
-    probs = network_proba(model, embeds).astype(np.float64).clip(1e-7, 1 - 1e-7)
+    probs = model.network_proba(held_out.question_embeds).astype(np.float64).clip(1e-7, 1 - 1e-7)
     tables = distances_between(model, probs, ~np.isnan(responses))
     pairs = np.triu(shared >= MIN_SHARED, k=1)
     found: dict[str, Any] = {"n_pairs": int(pairs.sum()), "min_shared": MIN_SHARED}

@@ -11,22 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedllm_hf.data.responses import DUPLICATE_RULES
+from embedllm_hf.data.long_table import DUPLICATE_RULES
 from embedllm_hf.data.splits import split_questions
+from embedllm_hf.encoding.encoded_responses import EncodedResponses
 
 from . import wording
 from .figures import learning_curve_figure
 from .scoring import accuracy_gap, by_method, scores_by_seed
-from .setting import (
-    EncodedResponses,
-    PaperData,
-    fit_knn,
-    fit_llm_mean,
-    fit_network,
-    forecaster,
-    network_proba,
-    paper_training,
-)
+from .setting import PaperData, fit_knn, fit_llm_mean, fit_network, paper_training
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,7 +58,9 @@ def run(data: PaperData, progress: Callable[[str], None]) -> dict:
 def _part(train: EncodedResponses, size: int, seed: int) -> EncodedResponses:
     """Some training questions; the parts of one seed lie inside each other."""
     n_all = train.responses.n_questions
-    return train if size == n_all else train.of(split_questions(train.responses, size / n_all, seed=seed)[1])
+    if size == n_all:
+        return train
+    return train.with_responses(split_questions(train.responses, size / n_all, seed=seed)[1])
 
 
 def _predict(data: PaperData, train: EncodedResponses, seed: int, methods: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -76,12 +70,12 @@ def _predict(data: PaperData, train: EncodedResponses, seed: int, methods: tuple
 
     def predict(method: str) -> np.ndarray:
         if method == NETWORK:
-            return network_proba(model, embeds)
+            return model.network_proba(embeds)
         if method == BLEND:
-            return forecaster(model)(embeds)
+            return model.predict_proba(embeds)
         if method == PAPER:
             training = paper_training(train.responses)
-            return network_proba(fit_network(data, train, seed=seed, paper=True, training=training), embeds)
+            return fit_network(data, train, seed=seed, paper=True, training=training).network_proba(embeds)
         if method == LLM_MEAN:
             return fit_llm_mean(train).predict_proba(embeds)
         return fit_knn(train, data.validation if method == KNN else None).predict_proba(embeds)
@@ -188,7 +182,7 @@ def _rules_markdown(rules: dict | None) -> str:
         f"Rules for repeated rows: {rules['n_repeats']:,} rows repeat an earlier (question, LLM) pair, and "
         f"{rules['n_contradictions']:,} pairs have rows that disagree. Each rule is applied to training and test "
         "alike, all training questions:",
-        wording.table(["rule", "method", "accuracy", "AUC"], cells),
+        wording.table(["rule", "method", "accuracy", "AUC"], cells, left=2),
     )
 
 

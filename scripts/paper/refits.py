@@ -13,7 +13,7 @@ from embedllm_hf.modeling_embedllm import EmbedLLM
 
 from . import wording
 from .permutation import CORRELATIONS, shuffles
-from .setting import PaperData, fit_network, network_proba
+from .setting import PaperData, fit_network
 
 N_REFITS = {False: 6, True: 2}  # fewer in quick mode
 N_CHANCE = 20  # pairings of LLMs at random, for the residual that chance gives
@@ -38,7 +38,7 @@ def refits(data: PaperData, models: list[EmbedLLM], progress: Callable[[str], No
             progress(f"refits: {form}, seed {seed}")
             fitted.append(fit_network(data, seed=seed, paper=paper))
         observed = data.test.responses.observed()
-        probs = [network_proba(model, data.test.question_embeds) for model in fitted]
+        probs = [model.network_proba(data.test.question_embeds) for model in fitted]
         compared = [
             compare(fitted[one].llm_embeds, fitted[two].llm_embeds, probs[one], probs[two], observed)
             for one, two in combinations(range(len(fitted)), 2)

@@ -24,7 +24,7 @@ import torch
 
 from embedllm_hf._checks import check_choice
 from embedllm_hf._files import disk_error
-from embedllm_hf.data.responses import benchmark_categories
+from embedllm_hf.data.benchmarks import benchmark_categories
 from embedllm_hf.evaluation.report import package_versions, without_nan
 
 from . import (
@@ -251,7 +251,7 @@ def _report_text(data: PaperData, found: Mapping[str, dict], command: str | None
     if rows:
         head = ["finding", "published", "here", "comparable?"]
         cells = [[row["finding"], row["published"], row["measured"], row["comparable"]] for row in rows]
-        parts += ["## Published and measured", wording.table(head, cells)]
+        parts += ["## Published and measured", wording.table(head, cells, left=4)]
     for section in chosen:
         parts += [f"## {section.TITLE}", section.markdown(found[section.NAME]["result"])]
     return wording.paragraphs(*parts) + "\n"

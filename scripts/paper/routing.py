@@ -9,19 +9,18 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from embedllm_hf import metrics
-from embedllm_hf.data.responses import benchmark_categories
+from embedllm_hf.data.benchmarks import benchmark_categories
 from embedllm_hf.encoding.question_encoder import QuestionEncoder
 from embedllm_hf.modeling_embedllm import EmbedLLM
 
 from . import wording
 from .figures import routing_figure
-from .setting import PaperData, fit_knn, fit_llm_mean, fit_network, forecaster, in_categories, network_proba
+from .setting import PaperData, fit_knn, fit_llm_mean, fit_network, in_categories
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,8 +83,8 @@ def _outcomes(data: PaperData, models: list[EmbedLLM]) -> tuple[dict[str, np.nda
         ORACLE: routed(np.nan_to_num(truth)),
     }
     seeds = {
-        NETWORK: [routed(network_proba(model, embeds)) for model in models],
-        ROUTER: [routed(forecaster(model)(embeds)) for model in models],
+        NETWORK: [routed(model.network_proba(embeds)) for model in models],
+        ROUTER: [routed(model.predict_proba(embeds)) for model in models],
     }
     outcomes |= {way: np.mean(values, axis=0) for way, values in seeds.items()}
     return outcomes, {way: [float(np.nanmean(value)) for value in values] for way, values in seeds.items()}
@@ -110,13 +109,9 @@ def _measure_speed(data: PaperData, model: EmbedLLM) -> dict:
     """Choices a second from text vectors, in one batch and one by one, and with the text encoder before it."""
     vectors = np.resize(data.test.question_embeds, (_TIMED_QUESTIONS, model.config.text_dim))
     texts = [str(text) for text in data.test.responses.questions[:_TIMED_TEXTS]]
-    ways: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        NETWORK: partial(network_proba, model),
-        ROUTER: forecaster(model),
-    }
     seconds = {
         way: {"batch": _seconds(predict, vectors), "one by one": _seconds(predict, vectors, block=1)}
-        for way, predict in ways.items()
+        for way, predict in ((NETWORK, model.network_proba), (ROUTER, model.predict_proba))
     }
     encoding, reason = _encoding_seconds(data.encoder_name, texts)
 

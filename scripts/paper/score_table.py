@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embedllm_hf.data.responses import benchmark_categories
+from embedllm_hf.data.benchmarks import benchmark_categories
 
 from .setting import PaperData, in_categories
 

@@ -5,23 +5,25 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import set_seed
 
-from embedllm_hf.configuration_embedllm import EmbedLLMConfig
+from embedllm_hf.bank.question_bank import QuestionBank
+from embedllm_hf.configuration_embedllm import PAPER_FORM
 from embedllm_hf.data.llm_table import read_llm_table
 from embedllm_hf.data.responses import ResponseMatrix, check_pool
-from embedllm_hf.data.sources import dataset_revision, load_responses
-from embedllm_hf.data.splits import split_questions
-from embedllm_hf.encoding.question_encoder import QuestionEncoder, load_question_embeddings
+from embedllm_hf.data.sources import load_splits
+from embedllm_hf.data.splits import ResponseSplits, split_questions
+from embedllm_hf.encoding.encoded_responses import EncodedResponses, encode_responses
+from embedllm_hf.encoding.question_encoder import QuestionEncoder
 from embedllm_hf.modeling_embedllm import EmbedLLM
-from embedllm_hf.predictors.baselines import LLMMean, NearestQuestions
-from embedllm_hf.predictors.stacked import BlendedPredictor, fit_blend
+from embedllm_hf.predictors.baselines import KNN, LLMMean, NearestQuestions, choose_knn
+from embedllm_hf.predictors.stacked_fit import fit_blend
 from embedllm_hf.training.arguments import EmbedLLMTrainingArguments
-from embedllm_hf.training.trainer import EmbedLLMTrainer
+from embedllm_hf.training.network_trainer import NetworkTrainer
 
 SPLITS = ("train", "validation", "test")
 QUICK_QUESTIONS = {"train": 1500, "validation": 300, "test": 400}
@@ -52,60 +54,24 @@ QUICK = PaperSettings(seeds=(0,), n_splits=20, n_permutations=200, quick=True)
 
 
 @dataclass(frozen=True)
-class EncodedResponses:
-    """Responses with the text vectors of their questions.
-
-    Attributes:
-        responses (`ResponseMatrix`): Who answered which question right.
-        question_embeds (`np.ndarray` of shape `(n_questions, text_dim)`): Text vectors, in the order of the questions.
-        encoder_name (`str`): Whose vectors these are.
-    """
-
-    responses: ResponseMatrix
-    question_embeds: np.ndarray
-    encoder_name: str
-
-    def select(
-        self, question_indices: np.ndarray | None = None, *, llms: Sequence[str] | None = None
-    ) -> EncodedResponses:
-        """Keep some questions, by position or by a bool mask, or some LLMs; see `ResponseMatrix.select`."""
-        return self.of(self.responses.select(question_indices, llms=llms))
-
-    def of(self, responses: ResponseMatrix) -> EncodedResponses:
-        """Other responses to these questions, or to some of them, with their text vectors."""
-        rows = np.searchsorted(self.responses.question_ids, responses.question_ids)
-        return replace(self, responses=responses, question_embeds=self.question_embeds[rows])
-
-    def without(self, hidden: np.ndarray) -> EncodedResponses:
-        """The same without some responses; questions and LLMs stay.
-
-        Args:
-            hidden (`np.ndarray` of shape `(n_questions, n_llms)`, bool): Which pairs lose their response.
-        """
-        old = self.responses
-        kept = ~hidden[old.question_indices, old.llm_indices]
-        counts = np.bincount(old.question_indices[kept], minlength=old.n_questions)
-        entries = {name: getattr(old, name)[kept] for name in ("llm_indices", "values", "counts", "contradictory")}
-        return replace(self, responses=replace(old, indptr=np.concatenate([[0], np.cumsum(counts)]), **entries))
-
-
-@dataclass(frozen=True)
 class PaperData:
     """A data set with its text vectors.
 
     Attributes:
         name (`str`): Its public name: Hub id, or the folder's name.
         revision (`str | None`): Commit on the Hub.
+        encoder_name (`str`): The text encoder of `splits`.
         splits (`dict[str, EncodedResponses]`): `train`, `validation` and `test`, of the same LLMs.
         other_encoders (`dict[str, dict[str, EncodedResponses]]`): The same with the text vectors of further encoders.
         llms (`dict[str, dict[str, str]] | None`): What is known of each LLM, as `read_llm_table` gives it.
         settings (`PaperSettings`): How much is done.
         reload (`Callable`, *optional*): Gives the splits under another rule for repeated rows; None if there is one
-            set of rows only.
+            set of rows only. It goes to other processes with the rest.
     """
 
     name: str
     revision: str | None
+    encoder_name: str
     splits: dict[str, EncodedResponses]
     other_encoders: dict[str, dict[str, EncodedResponses]]
     llms: dict[str, dict[str, str]] | None
@@ -128,58 +94,26 @@ class PaperData:
         return self.splits["test"]
 
     @property
-    def encoder_name(self) -> str:
-        """The text encoder of `splits`."""
-        return self.train.encoder_name
+    def held_out(self) -> EncodedResponses:
+        """Validation and test questions together."""
+        return EncodedResponses.concat([self.validation, self.test])
 
     def with_responses(self, responses: Mapping[str, ResponseMatrix]) -> PaperData:
         """The same with other responses to the same questions."""
-        return replace(self, splits={name: self.splits[name].of(given) for name, given in responses.items()})
+        return replace(
+            self, splits={name: self.splits[name].with_responses(given) for name, given in responses.items()}
+        )
 
     def with_encoder(self, name: str) -> PaperData:
         """The same with the text vectors of this encoder or of a further one."""
-        return self if name == self.encoder_name else replace(self, splits=self.other_encoders[name])
-
-    def held_out(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Validation and test questions: text vectors, responses `(n_questions, n_llms)` (NaN: none), categories."""
-        parts = [self.validation, self.test]
-        return (
-            np.concatenate([part.question_embeds for part in parts]),
-            np.concatenate([part.responses.responses() for part in parts]),
-            np.concatenate([part.responses.categories for part in parts]),
-        )
+        if name == self.encoder_name:
+            return self
+        return replace(self, encoder_name=name, splits=self.other_encoders[name])
 
 
 def in_categories(responses: ResponseMatrix, members: Sequence[str]) -> np.ndarray:
     """Which questions are of some categories, `(n_questions,)` bool."""
     return np.isin(responses.categories.astype(str), members)
-
-
-@dataclass(frozen=True)
-class Reader:
-    """Loads the splits of a data set under a rule for repeated rows; a class, so that it can go to another process.
-
-    Attributes:
-        dataset (`str`), revision (`str | None`): As in `load_responses`.
-        quick (`bool`): Keep some questions of each split only.
-    """
-
-    dataset: str
-    revision: str | None
-    quick: bool
-
-    def __call__(self, duplicates: str = "mean") -> dict[str, ResponseMatrix]:
-        """The splits, of the same LLMs."""
-        source: dict[str, Any] = {"revision": self.revision, "duplicates": duplicates}
-        train = load_responses(self.dataset, split="train", **source)
-        splits = {"train": train}
-        for name in SPLITS[1:]:
-            splits[name] = load_responses(self.dataset, split=name, llm_names=train.llm_names, **source)
-        for name, split in splits.items():
-            check_pool(split, name)
-            if self.quick and split.n_questions > QUICK_QUESTIONS[name]:
-                splits[name] = split_questions(split, QUICK_QUESTIONS[name] / split.n_questions)[1]
-        return splits
 
 
 def load_data(
@@ -199,41 +133,51 @@ def load_data(
         settings (`PaperSettings`): How much is done.
         revision (`str`, *optional*): Branch, tag or commit of a Hub data set.
         encoder (`str`): Text encoder.
-        question_embeddings (`str` or `Path`, *optional*): Its vectors, see `load_question_embeddings`.
+        question_embeddings (`str` or `Path`, *optional*): Its vectors, see `EncodedResponses.from_file`.
         more_question_embeddings (`Mapping`, *optional*): Such files of further encoders, by the encoder's name.
         llms (`str` or `Path`, *optional*): A CSV file with what is known of the LLMs.
 
     Raises:
         UserError: If something is missing or damaged; the message names it.
     """
-    commit = dataset_revision(dataset, revision)
-    reader = Reader(dataset, commit or revision, settings.quick)
     facts = None if llms is None else read_llm_table(llms)
-    splits = reader()
+    found = load_splits(dataset, revision=revision)
+    splits = _usable(found, settings.quick)
+    more = more_question_embeddings or {}
     return PaperData(
-        name=Path(dataset).resolve().name if Path(dataset).is_dir() else dataset,
-        revision=commit,
+        name=found.id or str(dataset),
+        revision=found.revision,
+        encoder_name=encoder,
         splits=_encode(splits, encoder, question_embeddings),
-        other_encoders={name: _encode(splits, name, file) for name, file in (more_question_embeddings or {}).items()},
+        other_encoders={name: _encode(splits, name, file) for name, file in more.items()},
         llms=facts,
         settings=settings,
-        reload=reader,
+        reload=partial(_reload, dataset, found.revision, settings.quick),
     )
+
+
+def _usable(splits: ResponseSplits, quick: bool) -> dict[str, ResponseMatrix]:
+    """All three splits, each with responses; some of their questions only, if it shall be quick."""
+    usable = {}
+    for name in SPLITS:
+        split = splits[name]
+        check_pool(split, name)
+        if quick and split.n_questions > QUICK_QUESTIONS[name]:
+            split = split_questions(split, QUICK_QUESTIONS[name] / split.n_questions)[1]
+        usable[name] = split
+    return usable
+
+
+def _reload(dataset: str, revision: str | None, quick: bool, duplicates: str) -> dict[str, ResponseMatrix]:
+    """The same splits under a rule for repeated rows."""
+    return _usable(load_splits(dataset, revision=revision, duplicates=duplicates), quick)
 
 
 def _encode(splits: Mapping[str, ResponseMatrix], name: str, file: str | Path | None) -> dict[str, EncodedResponses]:
     """The splits with the text vectors of an encoder, from a file if there is one."""
-    if file is not None:
-
-        def embed(split: ResponseMatrix) -> np.ndarray:
-            return load_question_embeddings(file, split.question_ids, encoder_name=name)
-    else:
-        encoder = QuestionEncoder(name)
-
-        def embed(split: ResponseMatrix) -> np.ndarray:
-            return encoder.encode(split.questions, show_progress=True)
-
-    return {key: EncodedResponses(split, embed(split), name) for key, split in splits.items()}
+    encoder = QuestionEncoder(name)
+    given = {key: split if file is None else EncodedResponses.from_file(split, file) for key, split in splits.items()}
+    return {key: encode_responses(split, encoder, show_progress=True) for key, split in given.items()}
 
 
 # --- training and predictions ---
@@ -275,40 +219,28 @@ def fit_network(
         seed (`int`): Of the weights and of the order of questions.
         validation (`EncodedResponses`, *optional*): Early stopping looks at this instead of the data's validation
             split. Only the LLMs of `train` count.
-        paper (`bool`): Take `EmbedLLMConfig.paper` as the form.
+        paper (`bool`): Take the paper's form, see `EmbedLLMConfig.paper`.
         blend (`bool`): Fit the blend with the nearest known questions, too (on the validation split).
         config, training (`Mapping`, *optional*): Settings that differ, as in `EmbedLLMConfig` and
             `EmbedLLMTrainingArguments`.
 
     Returns:
-        `EmbedLLM`: In evaluation mode, with its known questions.
+        `EmbedLLM`: In evaluation mode; without the blend a bare network.
     """
     train = data.train if train is None else train
     validation = data.validation if validation is None else validation
     names = train.responses.llm_names
     if validation.responses.llm_names != names:
         validation = validation.select(llms=names)
-    set_seed(seed)  # before the model is built: its initial weights are random
-    make = EmbedLLMConfig.paper if paper else EmbedLLMConfig
-    sizes = {"llm_names": names, "text_dim": train.question_embeds.shape[1], "encoder_name": train.encoder_name}
-    model = EmbedLLM(make(**{**sizes, **(config or {})}))
-    parts = (train.responses, train.question_embeds, validation.responses, validation.question_embeds)
+    form = {**(PAPER_FORM if paper else {}), **(config or {})}
+    model = EmbedLLM.from_encoder(data.encoder_name, llm_names=names, text_dim=train.text_dim, seed=seed, **form)
     with tempfile.TemporaryDirectory() as folder:
         args = EmbedLLMTrainingArguments(folder, seed=seed, disable_tqdm=True, **(training or {}))
-        EmbedLLMTrainer(model, args, *parts).train()
-    if blend:
-        model.blend = fit_blend(model, *parts[2:])
-    return model
-
-
-def network_proba(model: EmbedLLM, question_embeds: np.ndarray) -> np.ndarray:
-    """What the network alone predicts, `(n_questions, n_llms)`."""
-    return model.predict_proba(question_embeds)
-
-
-def forecaster(model: EmbedLLM) -> Callable[[np.ndarray], np.ndarray]:
-    """The function from text vectors to `(n_questions, n_llms)` that predicts with all that the model keeps."""
-    return BlendedPredictor(model).predict_proba
+        NetworkTrainer(model, args, train, validation).train()
+    if not blend:
+        return model
+    bank = QuestionBank.from_responses(train)
+    return model.with_bank(replace(bank, blend=fit_blend(model, bank, validation)))
 
 
 def llm_biases(model: EmbedLLM) -> np.ndarray:
@@ -320,10 +252,10 @@ def llm_biases(model: EmbedLLM) -> np.ndarray:
 
 def fit_llm_mean(train: EncodedResponses) -> LLMMean:
     """Each LLM's mean response."""
-    return LLMMean.fit(train.responses)
+    return LLMMean.fit(QuestionBank.from_responses(train))
 
 
 def fit_knn(train: EncodedResponses, validation: EncodedResponses | None = None) -> NearestQuestions:
     """Mean response to the nearest questions: 131 of them, or as many as do best on a validation split."""
-    given = () if validation is None else (validation.responses, validation.question_embeds)
-    return NearestQuestions.fit(train.responses, train.question_embeds, *given)
+    bank = QuestionBank.from_responses(train)
+    return NearestQuestions.fit(bank, *(KNN if validation is None else choose_knn(bank, validation)))

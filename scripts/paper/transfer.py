@@ -24,7 +24,7 @@ from .benchmark_scores import train_without
 from .disagreement import centred_cosine_distances
 from .permutation import correct, holm, mantel, shuffles
 from .score_table import MIN_ANSWERS, ScoreTable
-from .setting import PaperData, fit_network, network_proba
+from .setting import PaperData, fit_network
 from .vector_figures import transfer_figure
 from .wording import spoken
 
@@ -49,8 +49,9 @@ def run(data: PaperData, progress: Callable[[str], None]) -> dict:
         return {"names": names}
     benchmark_of = {member: name for name, members in table.benchmarks.items() for member in members}
     benchmarks = [benchmark_of[name] for name in names]
-    embeds, responses, categories = data.held_out()
-    rows = {name: np.flatnonzero(categories == name) for name in names}
+    held_out = data.held_out
+    responses = held_out.responses.responses()
+    rows = {name: np.flatnonzero(held_out.responses.categories == name) for name in names}
     losses = []  # by seed: the full training, then without each; each a list of per-question losses by benchmark
     alone = []
     for seed in data.settings.seeds:
@@ -58,7 +59,7 @@ def run(data: PaperData, progress: Callable[[str], None]) -> dict:
         for missing in (None, *names):
             progress(f"seed {seed}: training without {missing or 'nothing'}")
             model = fit_network(data, seed=seed) if missing is None else train_without(data, (missing,), seed)
-            probs = network_proba(model, embeds)
+            probs = model.network_proba(held_out.question_embeds)
             each.append([_losses(probs[rows[name]], responses[rows[name]]) for name in names])
         losses.append(each)
         progress(f"seed {seed}: training on each alone")
@@ -92,12 +93,12 @@ def _aucs_of_one(data: PaperData, name: str, rows: Mapping[str, np.ndarray], see
     train = data.train.responses
     model = train_without(data, tuple(set(train.categories) - {name}), seed)
     known = train.observed()[train.categories == name].sum(axis=0) >= MIN_ANSWERS
-    embeds, responses, _ = data.held_out()
-    found = []
+    held_out = data.held_out
+    responses, found = held_out.responses.responses(), []
     for other, mine in rows.items():
         truth = np.where(known, responses[mine], np.nan)
         enough = (~np.isnan(truth).all(axis=0)).sum() >= MIN_SHARED_LLMS and other != name
-        found.append(auc(network_proba(model, embeds[mine]), truth) if enough else float("nan"))
+        found.append(auc(model.network_proba(held_out.question_embeds[mine]), truth) if enough else float("nan"))
     return found
 
 
@@ -262,7 +263,7 @@ def markdown(result: dict) -> str:
         "benchmarks' likeness: the correlation of the LLMs' accuracies on both, or the cosine of the mean text "
         "vectors (less the mean of all). p-values are from shuffling the benchmarks, for a value above 0: alike "
         "benchmarks help each other.",
-        wording.table(head, [_likeness_cells(row) for row in result["likeness"]]),
+        wording.table(head, [_likeness_cells(row) for row in result["likeness"]], left=3),
         _likeness_sentence(result["likeness"]),
     ]
     return wording.paragraphs(*parts)

@@ -198,7 +198,7 @@ def _groups_markdown(result: dict) -> str:
         f"{len(result['tests'])} tests; one null shuffles among all LLMs, the other among those that answered the "
         "same benchmarks. The last rows are a control: which benchmarks an LLM answered, as if that were a fact "
         "about it.",
-        wording.table(head, rows),
+        wording.table(head, rows, left=2),
         wording.picture("vectors_groups", "Each measure beside what shuffled labels give"),
         _group_sentences(result),
     )

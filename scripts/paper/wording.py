@@ -9,9 +9,9 @@ import numpy as np
 from embedllm_hf._tables import format_table
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    return format_table(head, rows, markdown=True)
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
+    """A Markdown table; its first columns, `left` of them, are text."""
+    return format_table(head, rows, markdown=True, left=left)
 
 
 def paragraphs(*parts: str) -> str:

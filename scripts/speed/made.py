@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import csv
 import tempfile
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from accelerate.state import AcceleratorState
+from scipy import sparse
 
-from embedllm_hf.bank.question_bank import KnownQuestions
 from embedllm_hf.configuration_embedllm import EmbedLLMConfig
 from embedllm_hf.data.responses import ResponseMatrix
-from embedllm_hf.data.sources import load_responses
-from embedllm_hf.encoding.question_encoder import load_question_embeddings
-from embedllm_hf.item_response import fit_item_response
+from embedllm_hf.data.sources import load_splits
+from embedllm_hf.encoding.encoded_responses import EncodedResponses
 from embedllm_hf.modeling_embedllm import EmbedLLM
-from embedllm_hf.predictors.stacked import BlendedPredictor, fit_blend
 from embedllm_hf.training.arguments import EmbedLLMTrainingArguments
-from embedllm_hf.training.trainer import EmbedLLMTrainer
+from embedllm_hf.training.fit_bank import fit_bank
+from embedllm_hf.training.network_trainer import NetworkTrainer
 
 from .settings import SpeedSettings
-
-
-class EncodedResponses(NamedTuple):
-    """Responses with the text vectors `(n_questions, text_dim)` of their questions."""
-
-    responses: ResponseMatrix
-    question_embeds: np.ndarray
-
 
 # --- data ---
 
@@ -44,14 +34,14 @@ def make_responses(n_questions: int, n_llms: int, answers: int | None = None, *,
         llms = np.sort(generator.integers(0, n_llms, (n_questions, answers), dtype=np.int32), axis=1)
     first = np.concatenate([np.ones((n_questions, 1), bool), llms[:, 1:] != llms[:, :-1]], axis=1)
     n_observed = int(first.sum())
+    values = (generator.random(n_observed) < 0.6).astype(np.float32)
+    indptr = np.concatenate([[0], np.cumsum(first.sum(axis=1))])
     return ResponseMatrix(
         question_ids=np.arange(n_questions),
         questions=np.array([f"question {index}" for index in range(n_questions)], object),
         categories=np.full(n_questions, "all", object),
         llm_names=tuple(f"lab/{index}" for index in range(n_llms)),
-        indptr=np.concatenate([[0], np.cumsum(first.sum(axis=1))]),
-        llm_indices=llms[first],
-        values=(generator.random(n_observed) < 0.6).astype(np.float32),
+        matrix=sparse.csr_array((values, llms[first], indptr), shape=(n_questions, n_llms)),
         counts=np.ones(n_observed, np.int32),
         contradictory=np.zeros(n_observed, bool),
         duplicates="mean",
@@ -70,14 +60,12 @@ def make_data(n_questions: int, n_llms: int, text_dim: int, answers: int | None 
 
 
 def load_real(dataset: str, question_embeddings: str) -> tuple[EncodedResponses, EncodedResponses]:
-    """Training and validation split of real data, with the text vectors of a file."""
-    train = load_responses(dataset, split="train")
-    validation = load_responses(dataset, split="validation", llm_names=train.llm_names)
-
-    def encode(split: ResponseMatrix) -> EncodedResponses:
-        return EncodedResponses(split, load_question_embeddings(question_embeddings, split.question_ids))
-
-    return encode(train), encode(validation)
+    """Training and validation split of real data, with the text vectors of a file, of whatever encoder."""
+    data = load_splits(dataset)
+    train, validation = (
+        EncodedResponses.from_file(data[name], question_embeddings) for name in ("train", "validation")
+    )
+    return replace(train, encoder=None), replace(validation, encoder=None)
 
 
 def write_csv(folder: Path, n_rows: int, *, n_llms: int = 112, seed: int = 0) -> None:
@@ -107,33 +95,18 @@ def make_network(llm_names: tuple[str, ...], text_dim: int, **sizes: Any) -> Emb
 
 
 def make_pool(settings: SpeedSettings) -> EmbedLLM:
-    """A model that was not trained, with all that one keeps beside its weights, of the size of `settings.pool`."""
+    """A model that was not trained, with a whole bank, of the size of `settings.pool`."""
     n_questions, n_llms, n_answers, text_dim = settings.pool
     data = make_data(n_questions, n_llms, text_dim, n_answers)
     model = make_network(data.responses.llm_names, text_dim)
-    model.known_questions = KnownQuestions.from_responses(*data)
-    model.blend = fit_blend(model)
-    model.item_response = fit_item_response(model, calibrate=False)
-    return model
-
-
-def network_proba(model: EmbedLLM, question_embeds: np.ndarray) -> np.ndarray:
-    """What the network alone predicts, `(n_questions, n_llms)`."""
-    return model.predict_proba(question_embeds)
-
-
-def forecaster(model: EmbedLLM) -> Callable[[np.ndarray], np.ndarray]:
-    """The function from text vectors to `(n_questions, n_llms)` that predicts with all that the model keeps."""
-    return BlendedPredictor(model).predict_proba
+    return model.with_bank(fit_bank(model, data, calibrate=False))
 
 
 def train_network(
     config: EmbedLLMConfig, train: EncodedResponses, validation: EncodedResponses | None = None, **args: Any
 ) -> tuple[EmbedLLM, float]:
     """Train a network; the model and the seconds of the loop, its measurements included."""
-    AcceleratorState._reset_state(reset_partial_state=True)
     model = EmbedLLM(config)
     with tempfile.TemporaryDirectory() as folder:
         arguments = EmbedLLMTrainingArguments(folder, disable_tqdm=True, **args)
-        history = EmbedLLMTrainer(model, arguments, *train, *(validation or ())).train()
-    return model, history.seconds
+        return model, NetworkTrainer(model, arguments, train, validation).train().seconds

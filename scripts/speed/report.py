@@ -47,6 +47,7 @@ def measure(names: Iterable[str], settings: SpeedSettings) -> dict[str, object]:
 
 def report_table(report: dict) -> str:
     """The report as a Markdown table, the machine below it."""
-    rows = [[row["name"], f"{row['ratio']:.3g}", row["target"], row["detail"]] for row in report["rows"]]
+    rows = [[row["name"], row["detail"], f"{row['ratio']:.3g}", row["target"]] for row in report["rows"]]
     machine = ", ".join(f"{key} {value}" for key, value in report["machine"].items())
-    return f"{format_table(['row', 'measured', 'target', 'detail'], rows, markdown=True)}\n\n{machine}"
+    table = format_table(["row", "detail", "measured", "target"], rows, markdown=True, left=2)
+    return f"{table}\n\n{machine}"

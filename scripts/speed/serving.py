@@ -16,7 +16,7 @@ import torch
 
 from embedllm_hf.new_llms.onboarding import onboard_many
 
-from .made import forecaster, make_embeds, make_network, make_pool, network_proba, write_csv
+from .made import make_embeds, make_network, make_pool, write_csv
 from .settings import SpeedRow, SpeedSettings, seconds_of
 from .slow_references import time_pair_scoring
 
@@ -30,7 +30,7 @@ def scoring_rows(settings: SpeedSettings) -> Iterable[SpeedRow]:
     over_product, over_pairs = [], []
     for _ in range(max(3, settings.repeats)):
         product = seconds_of(lambda: torch.mm(texts, weights.T))
-        ours = seconds_of(lambda: network_proba(model, embeds))
+        ours = seconds_of(lambda: model.network_proba(embeds))
         pairs = time_pair_scoring(model, embeds, 5)
         over_product.append(ours / product)
         over_pairs.append(pairs * settings.n_scored / ours)
@@ -47,8 +47,8 @@ def scoring_rows(settings: SpeedSettings) -> Iterable[SpeedRow]:
 def pool_rows(settings: SpeedSettings) -> Iterable[SpeedRow]:
     """What a trained model is asked: a single question, by the network alone and by the blend; many new LLMs."""
     model, (n_questions, n_llms, _, text_dim) = make_pool(settings), settings.pool
-    forecast, questions = forecaster(model), make_embeds(100, text_dim, seed=1)
-    forecast(questions[:1])  # what the known questions show is computed at the first question
+    questions = make_embeds(100, text_dim, seed=1)
+    model.predict_proba(questions[:1])  # what the known questions show is computed at the first question
     generator = np.random.default_rng(0)
     asked = [generator.choice(n_questions, settings.n_answers, replace=False) for _ in range(settings.n_new_llms)]
     answers = {
@@ -57,8 +57,8 @@ def pool_rows(settings: SpeedSettings) -> Iterable[SpeedRow]:
     }
     network, blended, placing = [], [], []
     for _ in range(settings.repeats):
-        network.append(_median_seconds(partial(network_proba, model), questions))
-        blended.append(_median_seconds(forecast, questions))
+        network.append(_median_seconds(model.network_proba, questions))
+        blended.append(_median_seconds(model.predict_proba, questions))
         placing.append(seconds_of(lambda: onboard_many(model, answers)))
     shape = f"{n_questions:,} known questions x {n_llms} LLMs, text width {text_dim}"
     yield SpeedRow(

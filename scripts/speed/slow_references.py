@@ -17,9 +17,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from embedllm_hf.data.responses import ResponseMatrix
+from embedllm_hf.encoding.encoded_responses import EncodedResponses
 from embedllm_hf.network import EmbedLLMNetwork
-
-from .made import EncodedResponses
 
 PAIRS_A_BATCH = 2048
 
@@ -122,7 +121,7 @@ def time_pair_scoring(model: EmbedLLMNetwork, question_embeds: np.ndarray, n_que
     with torch.no_grad():
         for row in rows:
             for llm in range(model.config.n_llms):
-                model(row[None], torch.tensor([llm])).logits.softmax(dim=1)[0, 1].item()
+                model(row[None], torch.tensor([llm])).logits.sigmoid().item()
     return (time.perf_counter() - started) / n_questions
 
 

@@ -10,18 +10,19 @@ import numpy as np
 import torch
 
 from embedllm_hf.configuration_embedllm import EmbedLLMConfig
+from embedllm_hf.encoding.encoded_responses import EncodedResponses
 from embedllm_hf.metrics import accuracy
 from embedllm_hf.training import batches
 from embedllm_hf.training.arguments import EmbedLLMTrainingArguments
 
-from .made import EncodedResponses, load_real, make_data, network_proba, train_network
+from .made import load_real, make_data, train_network
 from .settings import SpeedRow, SpeedSettings
 from .slow_references import count_epochs_until_best, time_pair_training, time_products
 
 
 def time_epoch(data: EncodedResponses, *, embed_dim: int, **args: Any) -> float:
     """Seconds an epoch of the library's training takes, in the paper's form without noise, from two epochs."""
-    sizes: dict[str, Any] = {"text_dim": data.question_embeds.shape[1], "embed_dim": embed_dim, "noise_std": 0.0}
+    sizes: dict[str, Any] = {"text_dim": data.text_dim, "embed_dim": embed_dim, "noise_std": 0.0}
     config = EmbedLLMConfig.paper(llm_names=data.responses.llm_names, **sizes)
     return train_network(config, data, num_train_epochs=2, **args)[1] / 2
 
@@ -71,12 +72,12 @@ def real_row(settings: SpeedSettings) -> Iterable[SpeedRow]:
     truth = validation.responses.responses()
     torch.manual_seed(0)
     best, n_epochs = count_epochs_until_best(train, validation, n_epochs=settings.n_epochs)
-    config = EmbedLLMConfig(llm_names=train.responses.llm_names, text_dim=train.question_embeds.shape[1])
+    config = EmbedLLMConfig(llm_names=train.responses.llm_names, text_dim=train.text_dim)
 
     def train_ours(ours_epochs: int) -> tuple[float, float]:
         torch.manual_seed(0)
         model, seconds = train_network(config, train, validation, num_train_epochs=ours_epochs)
-        return accuracy(network_proba(model, validation.question_embeds), truth), seconds
+        return accuracy(model.network_proba(validation.question_embeds), truth), seconds
 
     ours_epochs = 1
     while train_ours(ours_epochs)[0] < best and ours_epochs < settings.n_epochs:

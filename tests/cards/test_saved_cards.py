@@ -4,15 +4,15 @@ import copy
 import json
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from huggingface_hub import HfApi, ModelCard
 
-from embedllm_hf import EmbedLLM, EmbedLLMConfig, Router, evaluate_model, fit_baselines
-from embedllm_hf.bank.question_bank import KnownQuestions
+from embedllm_hf import EmbedLLM, EncodedResponses, Router, evaluate_model
+from embedllm_hf.bank.question_bank import QuestionBank
 from embedllm_hf.cards import text as card_text
 from embedllm_hf.cards.model_card import (
     CARD_FILE,
@@ -20,39 +20,37 @@ from embedllm_hf.cards.model_card import (
     RELIABILITY_FILE,
 )
 from embedllm_hf.cli import main
-from embedllm_hf.data.responses import DUPLICATE_RULES
+from embedllm_hf.data.long_table import DUPLICATE_RULES
+from embedllm_hf.data.responses import DataOrigin
 from embedllm_hf.evaluation import report as evaluation
 from embedllm_hf.modeling_embedllm import METRICS_FILE
 from tests.pool import LLMS, TEXT_DIM, make_split
 
-HUB_DATA = {"dataset_id": "user/responses", "revision": "c" * 40, "split": "test"}
+ORIGIN = DataOrigin("user/responses", "c" * 40, "test")
 
 
 def make_model(text_dim: int = TEXT_DIM, **config) -> EmbedLLM:
     """A model with random weights."""
-    torch.manual_seed(0)
-    return EmbedLLM(EmbedLLMConfig(llm_names=LLMS, text_dim=text_dim, embed_dim=4, encoder_name="offline", **config))
+    return EmbedLLM.from_encoder("offline", llm_names=LLMS, text_dim=text_dim, embed_dim=4, **config).eval()
 
 
 @pytest.fixture(scope="module")
 def report() -> dict:
     """Metrics of a model and its baselines, as `metrics.json` holds them."""
     train, test = make_split(60), make_split(40, first_id=60, seed=1)
-    measured = evaluate_model(
-        make_model(), test.responses, test.question_embeds,
-        baselines=fit_baselines(train.responses, train.question_embeds), **HUB_DATA, train_seconds=1.25, seed=7,
-    )  # fmt: skip
-    return json.loads(json.dumps(measured.to_dict()))
+    model = make_model().with_bank(QuestionBank.from_responses(train))
+    test = EncodedResponses(replace(test.responses, origin=ORIGIN), test.question_embeds)
+    return json.loads(json.dumps(evaluate_model(model, test, train_seconds=1.25, seed=7).to_dict()))
 
 
 @pytest.fixture
 def measured(report) -> EmbedLLM:
-    """A model with metrics and known questions, of the width of the encoder `offline`."""
-    model, split = make_model(text_dim=384), make_split(20)
+    """A model with metrics and a bank, of the width of the encoder `offline`."""
     embeds = np.random.default_rng(0).normal(size=(20, 384)).astype(np.float32)
-    model.known_questions = KnownQuestions.from_responses(split.responses, embeds)
+    bank = QuestionBank.from_responses(EncodedResponses(make_split(20).responses, embeds))
+    model = make_model(text_dim=384).with_bank(bank)
     model.metrics = copy.deepcopy(report)
-    return model.eval()
+    return model
 
 
 def blocks(card: str, language: str) -> list[str]:
@@ -85,10 +83,9 @@ def test_the_examples_of_the_card_run(measured, tmp_path, monkeypatch, capsys):
     assert "90% interval" in capsys.readouterr().out
 
 
-def test_without_known_questions_no_benchmark_is_promised(measured, tmp_path):
+def test_without_a_bank_the_card_has_no_benchmark(measured, tmp_path):
     """The lines on benchmarks are there only if the model can forecast one."""
-    measured.known_questions = None
-    measured.save_pretrained(tmp_path)
+    measured.with_bank(None).save_pretrained(tmp_path)
     assert ".benchmark(" not in (tmp_path / CARD_FILE).read_text(encoding="utf-8")
 
 
@@ -133,7 +130,7 @@ def test_a_save_leaves_nothing_of_another_model(measured, tmp_path):
     make_model(text_dim=384).save_pretrained(tmp_path)
     loaded = EmbedLLM.from_pretrained(tmp_path)
     assert loaded.metrics is None
-    assert loaded.known_questions is None
+    assert loaded.bank is None
     assert not (tmp_path / RELIABILITY_FILE).exists()
     assert "## Results" not in (tmp_path / CARD_FILE).read_text(encoding="utf-8")
 
@@ -159,17 +156,6 @@ def test_somebody_elses_readme_is_kept(tmp_path, caplog):
     make_model().save_pretrained(tmp_path / "model")
     make_model(llm_bias=False).save_pretrained(tmp_path / "model")
     assert "overall strength" not in (tmp_path / "model" / CARD_FILE).read_text(encoding="utf-8")
-
-
-def test_a_report_names_a_folder_not_its_place(tmp_path):
-    """`metrics.json` holds the name of a local data set's folder; a Hub id stays as it is."""
-    test = make_split(20)
-    (tmp_path / "my-responses").mkdir()
-    for dataset_id, shown in ((str(tmp_path / "my-responses"), "my-responses"), ("user/responses", "user/responses")):
-        measured = evaluate_model(
-            make_model(), test.responses, test.question_embeds, baselines={}, dataset_id=dataset_id
-        )
-        assert measured.dataset.id == shown
 
 
 def test_a_report_holds_the_reliability_and_the_repeats(report):

@@ -18,6 +18,8 @@ from embedllm_hf.cli import VERBS
 from tests.command_line import refused, run
 
 ROOT = Path(__file__).parents[2]
+# Output is written late, as users have it.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 VERB = "similar"
 ARGUMENTS = (VERB, "--model", "some model", "--llm", "x")
 
@@ -50,7 +52,7 @@ def start(action: str, **variables: str) -> subprocess.Popen:
         "similar.main = act\n"
         f"sys.exit(main({list(ARGUMENTS)!r}))"
     )
-    environment = {**os.environ, **variables}
+    environment = {**ENVIRONMENT, **variables}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, **pipes)
 
@@ -143,10 +145,17 @@ def test_a_refusal_has_no_traceback(capsys, tmp_path):
 def test_module_script_and_version():
     """`python -m embedllm_hf` is the command line, and errors of it are lines too."""
     command = [sys.executable, "-m", "embedllm_hf"]
-    done = subprocess.run([*command, "--version"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(
+        [*command, "--version"], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=True, timeout=120
+    )
     assert done.stdout == f"{__version__}\n"
     done = subprocess.run(
-        [*command, "route", "--model", "/no/such/model", "Hi?"], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [*command, "route", "--model", "/no/such/model", "Hi?"],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 2
     assert done.stderr.startswith("embedllm route: error: ")
@@ -167,7 +176,9 @@ def test_pipefail_with_head():
     """The shell's own judgement: the pipeline succeeds, and the first line is there."""
     module = f"{shlex.quote(sys.executable)} -m embedllm_hf"
     line = f"set -o pipefail; {module} --help | head -n 1; echo code $?"
-    done = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=False
+    )
     first, last = done.stdout.splitlines()
     assert first.startswith("usage: embedllm")
     assert (last, done.stderr) == ("code 0", "")
@@ -186,7 +197,14 @@ def test_output_to_a_full_disk_is_one_line():
     command = [sys.executable, "-m", "embedllm_hf", "--version"]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False
+            command,
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=False,
         )
     assert (done.returncode, done.stderr) == (2, "embedllm: error: No space left on device\n")
 
@@ -195,7 +213,10 @@ def test_closed_outputs_are_no_bug():
     """`>&-` and `2>&-`: nobody reads, nothing fails but what the user asked for."""
     module = f"{shlex.quote(sys.executable)} -m embedllm_hf"
     for line, code in ((f"{module} --version >&- 2>&-", 0), (f"{module} similar --model /none --llm x >&- 2>&-", 2)):
-        assert subprocess.run(["bash", "-c", line], cwd=ROOT, timeout=120, check=False).returncode == code
+        assert (
+            subprocess.run(["bash", "-c", line], cwd=ROOT, env=ENVIRONMENT, timeout=120, check=False).returncode
+            == code
+        )
 
 
 def test_an_interrupt_is_one_word():

@@ -37,8 +37,8 @@ for source, output in (("model", "from_folder.npy"), ("user/with-code", "from_hu
     model = AutoModel.from_pretrained(source, trust_remote_code=True)
     assert not model.training
     probabilities = model.predict_proba(embeds)
-    log_odds = model(torch.tensor(embeds)).log_odds
-    np.testing.assert_allclose(probabilities, torch.sigmoid(log_odds).detach().numpy(), rtol=1e-6)
+    logits = model(torch.tensor(embeds)).logits
+    np.testing.assert_allclose(probabilities, torch.sigmoid(logits).detach().numpy(), rtol=1e-6)
     assert model.llm_index("lab/poetry-a") == 3
     np.save(output, probabilities)
 model.save_pretrained("again")
@@ -80,7 +80,7 @@ def test_predictions_are_equal_without_the_package(hub, saved, tmp_path):
     hub.create_repo("user/with-code", files)
     child = run_python("-c", ELSEWHERE, hub=hub, home=tmp_path)
     assert child.returncode == 0, child.stderr
-    expected = make_model().predict_proba(embeds)
+    expected = make_model().network_proba(embeds)
     for output in ("from_folder.npy", "from_hub.npy"):
         np.testing.assert_array_equal(np.load(tmp_path / output), expected)
 

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from embedllm_hf.configuration_embedllm import EncoderId
 from embedllm_hf.data.planted import planted_probabilities
 from embedllm_hf.data.responses import ResponseMatrix
 from embedllm_hf.data.sources import load_responses
-from embedllm_hf.encoding.question_encoder import save_question_embeddings
+from embedllm_hf.data.sparse import with_entries
+from embedllm_hf.encoding.embeddings_file import save_embeddings
 from scripts.paper import ablations, forecasting, report, routing, wording
 from scripts.paper.__main__ import main
 from scripts.paper.setting import QUICK, PaperData, load_data
@@ -51,8 +53,8 @@ def local(tmp_path_factory) -> Path:
     for name, content in files_of().items():
         (folder / name).write_bytes(content)
     ids = np.concatenate([load_responses("planted", split=split).question_ids for split in SPLITS])
-    save_question_embeddings(folder / "vectors.safetensors", make_vectors(ids), ids, encoder_name=NOWHERE)
-    save_question_embeddings(folder / "other.safetensors", make_vectors(ids)[:, :4], ids, encoder_name="a/b")
+    save_embeddings(folder / "vectors.safetensors", make_vectors(ids), ids, EncoderId(NOWHERE))
+    save_embeddings(folder / "other.safetensors", make_vectors(ids)[:, :4], ids, EncoderId("a/b"))
     names = load_responses("planted", split="train").llm_names
     rows = "".join(
         f"{name},{name.split('/')[1].split('-')[0]},{name.split('-')[1]},{1 + i}\n" for i, name in enumerate(names)
@@ -102,7 +104,7 @@ def shuffled(data: PaperData) -> PaperData:
         for llm in range(responses.n_llms):
             mine = np.flatnonzero(responses.llm_indices == llm)
             values[mine] = values[generator.permutation(mine)]
-        return replace(responses, values=values)
+        return replace(responses, matrix=with_entries(responses.matrix, values))
 
     shuffled = {name: shuffle(split.responses, seed) for seed, (name, split) in enumerate(data.splits.items())}
     return replace(data.with_responses(shuffled), reload=None)
@@ -343,15 +345,6 @@ def test_ablations_on_noise_find_nothing(data):
     assert abs(np.mean([cost["difference"] for cost in costs])) < 0.03
     assert sum(cost["high"] < 0 for cost in costs) <= 1
     assert ablations._shrink_pool(noise, silent)[-1]["over_smallest"]["low"] <= 0
-
-
-def test_entries_are_taken_out(data):
-    """Without some entries, the others are where they were."""
-    expected = data.test.responses.responses()
-    hidden = np.random.default_rng(0).random(expected.shape) < 0.5
-    left = data.test.without(hidden)
-    np.testing.assert_array_equal(left.responses.responses(), np.where(hidden, np.nan, expected))
-    np.testing.assert_array_equal(left.question_embeds, data.test.question_embeds)
 
 
 def test_words_follow_the_interval():

@@ -1,13 +1,13 @@
-"""Answers counted by category, and responses that keep their text vectors."""
+"""Answers counted by category, and the held-out questions."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from embedllm_hf import ResponseMatrix
+from embedllm_hf import EncodedResponses, ResponseMatrix
 from scripts.paper.benchmark_scores import left_out
 from scripts.paper.score_table import ScoreTable
-from scripts.paper.setting import QUICK, EncodedResponses, PaperData
+from scripts.paper.setting import QUICK, PaperData
 
 # Answers of each of two LLMs by category; the first is right on every one, the second on every other.
 ANSWERS = {"exam_art": 30, "exam_law": 40, "exam_war": 50, "sums": 25, "quiz_a": 10, "quiz_b": 20}
@@ -28,8 +28,8 @@ def data() -> PaperData:
     for name, given in rows.items():
         frame = pd.DataFrame(given, columns=["prompt_id", "model_name", "label", "prompt", "category"])
         responses = ResponseMatrix.from_pandas(frame, llm_names=["a", "b"])
-        splits[name] = EncodedResponses(responses, responses.question_ids[:, None].astype(np.float32), "ids")
-    return PaperData("made", None, splits, {}, None, QUICK)
+        splits[name] = EncodedResponses(responses, responses.question_ids[:, None].astype(np.float32))
+    return PaperData("made", None, "offline", splits, {}, None, QUICK)
 
 
 def test_accuracies_are_over_all_splits(data):
@@ -56,13 +56,8 @@ def test_parts_are_left_out_of_each_benchmark_the_largest_first(data):
     }
 
 
-def test_text_vectors_stay_with_their_questions(data):
-    """Whatever is selected, each question has its own vector; the test's vectors are the questions' ids."""
-    train = data.train
-    chosen = train.select(train.responses.categories == "exam_law", llms=["b"])
-    assert chosen.responses.llm_names == ("b",)
-    np.testing.assert_array_equal(chosen.question_embeds[:, 0], chosen.responses.question_ids)
-    embeds, responses, categories = data.held_out()
-    assert len(embeds) == len(responses) == len(categories)
-    first = data.validation.responses.n_questions
-    np.testing.assert_array_equal(embeds[first:, 0], data.test.responses.question_ids)
+def test_held_out_questions_are_those_of_validation_and_test(data):
+    """All of both with their own vectors, which are the questions' ids here, and none of training."""
+    held_out, ids = data.held_out, [part.responses.question_ids for part in (data.validation, data.test)]
+    np.testing.assert_array_equal(held_out.responses.question_ids, np.sort(np.concatenate(ids)))
+    np.testing.assert_array_equal(held_out.question_embeds[:, 0], held_out.responses.question_ids)

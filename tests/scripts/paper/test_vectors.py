@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from embedllm_hf import ResponseMatrix
+from embedllm_hf import EncodedResponses, ResponseMatrix
 from embedllm_hf.evaluation.report import without_nan
 from scripts.paper import benchmark_scores, llm_map, transfer, vectors
 from scripts.paper.map_page import llm_map_page
 from scripts.paper.permutation import holm
 from scripts.paper.score_table import ScoreTable
-from scripts.paper.setting import EncodedResponses, PaperData, PaperSettings, in_categories
+from scripts.paper.setting import PaperData, PaperSettings, in_categories
 
 N_LLMS = 24
 # Each benchmark asks for two skills; the first three alike, the last three alike.
@@ -53,13 +53,13 @@ def make_data(*, shuffled: bool = False, settings: PaperSettings = SETTINGS) -> 
                 first += 1
         frame = pd.DataFrame(rows, columns=["prompt_id", "model_name", "label", "prompt", "category"])
         responses = ResponseMatrix.from_pandas(frame, llm_names=names)
-        splits[split] = EncodedResponses(responses, np.array(texts, np.float32), "made")
+        splits[split] = EncodedResponses(responses, np.array(texts, np.float32))
     sizes = ["7", "70", ""]
     llms = {
         name: {"family": name.split("/")[0], "kind": "chat" if row % 2 else "base", "params_billions": sizes[row % 3]}
         for row, name in enumerate(names)
     }
-    return PaperData("made", None, splits, {}, llms, settings)
+    return PaperData("made", None, "offline", splits, {}, llms, settings)
 
 
 @pytest.fixture(scope="module")
@@ -122,11 +122,11 @@ def test_benchmark_scores_of_a_pool_whose_llms_change_places():
 def test_too_few_llms_are_said(data):
     """A benchmark whose LLMs answered nothing else cannot be measured, and the text says how many there are."""
     first = np.arange(N_LLMS) < 20
-    lonely = {
-        name: split.without((split.responses.categories == "sums")[:, None] != first)
-        for name, split in data.splits.items()
-    }
-    alone = replace(data, splits=lonely)
+
+    def only(asked: ResponseMatrix) -> ResponseMatrix:
+        return asked.keep((asked.categories[asked.question_indices] == "sums") == first[asked.llm_indices])
+
+    alone = data.with_responses({name: only(split.responses) for name, split in data.splits.items()})
     row = benchmark_scores.measure_target(alone, ScoreTable.of(alone), "sums", ("sums",))
     assert (row["n_answered"], row["n_llms"]) == (20, 0)
     text = benchmark_scores.markdown({"targets": [row], "n_splits": 1, "n_seeds": 1, "min_llms": 10})

@@ -11,7 +11,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from embedllm_hf import EmbedLLM, EmbedLLMConfig, load_responses
-from embedllm_hf.encoding.question_encoder import save_question_embeddings
+from embedllm_hf.configuration_embedllm import EncoderId
+from embedllm_hf.encoding.embeddings_file import save_embeddings
 from scripts.speed import made
 from scripts.speed.slow_references import PAIRS_A_BATCH, PairDataset, PairNetwork, count_epochs_until_best
 from tests.pool import LLMS, TEXT_DIM, make_split
@@ -45,7 +46,7 @@ def test_the_row_on_real_data_is_there_where_data_are_given(tmp_path):
     ids = np.concatenate([split.question_ids for split in splits])
     topics = np.concatenate([split.categories for split in splits])
     embeds = np.stack([topics == topic for topic in np.unique(topics)], axis=1).astype(np.float32)
-    save_question_embeddings(tmp_path / "vectors.safetensors", embeds, ids, encoder_name="topics")
+    save_embeddings(tmp_path / "vectors.safetensors", embeds, ids, EncoderId("topics"))
     given = ["--dataset", "planted", "--question_embeddings", str(tmp_path / "vectors.safetensors")]
     row = run_benchmark("real", *given)
     theirs, ours = (float(part) for part in re.findall(r" to (0\.\d+)", row))
@@ -54,7 +55,7 @@ def test_the_row_on_real_data_is_there_where_data_are_given(tmp_path):
 
 
 def test_the_pair_network_is_the_papers_form():
-    """With the same weights the reference's logits are those of `EmbedLLMConfig.paper()`."""
+    """With the same weights the difference of its two logits is the logit of `EmbedLLMConfig.paper()`."""
     split = make_split(10)
     model = EmbedLLM(EmbedLLMConfig.paper(llm_names=LLMS, text_dim=TEXT_DIM, embed_dim=4)).eval()
     reference = PairNetwork(split.question_embeds, len(LLMS), 4, noise_std=0.05).eval()
@@ -63,7 +64,8 @@ def test_the_pair_network_is_the_papers_form():
     reference.classifier.load_state_dict(model.classifier.state_dict())
     questions, llms = torch.arange(10), torch.arange(10) % len(LLMS)
     expected = model(torch.as_tensor(split.question_embeds), llms).logits
-    torch.testing.assert_close(reference(llms, questions), expected)
+    logits = reference(llms, questions)
+    torch.testing.assert_close(logits[:, 1] - logits[:, 0], expected)
 
 
 def test_the_pair_data_set_holds_each_observed_pair():

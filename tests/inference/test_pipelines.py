@@ -58,7 +58,7 @@ for statement in (
 
 def test_tasks_are_registered_with_the_models_classes():
     """In a new process each import brings both tasks and the model type; the bare package loads nothing heavy."""
-    child = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True, timeout=120, check=False)
+    child = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True, timeout=600, check=False)
     assert child.returncode == 0, child.stderr
 
 
@@ -67,7 +67,7 @@ def test_routing_says_what_the_router_says(route, quickstart):
     expected = [decision.to_dict() for decision in Router.from_pretrained(quickstart)(QUESTIONS)]
     assert [decision["llm"] for decision in expected] == [LLM, "planted/atlas-large", "planted/healer-large"]
     assert route(QUESTIONS) == expected
-    assert [route(question) for question in QUESTIONS] == expected
+    assert [route(question) for question in QUESTIONS] == [pytest.approx(given, abs=1e-6) for given in expected]
     assert pipeline("llm-routing", model=EmbedLLM.from_pretrained(quickstart))(QUESTIONS) == expected
     assert json.loads(json.dumps(expected)) == expected
 
@@ -134,7 +134,7 @@ def test_forecasting_says_what_the_forecaster_says(forecast, quickstart):
 
 def test_what_cannot_be_done_is_refused(route, forecast, quickstart):
     """Unknown options, LLMs and benchmarks, no LLM, inputs of another kind."""
-    with pytest.raises(TypeError, match="'temperature'"):
+    with pytest.raises(TypeError, match="unknown option `temperature`: expected those of `Router`"):
         route("Hi?", temperature=1)
     with pytest.raises(TypeError, match="'temperature'"):
         pipeline("llm-forecasting", model=str(quickstart), temperature=1)
@@ -184,7 +184,7 @@ def test_saving_a_pipeline_saves_its_model(route, tmp_path):
     assert not list(tmp_path.glob("*.py"))
     assert not hasattr(AutoConfig.from_pretrained(tmp_path), "custom_pipelines")
     assert pipeline("llm-routing", model=str(tmp_path))(QUESTIONS) == route(QUESTIONS)
-    assert EmbedLLM.from_pretrained(tmp_path).known_questions is not None
+    assert EmbedLLM.from_pretrained(tmp_path).bank is not None
 
 
 def test_a_damaged_model_is_named(quickstart, tmp_path):

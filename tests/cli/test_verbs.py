@@ -11,18 +11,17 @@ import pytest
 
 from embedllm_hf import EmbedLLM, ResponseMatrix
 from embedllm_hf.cli import VERBS
+from embedllm_hf.configuration_embedllm import EncoderId
+from embedllm_hf.encoding.embeddings_file import save_embeddings
+from tests.command_line import refused, run
+from tests.pool import LLMS, make_frame, make_split
 
-from .command_line import refused, run
-from .pool import LLMS, make_frame, make_split
-
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def dataset(tmp_path) -> Path:
     """A folder in the EmbedLLM layout, with text vectors beside it."""
-    from embedllm_hf.encoding.question_encoder import save_question_embeddings
-
     folder = tmp_path / "dataset"
     folder.mkdir()
     frames = {
@@ -36,7 +35,7 @@ def dataset(tmp_path) -> Path:
     )
     split = make_split(140)
     vectors = folder / "vectors.safetensors"
-    save_question_embeddings(vectors, split.question_embeds, split.responses.question_ids, encoder_name="offline")
+    save_embeddings(vectors, split.question_embeds, split.responses.question_ids, EncoderId("offline"))
     return folder
 
 
@@ -50,11 +49,11 @@ def train(capsys, dataset: Path, output_dir: Path, *more: object) -> tuple[int, 
 
 
 def test_train_writes_the_folder_of_the_contract(capsys, dataset, tmp_path):
-    """Weights, configuration, known questions and metrics are there; the report is printed; test was measured."""
+    """Weights, configuration, bank and metrics are there; the report is printed; test was measured."""
     code, out, _ = train(capsys, dataset, tmp_path / "model", "--embed_dim", 4)
     assert code == 0
     files = {path.name for path in (tmp_path / "model").iterdir()}
-    assert {"config.json", "model.safetensors", "known_questions.safetensors", "metrics.json"} <= files
+    assert {"config.json", "model.safetensors", "bank.safetensors", "metrics.json"} <= files
     metrics = json.loads((tmp_path / "model" / "metrics.json").read_text())
     assert metrics["dataset"]["split"] == "test"
     assert metrics["dataset"]["n_questions"] == 30
@@ -82,7 +81,7 @@ def test_train_without_a_validation_split_sets_questions_aside(capsys, dataset, 
     """A tenth of the training questions serves for validation, and is not trained on."""
     (dataset / "val.csv").unlink()
     assert train(capsys, dataset, tmp_path / "model")[0] == 0
-    assert len(EmbedLLM.from_pretrained(tmp_path / "model").known_questions) == 72
+    assert len(EmbedLLM.from_pretrained(tmp_path / "model").bank) == 72
 
 
 def test_paper_preset(capsys, dataset, tmp_path):
@@ -215,20 +214,18 @@ def test_one_llm_only_is_refused(capsys, dataset, tmp_path):
 @pytest.mark.parametrize("damage", ["cut", "ids", "width"])
 def test_bad_vectors_are_refused(capsys, dataset, tmp_path, damage, quickstart):
     """Vectors that are cut off, of other questions, or of the wrong width for a model are refused."""
-    from embedllm_hf.encoding.question_encoder import save_question_embeddings
-
     path, split = dataset / "vectors.safetensors", make_split(140)
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:-100])
         refused(train(capsys, dataset, tmp_path / "model"), "vectors.safetensors", "not a whole safetensors file")
     elif damage == "ids":
         ids = split.responses.question_ids + 1000
-        save_question_embeddings(path, split.question_embeds, ids, encoder_name="offline")
+        save_embeddings(path, split.question_embeds, ids, EncoderId("offline"))
         refused(train(capsys, dataset, tmp_path / "model"), "vectors.safetensors", "no vector for 80 of 80 questions")
     else:
         train(capsys, dataset, tmp_path / "model")
         wide = split.question_embeds.repeat(2, axis=1)
-        save_question_embeddings(path, wide, split.responses.question_ids, encoder_name="offline")
+        save_embeddings(path, wide, split.responses.question_ids, EncoderId("offline"))
         result = run(
             capsys, "evaluate", "--model", tmp_path / "model", "--dataset", dataset, "--question_embeddings", path
         )
@@ -238,7 +235,7 @@ def test_bad_vectors_are_refused(capsys, dataset, tmp_path, damage, quickstart):
 def test_vectors_of_another_encoder_are_refused(capsys, dataset, tmp_path):
     """The file says which encoder made it; another one is refused."""
     result = train(capsys, dataset, tmp_path / "model", "--encoder", "sentence-transformers/all-mpnet-base-v2")
-    refused(result, "vectors.safetensors", "encoder `offline`", "all-mpnet-base-v2")
+    refused(result, "all-MiniLM-L6-v2", "all-mpnet-base-v2", "--encoder")
 
 
 def test_a_truncated_parquet_is_refused(capsys, dataset, tmp_path):

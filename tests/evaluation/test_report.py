@@ -7,19 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn.metrics
-import torch
 
-from embedllm_hf import (
-    EmbedLLM,
-    EmbedLLMConfig,
-    ResponseMatrix,
-    evaluate_model,
-    fit_baselines,
-    metrics,
-)
+from embedllm_hf import EmbedLLM, ResponseMatrix, evaluate_model, metrics
+from embedllm_hf.bank.question_bank import QuestionBank
+from embedllm_hf.data.responses import DataOrigin
+from embedllm_hf.encoding.embeddings_file import save_embeddings
+from embedllm_hf.encoding.encoded_responses import EncodedResponses
 from embedllm_hf.evaluation.report import METRICS
-from embedllm_hf.predictors.confidence import probability_interval
-from tests.pool import LLMS, TEXT_DIM, make_embeds, make_split
+from embedllm_hf.predictors.baselines import choose_knn, fit_baselines
+from embedllm_hf.predictors.confidence import interval_on_question
+from embedllm_hf.predictors.stacked_fit import fit_blend
+from tests.command_line import refused, run
+from tests.pool import LLMS, make_embeds, make_frame, make_split, new_model, trained_model
 
 CONTRACT = ("accuracy", "auc", "log_loss", "brier", "ece", "routing_accuracy")  # names that scripts rely on
 PREDICTORS = ["embedllm", "llm_mean", "llm_category_mean", "knn"]
@@ -27,19 +26,19 @@ PREDICTORS = ["embedllm", "llm_mean", "llm_category_mean", "knn"]
 
 @pytest.fixture(scope="module")
 def model() -> EmbedLLM:
-    torch.manual_seed(0)
-    return EmbedLLM(EmbedLLMConfig(llm_names=LLMS, text_dim=TEXT_DIM, embed_dim=4, initializer_range=1.0))
+    """An untrained network without a bank."""
+    return new_model(initializer_range=1.0)
 
 
 @pytest.fixture(scope="module")
 def baselines() -> dict:
-    train = make_split(80)
-    return fit_baselines(train.responses, train.question_embeds)
+    return fit_baselines(QuestionBank.from_responses(make_split(80)))
 
 
 @pytest.fixture(scope="module")
-def split():
-    return make_split(60, first_id=80, seed=1)
+def split() -> EncodedResponses:
+    split = make_split(60, first_id=80, seed=1)
+    return split.with_responses(replace(split.responses, origin=DataOrigin("user/pool", "abc", "test")))
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +50,7 @@ def predictions(model, baselines, split) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def report(model, baselines, split):
-    named = {"dataset_id": "user/pool", "revision": "abc", "split": "test", "train_seconds": 1.5, "seed": 3}
-    return evaluate_model(model, split.responses, split.question_embeds, baselines=baselines, **named)
+    return evaluate_model(model, split, baselines=baselines, train_seconds=1.5, seed=3)
 
 
 def test_the_figures_are_those_of_scikit_learn_over_observed_pairs(report, predictions, split):
@@ -75,9 +73,9 @@ def test_routing_is_a_loop_over_questions_with_a_choice(report, predictions, spl
     for name, probs in predictions.items():
         outcomes = []
         for row in range(len(truth)):
-            seen = [column for column in range(6) if not np.isnan(truth[row, column])]
+            seen = [llm_index for llm_index in range(6) if not np.isnan(truth[row, llm_index])]
             if len(seen) >= 2:
-                outcomes.append(truth[row, max(seen, key=lambda column, row=row: probs[row, column])])
+                outcomes.append(truth[row, max(seen, key=lambda llm_index, row=row: probs[row, llm_index])])
         assert report.scores[name]["routing_accuracy"] == pytest.approx(np.mean(outcomes))
     assert report.oracle == {"routing_accuracy": np.nanmax(truth, axis=1).mean()}
 
@@ -119,33 +117,34 @@ def test_routing_is_set_beside_always_the_best_llm(report, predictions, split):
 
 
 @pytest.mark.parametrize("costs", [None, {name: 1.0 + index for index, name in enumerate(LLMS[:5])}])
-def test_the_promise_is_a_loop_over_questions(model, baselines, split, predictions, costs):
-    """Of observed LLMs whose bound reaches it the cheapest, else the most probable; only unmarked answers count."""
+def test_the_guarantee_is_a_loop_over_questions(model, baselines, split, predictions, costs):
+    """The cheapest, else the most probable, observed LLM whose bound reaches it; flagged answers do not count."""
     probs, truth = predictions["embedllm"], split.responses.responses()
     named = {"baselines": baselines, "costs": costs, "min_success": 0.4}
-    promise = evaluate_model(model, split.responses, split.question_embeds, **named).promise
-    low, _ = probability_interval(probs, 1.2)  # there is no blend, so the bound is the interval's
+    guarantee = evaluate_model(model, split, **named).guarantee
+    logits = model.predict_logits(split.question_embeds)
+    low, _ = interval_on_question(logits, 1.2)  # there is no blend, so the bound is the interval's
     answered, n_asked = [], 0
     for row in range(len(truth)):
-        seen = [column for column in range(5 if costs else 6) if not np.isnan(truth[row, column])]
+        seen = [llm_index for llm_index in range(5 if costs else 6) if not np.isnan(truth[row, llm_index])]
         n_asked += len(seen) >= 2
-        reaching = [column for column in seen if low[row, column] >= 0.4]
+        reaching = [llm_index for llm_index in seen if low[row, llm_index] >= 0.4]
         if len(seen) >= 2 and reaching:
-            cheapest = min(reaching, key=lambda column: costs[LLMS[column]] if costs else -probs[row, column])
+            cheapest = min(reaching, key=lambda llm_index: costs[LLMS[llm_index]] if costs else -probs[row, llm_index])
             answered.append((truth[row, cheapest], 1.0 + cheapest))
     assert 0 < len(answered) < n_asked
     assert (np.isnan(truth) & (low >= 0.4)).any()  # who was not observed would be taken, if that were allowed
-    assert promise.share_answered == pytest.approx(len(answered) / n_asked)
-    assert promise.share_right == pytest.approx(np.mean(answered, axis=0)[0])
-    assert promise.low <= promise.share_right <= promise.high
-    assert promise.mean_cost == (pytest.approx(np.mean(answered, axis=0)[1]) if costs else None)
-    assert f"{promise.share_answered:.1%} of questions answered without the mark" in str(promise)
+    assert guarantee.share_answered == pytest.approx(len(answered) / n_asked)
+    assert guarantee.share_right == pytest.approx(np.mean(answered, axis=0)[0])
+    assert guarantee.low <= guarantee.share_right <= guarantee.high
+    assert guarantee.mean_cost == (pytest.approx(np.mean(answered, axis=0)[1]) if costs else None)
+    assert f"{guarantee.share_answered:.1%} of questions answered without a flag" in str(guarantee)
 
 
-def test_a_promise_that_is_no_probability_is_refused(model, baselines, split):
+def test_a_guarantee_that_is_no_probability_is_refused(model, baselines, split):
     """Before anything is computed."""
     with pytest.raises(ValueError, match="`min_success` is 1, expected a probability"):
-        evaluate_model(model, split.responses, split.question_embeds, baselines=baselines, min_success=1)
+        evaluate_model(model, split, baselines=baselines, min_success=1)
 
 
 def test_the_json_has_the_keys_of_the_contract(report, split):
@@ -167,21 +166,21 @@ def test_the_json_has_the_keys_of_the_contract(report, split):
     assert content["oracle"] == report.oracle
     assert (content["train_seconds"], content["seed"]) == (1.5, 3)
     assert {"embedllm_hf", "python", "torch", "transformers"} <= set(content["versions"])
-    assert {"benchmarks", "gains", "routing_over_best_llm", "promise"} <= set(content)
+    assert {"benchmarks", "gains", "routing_over_best_llm", "guarantee"} <= set(content)
 
 
 def test_what_is_not_defined_is_none_in_json(model):
     """Responses all right and one LLM a question: no AUC and no routing, as null and not as NaN."""
     frame = pd.DataFrame({"prompt_id": [0, 1, 2], "model_name": LLMS[:3], "label": 1, "prompt": ["a", "b", "c"]})
     responses = ResponseMatrix.from_pandas(frame, llm_names=LLMS)
-    report = evaluate_model(model, responses, make_embeds(responses.question_ids), baselines={})
+    report = evaluate_model(model, EncodedResponses(responses, make_embeds(responses.question_ids)), baselines={})
     content = report.to_dict()
     assert content["embedllm"]["auc"] is None
     assert content["benchmarks"]["all"]["embedllm"]["auc"] is None
     assert content["oracle"] == {"routing_accuracy": None}
     assert content["gains"] == {}
     assert content["routing_over_best_llm"] is None
-    assert content["promise"]["share_right"] is None
+    assert content["guarantee"]["share_right"] is None
     json.dumps(content, allow_nan=False)
     assert "nan" in str(report)
 
@@ -190,11 +189,8 @@ def test_a_benchmark_without_responses_is_left_out(model, baselines, split):
     """Where nothing was observed there is nothing to report, and the rest is not disturbed."""
     whole = split.responses
     logic = whole.categories == "logic"
-    keep = logic[whole.question_indices]
-    counts = np.bincount(whole.question_indices[keep], minlength=60)
-    entries = {name: getattr(whole, name)[keep] for name in ("llm_indices", "values", "counts", "contradictory")}
-    masked = replace(whole, indptr=np.concatenate([[0], np.cumsum(counts)]), **entries)
-    report = evaluate_model(model, masked, split.question_embeds, baselines=baselines)
+    masked = split.with_responses(whole.keep(logic[whole.question_indices]))
+    report = evaluate_model(model, masked, baselines=baselines)
     assert list(report.benchmarks) == ["logic"]
     assert report.scores == report.benchmarks["logic"]
     assert report.dataset.n_observed == whole.select(logic).n_observed < whole.n_observed
@@ -216,56 +212,95 @@ def test_the_table_shows_the_figures(report):
 
 
 def test_other_llms_or_another_order_are_refused(model, baselines, split):
-    """Columns must be the model's: a permuted or a smaller pool is not measured as if it fitted."""
+    """LLMs must be the model's: a permuted or a smaller pool is not measured as if it fitted."""
     for llms in (LLMS[::-1], LLMS[:5]):
-        with pytest.raises(ValueError, match="`responses` has other LLMs than the model, or in another order"):
-            evaluate_model(model, split.responses.select(llms=llms), split.question_embeds, baselines=baselines)
+        with pytest.raises(ValueError, match="`dataset` has other LLMs than the model, or in another order"):
+            evaluate_model(model, split.select(llms=llms), baselines=baselines)
 
 
 def test_an_empty_split_and_a_single_llm_are_refused(model, baselines, split):
     """Both are said of the split before anything is computed."""
-    nothing = split.responses.select(np.zeros(60, bool))
     with pytest.raises(ValueError, match="test: the split holds no responses"):
-        evaluate_model(model, nothing, split.question_embeds, baselines=baselines, split="test")
-    with pytest.raises(ValueError, match="responses: only one LLM"):
-        evaluate_model(model, split.responses.select(llms=LLMS[:1]), split.question_embeds, baselines=baselines)
+        evaluate_model(model, split.select(np.zeros(60, bool)), baselines=baselines)
+    with pytest.raises(ValueError, match="test: only one LLM"):
+        evaluate_model(model, split.select(llms=LLMS[:1]), baselines=baselines)
 
 
-def test_vectors_of_the_wrong_width_are_refused(model, baselines, split):
-    """The message has the shape found, the width expected and the encoder."""
+def test_vectors_of_the_wrong_width_or_another_encoder_are_refused(model, baselines, split):
+    """The message has what was found and what the model takes."""
+    narrow = EncodedResponses(split.responses, split.question_embeds[:, :5])
     with pytest.raises(ValueError, match=r"`question_embeds` has shape \(60, 5\), but this model takes .*8"):
-        evaluate_model(model, split.responses, split.question_embeds[:, :5], baselines=baselines)
+        evaluate_model(model, narrow, baselines=baselines)
+    other = replace(split, encoder=replace(model.config.encoder, name="some/other"))
+    with pytest.raises(ValueError, match="the text vectors are of the encoder `some/other"):
+        evaluate_model(model, other, baselines=baselines)
 
 
-def test_vectors_of_another_number_of_questions_are_refused(model, baselines, split):
-    """One vector too few is a mistake in what was encoded; the message has both numbers."""
-    with pytest.raises(ValueError, match=r"`question_embeds` .*59.*60"):
-        evaluate_model(model, split.responses, split.question_embeds[:-1], baselines=baselines)
+# --- a model with a bank ---
 
 
-# --- a model with a blend ---
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> EmbedLLM:
+    return trained_model(tmp_path_factory.mktemp("trained"))
 
 
 def test_a_model_with_a_blend_has_rows_for_its_parts(model, baselines, split):
     """`embedllm` is the blend from the text alone; beside it the network, and the blend with the category given."""
-    from embedllm_hf.bank.question_bank import KnownQuestions
-    from embedllm_hf.predictors.stacked import BlendedPredictor, fit_blend
-
-    train, blended = make_split(80), model._of_pool(list(LLMS), list(range(6)))
-    blended.known_questions = KnownQuestions.from_responses(train.responses, train.question_embeds)
-    blended.blend = fit_blend(blended, split.responses, split.question_embeds)
-    report = evaluate_model(blended, split.responses, split.question_embeds, baselines=baselines)
+    bank = QuestionBank.from_responses(make_split(80))
+    blended = model.with_bank(replace(bank, blend=fit_blend(model, bank, split)))
+    report = evaluate_model(blended, split, baselines=baselines)
     assert list(report.scores) == ["embedllm", "embedllm_network", "embedllm_with_category", *PREDICTORS[1:]]
-    predictor, truth = BlendedPredictor(blended), split.responses.responses()
     expected = {
-        "embedllm": predictor.predict_proba(split.question_embeds),
+        "embedllm": blended.predict_proba(split.question_embeds),
         "embedllm_network": model.predict_proba(split.question_embeds),
-        "embedllm_with_category": predictor.predict_proba(split.question_embeds, split.responses.categories),
+        "embedllm_with_category": blended.predict_proba(split.question_embeds, split.responses.categories),
     }
+    truth = split.responses.responses()
     for name, probs in expected.items():
-        assert report.scores[name] == {metric: f(probs, truth) for metric, f in METRICS.items()}
+        assert report.scores[name] == pytest.approx({metric: f(probs, truth) for metric, f in METRICS.items()})
     assert {gain["over"] for gain in report.gains.values()} <= set(PREDICTORS[1:])
     assert len({len(line) for line in str(report).splitlines() if line.startswith(("embedllm", "knn", "oracle"))}) == 1
-    uncategorised = replace(split.responses, categories=np.full(60, "all", object))
-    report = evaluate_model(blended, uncategorised, split.question_embeds, baselines=baselines)
-    assert "embedllm_with_category" not in report.scores
+    uncategorised = split.with_responses(replace(split.responses, categories=np.full(60, "all", object)))
+    assert "embedllm_with_category" not in evaluate_model(blended, uncategorised, baselines=baselines).scores
+
+
+def test_known_questions_are_evaluated_as_such(trained):
+    """On the training questions there is a row that uses what is known of each; on new questions there is none."""
+    scores = evaluate_model(trained, make_split(80), baselines={}).scores
+    assert scores["embedllm_with_known"]["log_loss"] < scores["embedllm"]["log_loss"]
+    new = evaluate_model(trained, make_split(20, first_id=200, seed=3), baselines={})
+    assert "embedllm_with_known" not in new.scores
+
+
+def test_without_a_training_split_the_baselines_are_those_of_the_bank(trained, split):
+    """They say to the bit what they say when they are fitted on the training split again."""
+    train, validation = make_split(80), make_split(30, first_id=80, seed=1)
+    bank = QuestionBank.from_responses(train)
+    fitted = fit_baselines(replace(bank, knn=choose_knn(bank, validation)))
+    expected = evaluate_model(trained, split, baselines=fitted).to_dict()
+    assert trained.bank.knn is not None
+    assert evaluate_model(trained, split).to_dict() == expected
+    assert set(PREDICTORS) <= set(expected)
+
+
+def test_the_verb_measures_any_labelled_questions(capsys, model, trained, tmp_path):
+    """A folder with one split is enough for a model with a bank; without a bank the training split is missed."""
+    folder, vectors = tmp_path / "pool", tmp_path / "vectors.safetensors"
+    folder.mkdir()
+    make_frame(60, first_id=80, seed=1).to_csv(folder / "test.csv", index=False)
+    ids = np.arange(80, 140)
+    save_embeddings(vectors, make_embeds(ids), ids, trained.config.encoder)
+    options = ("evaluate", "--dataset", folder, "--question_embeddings", vectors, "--output", tmp_path / "report.json")
+    trained.save_pretrained(tmp_path / "trained")
+    model.save_pretrained(tmp_path / "bare")
+    code, out, err = run(capsys, *options, "--model", tmp_path / "trained")
+    assert code == 0, err
+    assert out.startswith("pool test: 60 questions x 6 LLMs")
+    assert set(PREDICTORS) <= set(json.loads((tmp_path / "report.json").read_text()))
+    refused(run(capsys, *options, "--model", tmp_path / "bare"), "no table for the split `train`")
+
+
+def test_a_model_without_a_bank_needs_baselines(model, split):
+    """The message says how to get a bank."""
+    with pytest.raises(ValueError, match="the model has no question bank"):
+        evaluate_model(model, split)

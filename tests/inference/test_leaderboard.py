@@ -10,7 +10,7 @@ from embedllm_hf import EmbedLLM
 from embedllm_hf.data.planted import planted_llms
 from embedllm_hf.inference.forecaster import known_probabilities
 from embedllm_hf.inference.leaderboard import Leaderboard, only_one_right, score_distribution, win_probabilities
-from tests.test_cli import refused, run
+from tests.command_line import refused, run
 
 ARITHMETIC = ["What is 17 multiplied by 47?", "Add 508 to 21 and halve the result.", "Divide 96 by 12, to two places."]
 
@@ -37,10 +37,10 @@ def test_more_questions_make_it_surer(board):
     """The same question mix three times over narrows the interval, and the favourite's chance rises."""
     once, thrice = board(ARITHMETIC), board(ARITHMETIC * 3)
     assert thrice[0].high - thrice[0].low < once[0].high - once[0].low or once[0].high == 1
-    pair = ("planted/abacus-large", "planted/atlas-small")
-    assert board.beats(*pair, ARITHMETIC * 3) > board.beats(*pair, ARITHMETIC) > 0.5
-    assert board.beats(*pair, ARITHMETIC) == pytest.approx(1 - board.beats(*pair[::-1], ARITHMETIC))
-    assert board.beats(pair[0], pair[0], ARITHMETIC) == 0.5
+    pair = ["planted/abacus-large", "planted/atlas-small"]
+    (once, _), (thrice, _) = (board(questions, llms=pair) for questions in (ARITHMETIC, ARITHMETIC * 3))
+    assert once.llm == thrice.llm == pair[0]
+    assert thrice.beats_next > once.beats_next > 0.5
 
 
 def test_some_llms_only(board):
@@ -76,26 +76,25 @@ def test_the_distribution_is_that_of_simulated_exams(question_sd):
 def test_a_known_benchmark_counts_what_was_observed(board):
     """Observed responses as they are, the rest by the item-response model; alone right as counted by hand."""
     model = board.model
-    known, item_response = model.known_questions, model.item_response
-    rows = known.benchmark_rows("law")
-    probs = np.stack([expit(item_response.intercepts[rows] + item_response.discriminations[rows] @ ability)
-                      for ability in item_response.abilities], axis=1)  # fmt: skip
-    observed = np.stack([known.responses_of(column)[rows] for column in range(8)], axis=1)
+    bank, item = model.bank, model.bank.item_parameters
+    rows = bank.benchmark_rows("law")
+    probs = expit(item.intercepts[rows, None] + item.discriminations[rows] @ item.abilities.T)
+    observed = np.stack([bank.responses_of(llm_index)[rows] for llm_index in range(8)], axis=1)
     expected = np.where(np.isnan(observed), probs, observed)
     np.testing.assert_allclose(known_probabilities(model, rows), expected)
     ranking = {row.llm: row for row in board.benchmark("law")}
     assert [row.rank for row in ranking.values()] == list(range(1, 9))
     wrong = 1 - expected
-    for column, name in enumerate(planted_llms()):
-        assert ranking[name].accuracy == pytest.approx(expected[:, column].mean())
-        alone = (expected[:, column] * np.delete(wrong, column, axis=1).prod(axis=1)).mean()
+    for llm_index, name in enumerate(planted_llms()):
+        assert ranking[name].accuracy == pytest.approx(expected[:, llm_index].mean())
+        alone = (expected[:, llm_index] * np.delete(wrong, llm_index, axis=1).prod(axis=1)).mean()
         assert ranking[name].only_one == pytest.approx(alone, abs=1e-4)
-    assert list(ranking) == [planted_llms()[column] for column in np.argsort(-expected.mean(axis=0))]
+    assert list(ranking) == [planted_llms()[llm_index] for llm_index in np.argsort(-expected.mean(axis=0))]
     two = board.benchmark("law", llms=["planted/healer-small", "planted/scribe-large"])
     assert [row.llm for row in two] == ["planted/scribe-large", "planted/healer-small"]
     with pytest.raises(KeyError, match=r"unknown benchmark `laws`.*`law`"):
         board.benchmark("laws")
-    with pytest.raises(ValueError, match="keeps no known questions, so it has no benchmarks"):
+    with pytest.raises(ValueError, match="no question bank, so nothing is known of questions and benchmarks"):
         Leaderboard(EmbedLLM(model.config), board.encoder).benchmark("law")
 
 
@@ -106,7 +105,7 @@ def test_what_cannot_be_ranked_is_refused(board):
     with pytest.raises(ValueError, match="`llms` is empty"):
         board(ARITHMETIC, llms=[])
     with pytest.raises(KeyError, match="did you mean `planted/atlas-large`"):
-        board.beats("planted/atlas-larg", "planted/atlas-small", ARITHMETIC)
+        board(ARITHMETIC, llms=["planted/atlas-larg"])
 
 
 def test_the_command_line_prints_the_ranking(capsys, quickstart, board, tmp_path):

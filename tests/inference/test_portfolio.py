@@ -1,4 +1,4 @@
-"""Similar LLMs and portfolios: planted siblings are found, agreement and choices are those computed by hand."""
+"""Portfolios: choices by hand, greedy within its guarantee and its limits, and the verb."""
 
 import json
 from itertools import combinations
@@ -6,81 +6,16 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from embedllm_hf import EmbedLLM
+from embedllm_hf import EmbedLLM, portfolio
 from embedllm_hf.data.planted import planted_llms
-from embedllm_hf.inference.similar import (
-    choose_portfolio,
-    portfolio,
-    predicted_agreement,
-    similar_llms,
-    stand_in,
-)
-from tests.test_cli import refused, run
+from embedllm_hf.inference.portfolio import choose_portfolio
+from tests.command_line import refused, run
 
 
 @pytest.fixture(scope="module")
 def model(quickstart) -> EmbedLLM:
     return EmbedLLM.from_pretrained(quickstart)
 
-
-# --- similar LLMs ---
-
-
-@pytest.mark.parametrize("family", ["abacus", "atlas", "healer", "scribe"])
-def test_the_sibling_is_the_most_alike(model, family):
-    """Each planted family's small LLM is right on the questions of its large one, and its vector is the nearest."""
-    found = similar_llms(model, f"planted/{family}-large", n=99)
-    assert len(found) == 7
-    assert stand_in(model, f"planted/{family}-large") == found[0]
-    assert found[0].llm == f"planted/{family}-small"
-    assert min(found, key=lambda other: other.distance).llm == f"planted/{family}-small"
-
-
-def test_agreement_by_hand(model):
-    """One minus the mean gap of the network's probabilities; symmetric, 1 with itself, in falling order."""
-    known = model.known_questions
-    probs = model.predict_proba(known.question_embeds.astype(np.float32)).astype(float)
-    agreement = predicted_agreement(model)
-    expected = [[1 - np.abs(probs[:, a] - probs[:, b]).mean() for b in range(8)] for a in range(8)]
-    np.testing.assert_allclose(agreement, expected, atol=1e-6)
-    found = similar_llms(model, "planted/atlas-large", n=3)
-    values = [other.agreement for other in found]
-    assert values == sorted(values, reverse=True)
-    column = model.llm_index(found[0].llm)
-    assert values[0] == pytest.approx(np.delete(agreement[model.llm_index("planted/atlas-large")], 2).max())
-    ours, theirs = known.responses_of(2), known.responses_of(column)
-    shared = ~np.isnan(ours) & ~np.isnan(theirs)
-    assert found[0].n_shared == shared.sum()
-    assert found[0].shared_agreement == pytest.approx((ours[shared] == theirs[shared]).mean())
-
-
-def test_a_copy_is_the_stand_in_even_under_another_name(model):
-    """An LLM with the same vector agrees wholly; without shared answers there is no share of them."""
-    column = model.llm_index("planted/abacus-large")
-    grown = model.with_llm("lab/copy", model.llm_embeds[column], model.llm_bias[column].item())
-    copy = stand_in(grown, "planted/abacus-large")
-    assert (copy.llm, copy.n_shared, copy.shared_agreement) == ("lab/copy", 0, None)
-    assert copy.agreement == pytest.approx(1)
-    assert copy.distance == pytest.approx(0, abs=1e-6)
-    other = stand_in(grown, "planted/abacus-large", exclude=["lab/copy"])
-    assert other == similar_llms(model, "planted/abacus-large", n=1)[0]
-    left = similar_llms(grown, "planted/abacus-large", n=99, exclude=["lab/copy", "planted/atlas-small"])
-    assert {found.llm for found in left} == {*planted_llms()} - {"planted/abacus-large", "planted/atlas-small"}
-
-
-def test_what_cannot_be_compared_is_refused(model):
-    """Unknown names, no others, no number, no known questions."""
-    with pytest.raises(KeyError, match="did you mean `planted/atlas-large`"):
-        similar_llms(model, "planted/atlas-larg")
-    with pytest.raises(ValueError, match="`n` is 0"):
-        similar_llms(model, "planted/atlas-large", n=0)
-    with pytest.raises(ValueError, match="nobody is left to stand in"):
-        stand_in(model, "planted/atlas-large", exclude=planted_llms())
-    with pytest.raises(ValueError, match="keeps no known questions"):
-        similar_llms(EmbedLLM(model.config), "planted/atlas-large")
-
-
-# --- portfolios ---
 
 # Three kinds of question; LLM 0 is middling everywhere, 1, 2 and 3 are each perfect on one kind, 3 is dear.
 PROBS = np.array([[0.6, 1, 0, 0], [0.6, 0, 1, 0], [0.6, 0, 0, 1]])
@@ -136,9 +71,7 @@ def test_portfolio_of_the_planted_pool(model):
 
 def test_portfolio_under_a_budget_on_ones_own_questions(model):
     """Only arithmetic, one cheap LLM: the small abacus; LLMs without a cost are not chosen."""
-    from embedllm_hf import QuestionEncoder
-
-    embeds = QuestionEncoder("offline").encode(["What is 17 multiplied by 47?", "Add 508 to 21 and halve the result."])
+    embeds = model.encoder.encode(["What is 17 multiplied by 47?", "Add 508 to 21 and halve the result."])
     costs = {name: 3.0 if "large" in name else 1.0 for name in planted_llms()}
     chosen = portfolio(model, budget=1, costs=costs, question_embeds=embeds)
     assert (chosen.llms, chosen.cost) == (("planted/abacus-small",), 1.0)
@@ -163,20 +96,6 @@ def test_limits_that_make_no_sense_are_refused(model, options, message):
 
 
 # --- the command line ---
-
-
-def test_similar_prints_a_line_or_json_an_llm(capsys, quickstart, model):
-    """The contract's verb: as many as asked for, the most alike first."""
-    options = ("similar", "--model", quickstart, "--llm", "planted/abacus-large", "-n", 2)
-    code, out, _ = run(capsys, *options, "--json")
-    expected = [other.to_dict() for other in similar_llms(model, "planted/abacus-large", 2)]
-    assert code == 0
-    assert json.loads(out) == expected
-    _, out, _ = run(capsys, *options)
-    assert [line.split()[0] for line in out.splitlines()] == ["llm", *[other["llm"] for other in expected]]
-    _, out, _ = run(capsys, *options, "--exclude", expected[0]["llm"])
-    assert out.splitlines()[1].split()[0] == expected[1]["llm"]
-    refused(run(capsys, *options[:4], "planted/abacus"), "unknown LLM `planted/abacus`", "did you mean")
 
 
 def test_portfolio_prints_its_steps_or_json(capsys, quickstart, tmp_path):

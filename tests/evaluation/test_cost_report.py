@@ -5,50 +5,46 @@ import json
 import numpy as np
 import pytest
 
-from embedllm_hf import EmbedLLM, fit_baselines, plots
-from embedllm_hf.data.llm_table import TokenPrice
+from embedllm_hf import EmbedLLM, EncodedResponses, TokenPrice, load_responses, plots
 from embedllm_hf.data.planted import planted_llms
-from embedllm_hf.data.sources import load_responses
-from embedllm_hf.encoding.question_encoder import encoder_of
-from embedllm_hf.evaluation.cost_report import complete_part, cost_report
+from embedllm_hf.encoding.encoded_responses import encode_responses
+from embedllm_hf.evaluation.cost_report import CostReport, complete_part, cost_report
 from embedllm_hf.metrics import cost_curves, oracle_accuracy
-from tests.test_cli import refused, run
+from tests.command_line import refused, run
 
 NAN = np.nan
 COSTS = {name: 3.0 if "large" in name else 1.0 for name in planted_llms()}
 
 
 @pytest.fixture(scope="module")
-def measured(quickstart):
-    """The model, the test split without gaps for the first six LLMs, its vectors, and the baselines."""
-    model = EmbedLLM.from_pretrained(quickstart)
-    encoder = encoder_of(model)
-    train, test = (load_responses("planted", split=split) for split in ("train", "test"))
-    embeds = encoder.encode(list(test.questions))
-    return model, test, embeds, fit_baselines(train, encoder.encode(list(train.questions)))
+def model(quickstart) -> EmbedLLM:
+    return EmbedLLM.from_pretrained(quickstart)
 
 
 @pytest.fixture(scope="module")
-def report(measured):
-    model, test, embeds, baselines = measured
-    return cost_report(model, test, embeds, baselines=baselines, costs=COSTS)
+def split(model) -> EncodedResponses:
+    return encode_responses(load_responses("planted", split="test"), model.encoder)
+
+
+@pytest.fixture(scope="module")
+def report(model, split) -> CostReport:
+    return cost_report(model, split, costs=COSTS)
 
 
 def test_complete_part_by_hand():
     """LLMs with nine tenths of the rows, and the rows that all of them have."""
     truth = np.ones((11, 3))
     truth[0, 0], truth[:5, 1], truth[10] = NAN, NAN, NAN
-    rows, columns = complete_part(truth, np.arange(11) < 10)
-    assert (rows.tolist(), columns.tolist()) == ([1, 2, 3, 4, 5, 6, 7, 8, 9], [0, 2])
+    rows, llms = complete_part(truth, np.arange(11) < 10)
+    assert (rows.tolist(), llms.tolist()) == ([1, 2, 3, 4, 5, 6, 7, 8, 9], [0, 2])
     assert [len(part) for part in complete_part(truth, np.zeros(11, bool))] == [0, 0]
 
 
-def test_the_whole_split_has_the_routers_and_the_oracle(report, measured):
+def test_the_whole_split_has_the_routers_and_the_oracle(report, split):
     """`all` starts at routing accuracy and ends with the cheap LLMs; the oracle is the bound."""
-    _, test, _, baselines = measured
     part = report.benchmarks["all"]
-    assert list(part.curves) == ["embedllm", *baselines, "oracle"]
-    assert part.curves["oracle"].quality[0] == pytest.approx(oracle_accuracy(test.responses()))
+    assert list(part.curves) == ["embedllm", "llm_mean", "llm_category_mean", "knn", "oracle"]
+    assert part.curves["oracle"].quality[0] == pytest.approx(oracle_accuracy(split.responses.responses()))
     for name, curve in part.curves.items():
         assert (curve.quality <= part.curves["oracle"].quality[0] + 1e-9).all()
         assert part.summary[name]["aiq"] == cost_curves.aiq(curve.cost, curve.quality, (1.0, 3.0))
@@ -57,18 +53,17 @@ def test_the_whole_split_has_the_routers_and_the_oracle(report, measured):
     assert part.summary["oracle"]["aiq"] > part.summary["embedllm"]["aiq"]
 
 
-def test_single_llms_stand_on_the_questions_they_answered(report, measured):
+def test_single_llms_stand_on_the_questions_they_answered(report, split):
     """In a benchmark every response is there, so a single LLM's quality is its mean over the same questions."""
-    _, test, _, _ = measured
-    truth = test.responses()
+    truth = split.responses.responses()
     benchmarks = [name for name in report.benchmarks if name != "all"]
     assert benchmarks
     for name in benchmarks:
         part = report.benchmarks[name]
-        columns = [planted_llms().index(llm) for llm in part.llm_names]
-        rows = (test.categories == name) & ~np.isnan(truth[:, columns]).any(axis=1)
+        llms = [planted_llms().index(llm) for llm in part.llm_names]
+        rows = (split.responses.categories == name) & ~np.isnan(truth[:, llms]).any(axis=1)
         assert part.n_questions == rows.sum()
-        np.testing.assert_allclose(part.llm_qualities, truth[rows][:, columns].mean(axis=0))
+        np.testing.assert_allclose(part.llm_qualities, truth[rows][:, llms].mean(axis=0))
         single = [
             cost_curves.aiq([c], [q], (1.0, 3.0)) for c, q in zip(part.llm_costs, part.llm_qualities, strict=True)
         ]
@@ -100,25 +95,23 @@ def test_aiq_alone_is_a_table_of_routers_and_benchmarks(report):
     assert cells["best_llm"][list(aiq).index("all")] == "-"
 
 
-def test_prices_by_the_token_need_a_length(measured):
+def test_prices_by_the_token_need_a_length(model, split):
     """The report takes one number an LLM, and says so; the command line counts the split's questions."""
-    model, test, embeds, baselines = measured
     with pytest.raises(ValueError, match="is by the token, and no question's length is known"):
-        cost_report(model, test, embeds, baselines=baselines, costs=dict.fromkeys(planted_llms(), TokenPrice(1, 2)))
+        cost_report(model, split, costs=dict.fromkeys(planted_llms(), TokenPrice(1, 2)))
 
 
-def test_llms_without_a_cost_are_left_out(measured):
+def test_llms_without_a_cost_are_left_out(model, split):
     """They are named, and no curve has them; two must be left."""
-    model, test, embeds, baselines = measured
     costs = {name: cost for name, cost in COSTS.items() if name != "planted/atlas-large"}
-    report = cost_report(model, test, embeds, baselines=baselines, costs=costs)
+    report = cost_report(model, split, costs=costs)
     assert report.without_cost == ("planted/atlas-large",)
     assert "left out, since they have no cost: planted/atlas-large" in str(report)
     assert all("planted/atlas-large" not in part.llm_names for part in report.benchmarks.values())
     with pytest.raises(ValueError, match="`costs` has 1 of the pool's 8 LLMs"):
-        cost_report(model, test, embeds, baselines=baselines, costs={"planted/atlas-large": 1})
+        cost_report(model, split, costs={"planted/atlas-large": 1})
     with pytest.raises(ValueError, match="no two LLMs of different costs"):
-        cost_report(model, test, embeds, baselines=baselines, costs=dict.fromkeys(planted_llms(), 2))
+        cost_report(model, split, costs=dict.fromkeys(planted_llms(), 2))
 
 
 def test_the_picture_shows_the_curves(report, tmp_path):
@@ -167,7 +160,7 @@ def test_the_command_line_writes_table_json_and_picture(capsys, quickstart, tmp_
     assert "min_success 0.4 (the cheapest LLM that reaches it)" in out
     content = json.loads((tmp_path / "report.json").read_text())
     assert f"{content['aiq']['all']['embedllm']:.4f}" in out
-    assert 4 * 512 / 1e6 < content["promise"]["mean_cost"] < 3 * (4 * 512 + 50) / 1e6
+    assert 4 * 512 / 1e6 < content["guarantee"]["mean_cost"] < 3 * (4 * 512 + 50) / 1e6
     table.write_text("llm,cost\nplanted/atlas-large,-1\n")
     refused(
         run(capsys, "curve", "--model", quickstart, "--dataset", "planted", "--costs", table), "expected a number of 0"

@@ -2,45 +2,29 @@
 
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from transformers import set_seed
 
-from embedllm_hf import (
-    EmbedLLM,
-    EmbedLLMConfig,
-    EmbedLLMTrainer,
-    EmbedLLMTrainingArguments,
-    QuestionEncoder,
-    Router,
-    TextEncoderArguments,
-    TextEncoderTrainer,
-)
-from embedllm_hf.encoding.question_encoder import encoder_of, weights_digest
-from embedllm_hf.training import encoder_trainer as text_encoder
-from embedllm_hf.training.batches import Block, TextBlocks
-from embedllm_hf.training.encoder_trainer import summed_ranking_loss
-
-from .command_line import refused, run
-from .launching import run_on_one_and_on_two
-from .pool import LLMS, make_split
-from .tiny_encoder import WIDTH, save_tiny_encoder
+from embedllm_hf import EmbedLLM, EmbedLLMTrainingArguments, QuestionEncoder, Router
+from embedllm_hf.bank.question_bank import QuestionBank
+from embedllm_hf.cli import main
+from embedllm_hf.encoding.encoded_responses import encode_responses
+from embedllm_hf.encoding.question_encoder import weights_digest
+from embedllm_hf.training import encoder_trainer
+from embedllm_hf.training.batches import Block
+from embedllm_hf.training.encoder_trainer import TextEncoderTrainer, summed_ranking_loss
+from embedllm_hf.training.network_trainer import NetworkTrainer
+from tests.command_line import refused, run
+from tests.launching import finish, launch, patient
+from tests.pool import LLMS, make_split
+from tests.tiny_encoder import save_tiny_encoder
 
 TRAIN, VALIDATION = (make_split(n, first_id=first, seed=first).responses for n, first in ((240, 0), (60, 240)))
 LOGIC, POETRY = "A logic question, number 7?", "A poetry question, number 7?"
-
-
-@pytest.fixture(autouse=True)
-def _fresh_accelerator():
-    """Accelerate keeps one state a process; each test here starts its own."""
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture(scope="module")
@@ -49,26 +33,22 @@ def tiny(tmp_path_factory) -> Path:
     return save_tiny_encoder(tmp_path_factory.mktemp("tiny"))
 
 
-def make_trainer(tiny: Path, output_dir: Path, *, train=TRAIN, validation=VALIDATION, resume=False, **options):
+def make_trainer(tiny: Path, output_dir: Path, *, resume: bool = False, **options) -> TextEncoderTrainer:
     """A trainer that starts from the solution of the frozen encoder."""
     AcceleratorState._reset_state(reset_partial_state=True)
     encoder = QuestionEncoder(str(tiny), cache_dir=output_dir.parent / "cache", device="cpu")
-    args = EmbedLLMTrainingArguments(
-        output_dir=str(output_dir), learning_rate=0.05, weight_decay=0.01, num_train_epochs=10, disable_tqdm=True
-    )
-    set_seed(0)
-    model = EmbedLLM(EmbedLLMConfig(llm_names=LLMS, text_dim=WIDTH, embed_dim=4, encoder_name=str(tiny)))
-    embeds = [encoder.encode(split.questions) for split in (train, validation)]
-    EmbedLLMTrainer(model, args, train, embeds[0], validation, embeds[1]).train()
+    network = {"learning_rate": 0.05, "weight_decay": 0.01, "num_train_epochs": 10, "disable_tqdm": True}
+    settings = {"encoder_epochs": 4, "encoder_block_size": 16, "encoder_learning_rate": 6e-3, **network, **options}
+    args = EmbedLLMTrainingArguments(output_dir=str(output_dir), **{"encoder_precision": "fp32", **settings})
+    model = EmbedLLM.from_encoder(encoder, llm_names=LLMS, embed_dim=4)
+    NetworkTrainer(model, args, *(encode_responses(split, encoder) for split in (TRAIN, VALIDATION))).train()
     args.save_checkpoints, args.resume_from_checkpoint = "encoder_save_steps" in options, resume
-    settings = {"encoder_epochs": 4, "encoder_block_size": 16, "encoder_learning_rate": 6e-3, **options}
-    settings.setdefault("encoder_precision", "fp32")
-    return TextEncoderTrainer(model, encoder, args, TextEncoderArguments(**settings), train, validation)
+    return TextEncoderTrainer(model, args, TRAIN, VALIDATION)
 
 
 def trained_weights(trainer: TextEncoderTrainer) -> dict[str, torch.Tensor]:
     """All weights of network and encoder."""
-    encoder = trainer.model.text_encoder.load().state_dict()
+    encoder = trainer.model.encoder.load().state_dict()
     return {**trainer.model.state_dict(), **{f"encoder.{name}": value for name, value in encoder.items()}}
 
 
@@ -89,41 +69,48 @@ def trained(tiny, tmp_path_factory) -> TextEncoderTrainer:
 # --- what is learned ---
 
 
-def test_learns_what_the_frozen_encoder_barely_sees(trained):
+def test_learns_what_the_frozen_encoder_barely_sees(trained, tiny):
     """Both topics have nearly one vector at the start; training tells them apart, and the losses say so."""
-    frozen = trained.encoder.encode([LOGIC, POETRY])
+    frozen = QuestionEncoder(str(tiny), device="cpu").encode([LOGIC, POETRY])
     np.testing.assert_allclose(frozen[0], frozen[1], atol=0.05)
     history = trained.history
     assert [record.epoch for record in history.epochs] == [-1, 0, 1, 2, 3]
     start, *_, last = (record.validation_loss for record in history.epochs)
     assert last < 0.75 * start
-    probabilities = trained.model.predict_proba(trained.model.text_encoder.encode([LOGIC, POETRY]))
+    probabilities = trained.model.network_proba(trained.model.encoder.encode([LOGIC, POETRY]))
     assert (probabilities[0, :3] > 0.7).all()
     assert (probabilities[1, :3] < 0.3).all()
 
 
-def test_the_given_encoder_stays_as_it_was(trained, tiny):
-    """A copy was trained: the given encoder has the published weights, and a cache of its own."""
-    assert weights_digest(trained.encoder.load()) == weights_digest(QuestionEncoder(str(tiny), device="cpu").load())
-    assert trained.encoder._cache().path != trained.model.text_encoder._cache().path
+def test_the_frozen_encoder_stays_as_it_was(tiny, tmp_path):
+    """A copy is trained: the encoder that the model had keeps its weights, and each has a cache of its own."""
+    trainer = make_trainer(tiny, tmp_path / "out", encoder_epochs=1)
+    frozen, before = trainer.model.encoder, weights_digest(trainer.model.encoder.load())
+    trainer.train()
+    trained = trainer.model.encoder
+    assert weights_digest(frozen.load()) == before
+    assert trainer.model.config.trained_encoder == weights_digest(trained.load()) == trained.digest != before
+    assert frozen._cache().path != trained._cache().path
+    assert not trainer.model.training
 
 
-def test_the_known_questions_have_the_trained_vectors(trained):
-    """What is kept beside the weights belongs to the encoder that was kept."""
-    model = trained.model
-    embeds = model.text_encoder.encode(TRAIN.questions)
-    np.testing.assert_allclose(model.known_questions.question_embeds, embeds, rtol=1e-3, atol=1e-4)  # kept as float16
-    assert model.config.trained_encoder == weights_digest(model.text_encoder.load())
-    assert not model.training
+def test_what_was_fitted_to_the_frozen_encoder_is_dropped(tiny, tmp_path):
+    """The bank's vectors are of the frozen encoder, and the metrics of other weights."""
+    trainer = make_trainer(tiny, tmp_path / "out", encoder_epochs=1)
+    trainer.model._set_bank(QuestionBank.from_responses(encode_responses(TRAIN, trainer.model.encoder)))
+    trainer.model.metrics = {"embedllm": {"accuracy": 0.5}}
+    trainer.train()
+    assert (trainer.model.bank, trainer.model.metrics) == (None, None)
 
 
 def test_the_start_is_kept_where_nothing_is_better(tiny, tmp_path, caplog):
     """A learning rate that destroys the encoder ends with the frozen solution, and says so."""
     trainer = make_trainer(tiny, tmp_path / "out", encoder_learning_rate=30.0, encoder_epochs=1)
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    frozen = trainer.model.encoder
     trainer.train()
     assert "the frozen encoder is kept" in caplog.text
-    assert trainer.model.text_encoder is None
+    assert trainer.model.encoder is frozen
     assert trainer.model.config.trained_encoder is None
     assert_same_weights(before, trainer.model.state_dict())
 
@@ -133,8 +120,8 @@ def test_the_order_of_llms_can_be_trained_alone(tiny, tmp_path):
     trainer = make_trainer(tiny, tmp_path / "out", ranking_weight=50.0)
     joint_loss = trainer.train().epochs
     assert joint_loss[1].train_loss > 3 * joint_loss[0].validation_loss  # the ranking loss is in it
-    embeds = trainer.model.text_encoder.encode([LOGIC, POETRY])
-    best = trainer.model.predict_proba(embeds).argmax(axis=1)
+    embeds = trainer.model.encoder.encode([LOGIC, POETRY])
+    best = trainer.model.network_proba(embeds).argmax(axis=1)
     assert best[0] < 3 <= best[1]
 
 
@@ -144,14 +131,14 @@ def test_the_order_of_llms_can_be_trained_alone(tiny, tmp_path):
 def test_resume_equals_no_interruption(trained, tiny, tmp_path, monkeypatch):
     """A run that is killed within an epoch and resumed ends with the same weights to the bit."""
     interrupted = make_trainer(tiny, tmp_path / "cut", encoder_save_steps=5)
-    save = text_encoder.save_checkpoint
+    save = encoder_trainer.save_checkpoint
 
     def save_and_die(*where):
         save(*where)
         if len(interrupted.history.epochs) == 2 and interrupted.history.step == 5:  # of the second epoch
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(text_encoder, "save_checkpoint", save_and_die)
+    monkeypatch.setattr(encoder_trainer, "save_checkpoint", save_and_die)
     with pytest.raises(KeyboardInterrupt):
         interrupted.train()
     monkeypatch.undo()
@@ -182,9 +169,10 @@ def test_half_precision_learns_too(tiny, tmp_path):
 def test_adapters_are_merged(tiny, tmp_path):
     """Adapters train few weights, and leave an encoder of the same form as before."""
     trainer = make_trainer(tiny, tmp_path / "out", adapter_rank=4, encoder_learning_rate=2e-2)
+    before = trainer.model.encoder.load().state_dict()
     history = trainer.train()
     assert history.epochs[-1].validation_loss < history.epochs[0].validation_loss
-    before, after = trainer.encoder.load().state_dict(), trainer.model.text_encoder.load().state_dict()
+    after = trainer.model.encoder.load().state_dict()
     assert before.keys() == after.keys()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
@@ -199,16 +187,18 @@ def test_adapters_need_their_package(tiny, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@patient
 def test_two_processes_equal_one(tiny, tmp_path):
     """`accelerate launch` on two CPU processes gives the one-process encoder up to summation order."""
-    folders = [tmp_path / "one", tmp_path / "two"]
+    folders = [str(tmp_path / "one"), str(tmp_path / "two")]
     command = ["train", "--dataset", "planted", "--encoder", str(tiny), "--train_encoder", "--disable_tqdm"]
     command += ["--encoder_epochs", "1", "--encoder_learning_rate", "1e-3", "--encoder_block_size", "128"]
     command += ["--encoder_precision", "fp32", "--output_dir"]
-    run_on_one_and_on_two(*([*command, str(folder)] for folder in folders))
+    assert main([*command, folders[0]]) == 0
+    finish(launch([*command, folders[1]]), n_processes=2)
     one, two = (EmbedLLM.from_pretrained(folder) for folder in folders)
-    assert one.text_encoder is not None
-    weights = [model.text_encoder.load().state_dict() for model in (one, two)]
+    assert None not in (one.config.trained_encoder, two.config.trained_encoder)
+    weights = [model.encoder.load().state_dict() for model in (one, two)]
     assert_same_weights(*weights, atol=1e-3)
     assert_same_weights(one.state_dict(), two.state_dict(), atol=5e-3)
 
@@ -222,27 +212,27 @@ def block_of(labels: list, weights: list) -> Block:
 
 def test_ranking_loss_by_hand():
     """-log of the chance that a draw by softmax is right; unsolved questions and missing LLMs say nothing."""
-    log_odds = torch.tensor([[0.0, np.log(3.0), 9.0], [1.0, 2.0, 3.0], [0.5, 0.5, 7.0]], dtype=torch.float64)
-    log_odds.requires_grad_(True)
+    logits = torch.tensor([[0.0, np.log(3.0), 9.0], [1.0, 2.0, 3.0], [0.5, 0.5, 7.0]], dtype=torch.float64)
+    logits.requires_grad_(True)
     labels = [[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.5, 1.0, 0.0]]
     weights = [[1.0, 1.0, 0.0], [1.0, 1.0, 1.0], [1.0, 2.0, 0.0]]
-    loss = summed_ranking_loss(log_odds, block_of(labels, weights))
+    loss = summed_ranking_loss(logits, block_of(labels, weights))
     assert loss.item() == pytest.approx(-np.log(3 / 4) - np.log(0.5 * 0.5 + 0.5))
     loss.backward()
-    assert not log_odds.grad[1].any()
-    assert not log_odds.grad[:, 2].any()
-    assert log_odds.grad[0, 1] < 0 < log_odds.grad[0, 0]
+    assert not logits.grad[1].any()
+    assert not logits.grad[:, 2].any()
+    assert logits.grad[0, 1] < 0 < logits.grad[0, 0]
 
 
 def test_ranking_loss_of_pairs_is_that_of_the_table():
     """Where a pool is too large for tables, its pairs give the same loss."""
     generator = torch.Generator().manual_seed(0)
-    log_odds = torch.randn(7, 5, generator=generator)
+    logits = torch.randn(7, 5, generator=generator)
     labels, weights = (torch.randint(0, 2, (7, 5), generator=generator).float() for _ in range(2))
     table = Block(torch.empty(7, 0), labels, weights)
     rows, columns = weights.nonzero(as_tuple=True)
     pairs = Block(torch.empty(7, 0), labels[rows, columns], weights[rows, columns], rows, columns)
-    one, other = summed_ranking_loss(log_odds, table), summed_ranking_loss(log_odds[rows, columns], pairs)
+    one, other = summed_ranking_loss(logits, table), summed_ranking_loss(logits[rows, columns], pairs)
     assert one.item() == pytest.approx(other.item(), rel=1e-6)
 
 
@@ -252,24 +242,6 @@ def test_pairs_of_a_large_pool_train_what_tables_train(trained, tiny, tmp_path, 
     trainer = make_trainer(tiny, tmp_path / "out")
     trainer.train()
     assert_same_weights(trained_weights(trained), trained_weights(trainer), atol=2e-3)
-
-
-def test_text_blocks_cover_each_question_once():
-    """Over all processes; the blocks have nearly one size, and texts of like length share them."""
-    texts = ["x" * length for length in np.random.default_rng(0).integers(1, 500, 240)]
-    responses = replace(TRAIN, questions=texts)
-    options = {"block_size": 12, "seed": 0, "device": torch.device("cpu"), "n_processes": 2}
-    shares = [TextBlocks(responses, process_index=index, **options) for index in range(2)]
-    rows = [share.rows_of_epoch(0) for share in shares]
-    assert len(rows[0]) == len(shares[0])
-    assert sorted(torch.cat([*rows[0], *rows[1]]).tolist()) == list(range(240))
-    sizes = [len(one) + len(other) for one, other in zip(*rows, strict=True)]
-    assert max(sizes) == 12
-    assert min(sizes) >= 11
-    lengths = shares[0].lengths.float()
-    within = np.mean([lengths[block].std().item() for block in rows[0]])
-    assert within < 0.3 * lengths.std().item()
-    assert [block.tolist() for block in rows[0]] != [block.tolist() for block in shares[0].rows_of_epoch(1)]
 
 
 # --- the encoder travels with the model ---
@@ -286,10 +258,11 @@ def test_saved_and_loaded_to_the_bit(trained, saved):
     assert (saved / "text_encoder" / "model.safetensors").is_file()
     assert not [path for path in saved.rglob("*") if path.suffix in (".bin", ".pt", ".pkl")]
     loaded = EmbedLLM.from_pretrained(saved)
-    np.testing.assert_array_equal(loaded.text_encoder.encode([LOGIC]), trained.model.text_encoder.encode([LOGIC]))
-    assert loaded.text_encoder.load() is not trained.model.text_encoder.load()
-    assert Router.from_pretrained(saved)(LOGIC).llm in LLMS[:3]
-    assert Router.from_pretrained(saved)(POETRY).llm in LLMS[3:]
+    np.testing.assert_array_equal(loaded.encoder.encode([LOGIC]), trained.model.encoder.encode([LOGIC]))
+    assert loaded.encoder.load() is not trained.model.encoder.load()
+    assert loaded.encoder.id == trained.model.encoder.id
+    assert Router(loaded)(LOGIC).llm in LLMS[:3]
+    assert Router(loaded)(POETRY).llm in LLMS[3:]
 
 
 def test_it_is_saved_again_from_where_it_was_loaded(saved, tmp_path):
@@ -298,8 +271,8 @@ def test_it_is_saved_again_from_where_it_was_loaded(saved, tmp_path):
     loaded.save_pretrained(tmp_path / "again")
     loaded.save_pretrained(saved)
     for folder in (tmp_path / "again", saved):
-        assert EmbedLLM.from_pretrained(folder).text_encoder.load()
-    EmbedLLM(EmbedLLMConfig(llm_names=LLMS, text_dim=WIDTH)).save_pretrained(saved)
+        assert EmbedLLM.from_pretrained(folder).encoder.load()
+    EmbedLLM.from_encoder("offline", llm_names=LLMS, text_dim=8).save_pretrained(saved)
     assert not (saved / "text_encoder").exists()
 
 
@@ -307,7 +280,7 @@ def test_it_goes_to_the_hub_and_back(trained, hub, tmp_path):
     """One upload holds model and encoder, one download brings both."""
     trained.model.push_to_hub("user/trained")
     loaded = EmbedLLM.from_pretrained("user/trained", cache_dir=tmp_path)
-    np.testing.assert_array_equal(loaded.text_encoder.encode([POETRY]), trained.model.text_encoder.encode([POETRY]))
+    np.testing.assert_array_equal(loaded.encoder.encode([POETRY]), trained.model.encoder.encode([POETRY]))
 
 
 def test_a_missing_or_foreign_encoder_is_refused(saved, tiny):
@@ -317,7 +290,7 @@ def test_a_missing_or_foreign_encoder_is_refused(saved, tiny):
         EmbedLLM.from_pretrained(saved)
     shutil.copytree(tiny, saved / "text_encoder")
     with pytest.raises(ValueError, match="another text encoder than the one that the model was trained with"):
-        EmbedLLM.from_pretrained(saved).text_encoder.encode(["a text that no cache has seen"])
+        EmbedLLM.from_pretrained(saved).encoder.encode(["a text that no cache has seen"])
 
 
 def test_an_encoder_cut_in_half_is_named(saved):
@@ -325,14 +298,17 @@ def test_an_encoder_cut_in_half_is_named(saved):
     weights = saved / "text_encoder" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
     with pytest.raises(ValueError, match=r"text_encoder: the text encoder's weights are not a whole safetensors file"):
-        EmbedLLM.from_pretrained(saved).text_encoder.encode(["another text that no cache has seen"])
+        EmbedLLM.from_pretrained(saved).encoder.encode(["another text that no cache has seen"])
 
 
-def test_the_frozen_encoder_is_not_the_trained_one(trained, tiny):
-    """Neither in Python nor as a file of vectors."""
-    with pytest.raises(ValueError, match="with its weights trained"):
-        encoder_of(trained.model, QuestionEncoder(str(tiny)))
-    assert encoder_of(trained.model) is trained.model.text_encoder
+def test_an_untrained_model_takes_a_trained_encoder_along(trained, tmp_path):
+    """A new model for another model's trained encoder knows it, and is saved with it."""
+    other = EmbedLLM.from_encoder(trained.model.encoder, llm_names=LLMS)
+    assert other.config.encoder == trained.model.config.encoder
+    other.save_pretrained(tmp_path)
+    np.testing.assert_array_equal(
+        EmbedLLM.from_pretrained(tmp_path).encoder.encode([LOGIC]), trained.model.encoder.encode([LOGIC])
+    )
 
 
 # --- the command line ---
@@ -346,26 +322,11 @@ def test_train_embed_and_evaluate(tiny, tmp_path, capsys):
     train = ["train", *data, "--encoder", str(tiny), "--output_dir", str(folder), "--disable_tqdm", "--train_encoder"]
     assert run(capsys, *train, *options)[0] == 0
     model = EmbedLLM.from_pretrained(folder)
-    assert model.text_encoder is not None
+    assert model.config.trained_encoder is not None
+    assert len(model.bank) > 0
     assert model.metrics["embedllm"]["accuracy"] > model.metrics["llm_mean"]["accuracy"]
     assert run(capsys, "embed", *data, "--encoder", tiny, "--output", frozen)[0] == 0
     assert run(capsys, "embed", *data, "--model", folder, "--output", vectors)[0] == 0
     evaluate = ["evaluate", "--model", str(folder), *data, "--question_embeddings"]
     assert run(capsys, *evaluate, vectors)[0] == 0
-    refused(run(capsys, *evaluate, frozen), "its vectors are of the encoder", "expected")
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"encoder_epochs": 0}, "`encoder_epochs` is 0, expected 1 or more"),
-        ({"encoder_learning_rate": 0.0}, "`encoder_learning_rate` is 0.0, expected more than 0"),
-        ({"ranking_weight": -1.0}, "`ranking_weight` is -1.0, expected 0 or more"),
-        ({"adapter_rank": -1}, "`adapter_rank` is -1, expected 0 or more"),
-        ({"encoder_precision": "fp8"}, "fp8"),
-    ],
-)
-def test_arguments_are_checked(change, message):
-    """Each names what was found and what was expected."""
-    with pytest.raises(ValueError, match=message):
-        TextEncoderArguments(**change)
+    refused(run(capsys, *evaluate, frozen), "the text vectors are of the encoder", "but the model's is")
