@@ -60,10 +60,9 @@ class EncodedResponses:
         self, question_indices: np.ndarray | Sequence[int] | None = None, *, llms: Sequence[str] | None = None
     ) -> EncodedResponses:
         """Keep some questions, some LLMs, or both; arguments and errors as for `ResponseMatrix.select`."""
-        rows = slice(None) if question_indices is None else np.asarray(question_indices)
-        return EncodedResponses(
-            self.responses.select(question_indices, llms=llms), self.question_embeds[rows], self.encoder
-        )
+        chosen = np.arange(len(self.question_embeds)) if question_indices is None else np.asarray(question_indices)
+        embeds = self.question_embeds[chosen if chosen.size else chosen.astype(int)]
+        return EncodedResponses(self.responses.select(question_indices, llms=llms), embeds, self.encoder)
 
     def with_responses(self, responses: ResponseMatrix) -> EncodedResponses:
         """The vectors of the same questions, or of some of them, with other responses."""
