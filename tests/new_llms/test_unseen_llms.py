@@ -1,71 +1,57 @@
-"""The experiment on unseen LLMs: its script end to end on the planted pool, and its sums on made-up records."""
+"""The experiment on unseen LLMs: its verb end to end on the planted pool, and its sums on made-up records."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from embedllm_hf import EncodedResponses, load_splits
+from embedllm_hf.configuration_embedllm import EncoderId
+from embedllm_hf.encoding.embeddings_file import save_embeddings
 from embedllm_hf.new_llms.unseen_llms import (
     MEAN,
     NEIGHBOURS,
     NewQuestionRecord,
     ScoreRecord,
     UnseenSettings,
-    join_splits,
     measure_seed,
     summarise_new_questions,
 )
 from embedllm_hf.new_llms.unseen_report import summarise_scores
-
-from .command_line import refused, run
-from .pool import make_embeds, make_split
-
-SCRIPT = Path(__file__).parent.parent / "scripts" / "evaluate_unseen_llms.py"
-
-
-def load_script():
-    spec = importlib.util.spec_from_file_location("evaluate_unseen_llms", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tests.command_line import refused, run
+from tests.pool import make_embeds, make_split
 
 
 @pytest.fixture(scope="module")
-def splits():
+def splits() -> dict[str, EncodedResponses]:
     return {
-        "train": make_split(80).responses,
-        "validation": make_split(30, first_id=80, seed=1).responses,
-        "test": make_split(40, first_id=110, seed=2).responses,
+        "train": make_split(80),
+        "validation": make_split(30, first_id=80, seed=1),
+        "test": make_split(40, first_id=110, seed=2),
     }
 
 
-@pytest.fixture(scope="module")
-def embeds(splits):
-    return {name: make_embeds(split.question_ids) for name, split in splits.items()}
-
-
-def test_the_script_writes_table_numbers_and_figure(tmp_path, monkeypatch):
+def test_the_verb_writes_table_numbers_and_figure(capsys, tmp_path):
     """`--quick` on the planted pool: all methods are there, no path of this machine, no text of a question."""
-    vectors = tmp_path / "vectors.safetensors"
-    from embedllm_hf import load_responses
-    from embedllm_hf.encoding.question_encoder import save_question_embeddings
-
-    ids = np.concatenate([load_responses("planted", split=name).question_ids for name in ("train", "val", "test")])
-    save_question_embeddings(vectors, make_embeds(ids), ids, encoder_name="offline")
-    options = ["--dataset", "planted", "--question_embeddings", str(vectors), "--output_dir", str(tmp_path / "out")]
-    assert load_script().main([*options, "--quick", "--seeds", "5", "6"]) == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"README.md", "unseen_llms.json", "placement.png"}
-    report = json.loads((tmp_path / "out" / "unseen_llms.json").read_text())
+    vectors, out = tmp_path / "vectors.safetensors", tmp_path / "out"
+    ids = np.concatenate([split.question_ids for _, split in load_splits("planted").items()])
+    save_embeddings(vectors, make_embeds(ids), ids, EncoderId("offline"))
+    options = ("--dataset", "planted", "--question_embeddings", vectors, "--output_dir", out)
+    code, printed, err = run(capsys, "evaluate", "--unseen_llms", *options, "--quick", "--seeds", 5, 6)
+    assert code == 0, err
+    assert "2 of 2 seeds done" in printed
+    assert {path.name for path in out.iterdir()} == {"README.md", "unseen_llms.json", "placement.png"}
+    report = json.loads((out / "unseen_llms.json").read_text())
     assert {row["method"] for row in report["scores"]} >= {"adaptive", "random", "stratified", MEAN, NEIGHBOURS}
     assert {row["n_answers"] for row in report["scores"]} == {0, 8, 16}
     command = "embedllm evaluate --unseen_llms --dataset planted --quick --seeds 5 6"
     assert (report["about"]["command"], report["about"]["seeds"]) == (command, [5, 6])
     assert set(report["scores"][0]["by_seed"]) == {"5", "6"}
-    text = (tmp_path / "out" / "README.md").read_text() + json.dumps(report)
-    assert str(tmp_path) not in text
-    assert "multiplied by" not in text
+    text = (out / "README.md").read_text()
+    assert str(tmp_path) not in text + json.dumps(report)
+    assert "multiplied by" not in text + json.dumps(report)
+    for row in report["scores"]:
+        assert f"| {row['n_answers']} | {row['mean_absolute_error']:.4f} |" in text
     assert "## New questions" in text
 
 
@@ -78,12 +64,12 @@ def test_the_verb_refuses_what_cannot_be(capsys, tmp_path):
     assert not (tmp_path / "o").exists()
 
 
-def test_a_held_out_llm_is_judged_by_its_answers_alone(splits, embeds):
+def test_a_held_out_llm_is_judged_by_its_answers_alone(splits):
     """Held out, each LLM is placed on its topic from answers, and new questions are forecast well."""
     settings = UnseenSettings(n_folds=3, n_answers=(0, 8, 32), n_draws=1, n_answers_new=(16,), n_answers_retrained=16)
-    scores, new = measure_seed(splits, embeds, settings, seed=0)
-    assert {record.llm for record in new} == set(splits["train"].llm_names)
-    assert {record.llm for record in scores} <= set(splits["train"].llm_names)
+    scores, new = measure_seed(splits, settings, seed=0)
+    assert {record.llm for record in new} == set(splits["train"].responses.llm_names)
+    assert {record.llm for record in scores} <= set(splits["train"].responses.llm_names)
 
     def error(count: int) -> float:
         return float(np.mean([abs(r.error) for r in scores if (r.method, r.n_answers) == ("random", count)]))
@@ -94,12 +80,12 @@ def test_a_held_out_llm_is_judged_by_its_answers_alone(splits, embeds):
     assert set(rows) == {"onboarded", "retrained with the answers"}
 
 
-def test_splits_are_joined_with_their_vectors(splits, embeds):
+def test_splits_are_joined_with_their_vectors(splits):
     """All questions come once, each with its own vector, and every response with them."""
-    together, vectors = join_splits(splits, embeds)
-    assert together.n_questions == 150
-    assert together.n_observed == sum(split.n_observed for split in splits.values())
-    np.testing.assert_array_equal(vectors, make_embeds(together.question_ids))
+    together = EncodedResponses.concat(list(splits.values()))
+    assert together.responses.n_questions == 150
+    assert together.responses.n_observed == sum(split.responses.n_observed for split in splits.values())
+    np.testing.assert_array_equal(together.question_embeds, make_embeds(together.responses.question_ids))
 
 
 def test_scores_are_summed_up_by_method_and_answers():
