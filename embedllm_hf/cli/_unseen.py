@@ -29,7 +29,7 @@ def add_unseen_options(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate_unseen(options: argparse.Namespace) -> int:
-    """Run the experiment seed by seed; the report is written anew after each."""
+    """Run the experiment seed by seed, some minutes each on real data; the report is written anew after each."""
     if options.output_dir is None:
         raise InputError("--unseen_llms needs --output_dir, the folder of the report.")
     import torch
@@ -50,7 +50,7 @@ def evaluate_unseen(options: argparse.Namespace) -> int:
     about = {"dataset": data.id, "n_llms": len(data.llm_names), "encoder": options.encoder}
     about["command"] = f"embedllm evaluate --unseen_llms --dataset {data.id} {how}"
     torch.set_num_threads(1)  # many small products, which more threads slow down
-    for n_done in measure_and_report(splits, settings, options.output_dir, about):
+    for n_done in measure_and_report(splits, settings, options.output_dir, about, show_progress=True):
         print(f"{n_done} of {len(settings.seeds)} seeds done; report in {options.output_dir}", flush=True)
     return 0
 

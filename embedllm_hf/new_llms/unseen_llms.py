@@ -9,13 +9,13 @@ trained on the training split, and new questions are those of the test split.
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit
+from tqdm.auto import tqdm
 
 from .. import metrics
 from ..bank.item_parameters import STRATEGIES
@@ -33,8 +33,6 @@ from ..modeling_embedllm import EmbedLLM
 from ..training.arguments import EmbedLLMTrainingArguments
 from ..training.network_trainer import NetworkTrainer
 from .onboarding import onboard_many
-
-logger = logging.getLogger(__name__)
 
 ONE_TRAIT = ("2PL, adaptive", "2PL, random")
 MEAN, NEIGHBOURS = "mean of the answers", "kNN with the answers"
@@ -115,6 +113,8 @@ def measure_seed(
     splits: Mapping[str, EncodedResponses],
     settings: UnseenSettings,
     seed: int,
+    *,
+    show_progress: bool = False,
 ) -> tuple[list[ScoreRecord], list[NewQuestionRecord]]:
     """All folds of one seed.
 
@@ -122,13 +122,14 @@ def measure_seed(
         splits (`Mapping[str, EncodedResponses]`): `train`, `validation` and `test`, of the same LLMs.
         settings (`UnseenSettings`): What to measure.
         seed (`int`): One of its seeds.
+        show_progress (`bool`): Show a bar on standard error.
     """
     names = np.array(splits["train"].responses.llm_names)
     n_folds = min(settings.n_folds, len(names) // 2)
     folds = np.random.default_rng(seed).permutation(np.arange(len(names)) % n_folds)
     everything = EncodedResponses.concat(list(splits.values()))
     scores, new_questions = [], []
-    for fold in range(n_folds):
+    for fold in tqdm(range(n_folds), desc=f"seed {seed}", unit="fold", disable=not show_progress):
         rest, held_out = names[folds != fold].tolist(), names[folds == fold].tolist()
         model = _train(splits, rest, seed)
         trained_on = splits["train"].select(llms=rest)
@@ -137,7 +138,6 @@ def measure_seed(
         model._set_bank(_with_items(model, everything.select(llms=rest)))
         for llm in held_out:
             scores += _forecast_scores(model, everything, llm, settings, seed)
-        logger.info("seed %d: fold %d of %d done", seed, fold + 1, n_folds)
     return scores, new_questions
 
 

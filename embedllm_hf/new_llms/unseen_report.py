@@ -34,6 +34,8 @@ def measure_and_report(
     settings: UnseenSettings,
     folder: Path,
     about: Mapping[str, object],
+    *,
+    show_progress: bool = False,
 ) -> Iterator[int]:
     """Measure seed by seed and write the report anew after each; yields how many are done.
 
@@ -42,10 +44,11 @@ def measure_and_report(
         settings (`UnseenSettings`): What to measure.
         folder (`Path`): Of the report, which is made if need be.
         about (`Mapping[str, object]`): `command`, `dataset`, `n_llms` and what else to keep.
+        show_progress (`bool`): Show a bar for each seed on standard error.
     """
     began, scores, new_questions = time.perf_counter(), [], []
     for n_done, seed in enumerate(settings.seeds, start=1):
-        more_scores, more_new = measure_seed(splits, settings, seed)
+        more_scores, more_new = measure_seed(splits, settings, seed, show_progress=show_progress)
         scores, new_questions = scores + more_scores, new_questions + more_new
         progress = {"seeds": list(settings.seeds[:n_done]), "seconds": round(time.perf_counter() - began)}
         write_report(folder, scores, new_questions, settings, {**about, **progress})
