@@ -25,9 +25,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = make_parser()
     options = parser.parse_args(argv)
 
+    from embedllm_hf._errors import UserError
     from embedllm_hf.conversion import convert_original_checkpoint
+    from embedllm_hf.modeling_embedllm import save_whole
     from embedllm_hf.training.arguments import EmbedLLMTrainingArguments
-    from embedllm_hf.training.trainer import check_output_dir, save_trained
+    from embedllm_hf.training.checkpoints import check_output_dir
 
     encoder = {} if options.encoder is None else {"encoder_name": options.encoder}
     try:
@@ -37,8 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         model = convert_original_checkpoint(
             options.checkpoint, options.model_order, encoder_revision=options.encoder_revision, **encoder
         )
-        save_trained(model, options.output_dir)
-    except (ValueError, OSError) as error:
+        save_whole(model, options.output_dir)
+    except (UserError, OSError) as error:  # anything else is a bug, and shows
         parser.error(" ".join(str(error).split()))
     config = model.config
     print(f"{config.n_llms} LLMs in {config.embed_dim} dimensions, questions by `{config.encoder_name}`")

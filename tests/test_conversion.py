@@ -65,7 +65,7 @@ def test_logits_are_the_original_formulas(original, tmp_path):
     logits = joint @ state["classifier.weight"].T + state["classifier.bias"]
     embeds = make_state()["Q.weight"]
     converted = model(embeds[questions], torch.as_tensor(llms)).logits.detach().numpy()
-    np.testing.assert_allclose(converted, logits, atol=1e-5)
+    np.testing.assert_allclose(converted, logits[:, 1] - logits[:, 0], atol=1e-5)
     right = 1 / (1 + np.exp(logits[:, 0] - logits[:, 1])).reshape(N_QUESTIONS, N_LLMS)
     np.testing.assert_allclose(model.predict_proba(embeds), right, atol=1e-5)
 
@@ -169,3 +169,14 @@ def test_script_keeps_a_model_that_is_there(original, tmp_path, capsys):
         run_script(*files, "--output_dir", tmp_path / "other")
     assert "cannot be read" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
+
+
+def test_a_bug_of_the_script_shows(original, tmp_path, monkeypatch):
+    """An error that is not told for users is no one-line message."""
+
+    def broken(*args: object, **options: object) -> None:
+        raise ValueError("of the library's own making")
+
+    monkeypatch.setattr("embedllm_hf.conversion.convert_original_checkpoint", broken)
+    with pytest.raises(ValueError, match="own making"):
+        run_script("--checkpoint", "a", "--model_order", "b", "--output_dir", tmp_path / "converted")
