@@ -160,8 +160,8 @@ class PooledNetwork(EmbedLLMNetwork):
     def differing_weight(self, other: PooledNetwork) -> str | None:
         """A weight of the questions' side that differs from another model's; None if LLM vectors fit both."""
         ours, theirs = self.state_dict(), other.state_dict()
-        for weight in sorted(ours.keys() - _PER_LLM_WEIGHTS):
-            if weight not in theirs or not torch.equal(ours[weight], theirs[weight]):
+        for weight in sorted((ours.keys() | theirs.keys()) - _PER_LLM_WEIGHTS):
+            if weight not in ours or weight not in theirs or not torch.equal(ours[weight], theirs[weight]):
                 return weight
         return None
 

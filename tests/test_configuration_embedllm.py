@@ -1,6 +1,9 @@
-"""`EncoderId`: which text encoder vectors are from, in files and in comparisons."""
+"""Which text encoder vectors are from, in files and in comparisons; and the sizes of a model."""
+
+import json
 
 import pytest
+from transformers import AutoConfig
 
 from embedllm_hf import EmbedLLMConfig
 from embedllm_hf.configuration_embedllm import EncoderId
@@ -53,3 +56,47 @@ def test_a_configuration_names_its_encoder():
     assert config.encoder == EncoderId("user/one", "r" * 40, DIGEST)
     assert str(config.encoder) == f"user/one+0123456789ab at {'r' * 12}"
     assert str(EncoderId("user/one")) == "user/one"
+
+
+# --- sizes and names ---
+
+
+def test_it_has_defaults_and_pins_the_papers_encoder():
+    """`EmbedLLMConfig()` builds; the default encoder is the paper's at a commit, and no other has one."""
+    config = EmbedLLMConfig()
+    assert config.encoder_name == "sentence-transformers/all-mpnet-base-v2"
+    assert len(config.encoder_revision) == 40
+    assert EmbedLLMConfig(encoder_name="offline").encoder_revision is None
+
+
+def test_the_papers_form():
+    """232 dimensions, no biases, noise of 0.05; more fields can be given."""
+    config = EmbedLLMConfig.paper(llm_names=["a", "b"])
+    assert (config.embed_dim, config.llm_bias, config.question_bias, config.noise_std) == (232, False, False, 0.05)
+    assert (config.n_llms, EmbedLLMConfig.paper(embed_dim=4).embed_dim) == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"embed_dim": 0}, "`embed_dim` is 0"),
+        ({"text_dim": -1}, "`text_dim` is -1"),
+        ({"noise_std": -0.1}, "`noise_std` is -0.1"),
+        ({"llm_names": ["a", "b", "a"]}, "`a` stands there more than once"),
+    ],
+)
+def test_sizes_are_checked(change, message):
+    """A configuration that cannot be built says which field is wrong."""
+    with pytest.raises(ValueError, match=message):
+        EmbedLLMConfig(**change)
+
+
+def test_the_file_is_readable(tmp_path):
+    """`config.json` holds names and encoder, nothing of the training, and AutoConfig reads it."""
+    EmbedLLMConfig(llm_names=["a/one", "b/two"], encoder_name="offline").save_pretrained(tmp_path)
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert (written["llm_names"], written["model_type"]) == (["a/one", "b/two"], "embedllm")
+    assert not {"learning_rate", "num_train_epochs", "output_dir"} & set(written)
+    read = AutoConfig.from_pretrained(tmp_path)
+    assert isinstance(read, EmbedLLMConfig)
+    assert (read.llm_names, read.encoder_name) == (["a/one", "b/two"], "offline")

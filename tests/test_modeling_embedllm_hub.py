@@ -6,15 +6,16 @@ import textwrap
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import HfApi
 from transformers import AutoConfig, AutoModel, pipeline
 
-from embedllm_hf import EmbedLLM, EmbedLLMConfig, Router
-from embedllm_hf.bank.question_bank import KnownQuestions
+from embedllm_hf import EmbedLLM, QuestionEncoder, Router
+from embedllm_hf.bank.question_bank import QuestionBank
 from embedllm_hf.cli import main
-
-from .hub.clients import no_waiting, run_python
-from .hub.faults import COMMITS
-from .pool import LLMS, TEXT_DIM, make_split
+from tests.hub.clients import no_waiting, run_python
+from tests.hub.faults import COMMITS
+from tests.pool import LLMS, make_split, new_model
+from tests.tiny_encoder import save_tiny_encoder
 
 
 @pytest.fixture(autouse=True)
@@ -23,11 +24,8 @@ def _no_waiting(monkeypatch):
 
 
 def make_model(seed: int = 0) -> EmbedLLM:
-    """A small model with known questions and metrics."""
-    torch.manual_seed(seed)
-    model = EmbedLLM(EmbedLLMConfig(llm_names=LLMS, text_dim=TEXT_DIM, embed_dim=4, encoder_name="offline")).eval()
-    split = make_split(12)
-    model.known_questions = KnownQuestions.from_responses(split.responses, split.question_embeds)
+    """A small model with a bank and metrics."""
+    model = new_model(seed=seed).with_bank(QuestionBank.from_responses(make_split(12)))
     model.metrics = {"embedllm": {"accuracy": 0.75}, "dataset": {"id": "user/data", "split": "test"}}
     return model
 
@@ -38,18 +36,16 @@ def equal(first: EmbedLLM, second: EmbedLLM) -> bool:
 
 
 def test_one_commit_holds_everything(hub):
-    """Weights, configuration, card, metrics and known questions arrive together, and come back equal."""
+    """Weights, configuration, card, metrics and bank arrive together, and come back equal."""
     model = make_model()
     model.push_to_hub("user/whole")
     repo = hub.repo("user/whole")
-    assert {"config.json", "model.safetensors", "README.md", "metrics.json", "known_questions.safetensors"} <= set(
-        repo.files()
-    )
+    assert {"config.json", "model.safetensors", "README.md", "metrics.json", "bank.safetensors"} <= set(repo.files())
     assert len(list(repo.history())) == 2  # the Hub's own first commit, and ours
     loaded = EmbedLLM.from_pretrained("user/whole")
     assert equal(loaded, model)
     assert loaded.metrics == model.metrics
-    np.testing.assert_array_equal(loaded.known_questions.keys, model.known_questions.keys)
+    np.testing.assert_array_equal(loaded.bank.keys, model.bank.keys)
     assert "user/whole" in repo.read("README.md").decode()
 
 
@@ -61,7 +57,7 @@ def test_auto_classes(hub):
     loaded = AutoModel.from_pretrained("user/auto")
     assert isinstance(loaded, EmbedLLM)
     assert equal(loaded, model)
-    assert loaded.known_questions is not None
+    assert loaded.bank is not None
 
 
 def test_branch_tag_and_commit(hub):
@@ -282,49 +278,26 @@ def test_a_pull_request_leaves_the_main_branch(hub):
     assert equal(EmbedLLM.from_pretrained("user/proposal", revision="refs/pr/1"), make_model())
 
 
-# --- one LLM more or less ---
+# --- over another model ---
 
 
-def test_adding_an_llm_changes_no_other():
-    """The new LLM is the last column; every other vector is the same to the bit, and the old model stays as it was."""
-    model = make_model()
-    embeds = make_split(9).question_embeds
-    before = model.predict_proba(embeds)
-    grown = model.with_llm("lab/new", np.ones(4, np.float32), 0.5)
-    assert grown.config.llm_names == [*LLMS, "lab/new"]
-    np.testing.assert_array_equal(grown.llm_embeds[:-1], model.llm_embeds)
-    np.testing.assert_array_equal(grown.llm_embeds[-1], np.ones(4))
-    np.testing.assert_allclose(grown.predict_proba(embeds)[:, :-1], before, rtol=1e-6)
-    np.testing.assert_array_equal(model.predict_proba(embeds), before)
-    assert model.config.llm_names == list(LLMS)
+def test_a_push_over_another_model_leaves_nothing_of_it(hub, tmp_path):
+    """Bank, metrics, pictures and text encoder of the first are gone; a file of the user's own stays."""
+    first = make_model()
+    first._set_encoder(QuestionEncoder.trained(QuestionEncoder(str(save_tiny_encoder(tmp_path))).load(), name="tiny"))
+    first.push_to_hub("user/reused")
+    HfApi().upload_file(path_or_fileobj=b"mine", path_in_repo="notes.txt", repo_id="user/reused")
+    HfApi().upload_file(path_or_fileobj=b"drawn", path_in_repo="reliability.png", repo_id="user/reused")
+    files = hub.repo("user/reused").files
+    assert {"bank.safetensors", "metrics.json", "text_encoder/modules.json"} <= set(files())
+    new_model().push_to_hub("user/reused")
+    new_model().push_to_hub("user/fresh")
+    assert set(files()) == {*hub.repo("user/fresh").files(), "notes.txt"}
+    loaded = EmbedLLM.from_pretrained("user/reused")
+    assert (loaded.bank, loaded.metrics, loaded.config.trained_encoder) == (None, None, None)
 
 
-def test_removing_and_renaming():
-    """A removed LLM takes its responses along; the others keep theirs in their new columns; a name can change."""
-    model = make_model()
-    smaller = model.without_llm(LLMS[1])
-    assert smaller.config.llm_names == [LLMS[0], *LLMS[2:]]
-    np.testing.assert_array_equal(smaller.llm_embeds, np.delete(model.llm_embeds, 1, axis=0))
-    for column, name in enumerate(smaller.config.llm_names):
-        np.testing.assert_array_equal(
-            smaller.known_questions.responses_of(column), model.known_questions.responses_of(LLMS.index(name))
-        )
-    renamed = model.with_llm_renamed(LLMS[1], "lab/other")
-    assert renamed.config.llm_names[1] == "lab/other"
-    np.testing.assert_array_equal(renamed.llm_embeds, model.llm_embeds)
-
-
-def test_what_cannot_be_added_is_refused():
-    """A name that the pool has, a vector of another width, an unknown LLM."""
-    model = make_model()
-    with pytest.raises(ValueError, match=f"the pool has an LLM `{LLMS[0]}` already"):
-        model.with_llm(LLMS[0], np.zeros(4))
-    with pytest.raises(ValueError, match=r"`llm_embed` has shape \(5,\), expected \(4,\)"):
-        model.with_llm("lab/new", np.zeros(5))
-    with pytest.raises(KeyError, match="unknown LLM `lab/logik-a`"):
-        model.without_llm("lab/logik-a")
-    with pytest.raises(ValueError, match=f"`{LLMS[2]}` already"):
-        model.with_llm_renamed(LLMS[0], LLMS[2])
+# --- one LLM pushed ---
 
 
 def test_two_people_add_an_llm_at_once(hub):
@@ -356,8 +329,11 @@ def test_an_llm_as_a_pull_request(hub):
 def test_an_llm_of_another_space_is_refused(hub):
     """Vectors of a model with another questions' side are not mixed in, nor is a name taken twice."""
     make_model(1).push_to_hub("org/space")
-    other = make_model(2).with_llm("lab/new", np.zeros(4))
-    with pytest.raises(ValueError, match=r"org/space: `.*` differs from this model's"):
+    other = make_model(1).with_llm("lab/new", np.zeros(4))
+    with torch.no_grad():  # one weight, by one bit
+        weight = other.question_proj.weight[3, 5]
+        weight.copy_(torch.nextafter(weight, torch.tensor(torch.inf)))
+    with pytest.raises(ValueError, match=r"org/space: `question_proj\.weight` differs from this model's"):
         other.push_llm_to_hub("lab/new", "org/space")
     with pytest.raises(ValueError, match="already"):
         make_model(1).push_llm_to_hub(LLMS[0], "org/space")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from scipy.special import expit
@@ -19,7 +19,7 @@ from .._errors import InputError
 from .._tables import format_table
 from ..data.benchmarks import benchmark_categories
 from ..data.llm_table import Costs
-from ..data.responses import ResponseMatrix, check_pool
+from ..data.responses import ResponseMatrix, ResponseSummary, check_pool
 from ..encoding.encoded_responses import EncodedResponses, encode_responses
 from ..inference.base import bank_of
 from ..inference.policy import check_min_success
@@ -45,40 +45,11 @@ OWN_ROWS = (MODEL, NETWORK, WITH_CATEGORY, WITH_KNOWN)
 
 
 @dataclass(frozen=True)
-class DatasetInfo:
-    """What was evaluated on.
-
-    Attributes:
-        id, revision, split (`str | None`): Hub id or the folder's name, commit of the Hub data set, and split.
-        n_questions, n_llms, n_observed (`int`): Its size, and its (question, LLM) pairs with a response.
-        duplicates (`str`): The rule for repeated rows of a pair.
-        n_repeats (`int`): Rows beyond the first of their pair.
-        n_contradictions (`int`): Pairs whose rows disagree.
-    """
-
-    id: str | None
-    revision: str | None
-    split: str | None
-    n_questions: int
-    n_llms: int
-    n_observed: int
-    duplicates: str
-    n_repeats: int
-    n_contradictions: int
-
-    @classmethod
-    def of(cls, responses: ResponseMatrix) -> DatasetInfo:
-        """Where responses are from, and their sizes."""
-        known = {**asdict(responses.origin), **asdict(responses.summary())}
-        return cls(**{item.name: known[item.name] for item in fields(cls)})
-
-
-@dataclass(frozen=True)
 class EvaluationReport:
     """Metrics of a model and of the baselines on one split.
 
     Attributes:
-        dataset (`DatasetInfo`): The split.
+        dataset (`ResponseSummary`): The split.
         scores (`dict[str, dict[str, float]]`): Metrics of each predictor, `embedllm` and the baselines; see
             `evaluate_model` for the rows of a model with a blend.
         oracle (`dict[str, float]`): Routing accuracy of the choice that is best in hindsight.
@@ -94,7 +65,7 @@ class EvaluationReport:
         versions (`dict[str, str]`): Of the packages.
     """
 
-    dataset: DatasetInfo
+    dataset: ResponseSummary
     scores: dict[str, dict[str, float]]
     oracle: dict[str, float]
     benchmarks: dict[str, dict[str, dict[str, float]]]
@@ -131,7 +102,7 @@ def evaluate_model(
 
     `embedllm` is the forecast from a question's text alone. Of a model with a blend there are also the rows
     `embedllm_network`, its network without the known questions, and `embedllm_with_category`, where each question's
-    category is given, as it is to `llm_category_mean`. Where some of the questions are known to the model there is also
+    category is given, as it is to `llm_category_mean`. Where the model knows some of the questions there is also
     `embedllm_with_known`: for those, the forecast of the item parameters.
 
     Args:
@@ -171,7 +142,7 @@ def evaluate_model(
             by_benchmark[benchmark] = {name: _measure(probs[rows], truth[rows]) for name, probs in predictions.items()}
     scores = {name: _measure(probs, truth) for name, probs in predictions.items()}
     return EvaluationReport(
-        dataset=DatasetInfo.of(responses),
+        dataset=responses.summary(),
         scores=scores,
         oracle={"routing_accuracy": metrics.oracle_accuracy(truth)},
         benchmarks=by_benchmark,
@@ -189,7 +160,7 @@ def _predict(
     model: EmbedLLM, responses: ResponseMatrix, question_embeds: np.ndarray, logits: np.ndarray
 ) -> dict[str, np.ndarray]:
     """The model's predictions by row of the report, each `(n_questions, n_llms)`."""
-    predictions, bank = {MODEL: expit(logits)}, model.bank
+    predictions, bank = {MODEL: expit(logits).astype(np.float32)}, model.bank
     if bank is None:
         return predictions
     if bank.blend is not None:
