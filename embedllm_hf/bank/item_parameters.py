@@ -97,6 +97,10 @@ class ItemParameters:
         """Number of traits, the slope on difficulty included."""
         return len(self.prior_mean)
 
+    def questions(self, rows: np.ndarray | slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
+        """Intercepts `(n,)` and discriminations `(n, n_traits)` of some known questions, float64."""
+        return self.intercepts[rows].astype(np.float64), self.discriminations[rows].astype(np.float64)
+
     def logits(self, rows: np.ndarray) -> np.ndarray:
         """Logits of each LLM's right answer to some known questions, `(n, n_llms)`; NaN for an LLM without ability.
 
