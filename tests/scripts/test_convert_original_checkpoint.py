@@ -48,7 +48,7 @@ def run_script(*arguments: object) -> int:
 
 
 def test_logits_are_the_original_formulas(original, tmp_path):
-    """Saved by the script and loaded, the model gives W (P[m] * (A Q[q] + c)) + b for each pair, to 1e-5."""
+    """Saved by the script and loaded, the model gives W (P[m] * (A Q[q] + c)) + b, right less wrong, to 1e-5."""
     output = tmp_path / "converted"
     files = ("--checkpoint", original / "mf.pth", "--model_order", original / "model_order.csv")
     assert run_script(*files, "--output_dir", output) == 0
