@@ -232,7 +232,7 @@ def test_vectors_of_the_wrong_width_or_another_encoder_are_refused(model, baseli
     with pytest.raises(ValueError, match=r"`question_embeds` has shape \(60, 5\), but this model takes .*8"):
         evaluate_model(model, narrow, baselines=baselines)
     other = replace(split, encoder=replace(model.config.encoder, name="some/other"))
-    with pytest.raises(ValueError, match="the text vectors are from the encoder `some/other"):
+    with pytest.raises(ValueError, match="the text vectors are of the encoder `some/other"):
         evaluate_model(model, other, baselines=baselines)
 
 
