@@ -1,12 +1,14 @@
 """A small pool that follows an item-response model exactly."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 from scipy.special import expit
 
-from embedllm_hf import EmbedLLM, EncodedResponses, ResponseMatrix
+from embedllm_hf import EmbedLLM, EncodedResponses, ResponseMatrix, load_responses
 from embedllm_hf.bank.question_bank import QuestionBank
 from embedllm_hf.item_response.fit import fit_item_parameters
 
@@ -78,3 +80,18 @@ def without_calibration(model: EmbedLLM) -> EmbedLLM:
     """The model with factors of 1."""
     item = replace(model.bank.item_parameters, calibration=np.zeros((3, 3)))
     return model.with_bank(replace(model.bank, item_parameters=item))
+
+
+# --- a new LLM in the planted pool of the quick start ---
+
+
+def strong_in_law() -> dict[int, float]:
+    """Answers of an LLM that knows law and nothing else, to 40 known questions."""
+    train = load_responses("planted", split="train")
+    return {int(id_): float(train.categories[row] == "law") for row, id_ in enumerate(train.question_ids[:40])}
+
+
+def write_answers(path: Path, answers: Mapping[int, float]) -> Path:
+    """A CSV file of answers, its path returned."""
+    path.write_text("prompt_id,label\n" + "".join(f"{id_},{label:g}\n" for id_, label in answers.items()))
+    return path

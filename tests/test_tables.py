@@ -30,7 +30,8 @@ def test_markdown():
 def test_several_columns_of_text():
     """They stand to the left, as many as are told, in both forms."""
     head, rows = ("LLM", "family", "n"), [("a", "calc", 1), ("long", "x", 22)]
-    assert format_table(head, rows, left=2).splitlines() == ["LLM   family   n", "a     calc     1", "long  x       22"]
+    lines = ["LLM   family   n", "a     calc     1", "long  x       22"]
+    assert format_table(head, rows, left=2).splitlines() == lines
     assert format_table(head, rows, markdown=True, left=3).splitlines()[1] == "| --- | --- | --- |"
 
 

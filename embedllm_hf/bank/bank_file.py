@@ -49,8 +49,8 @@ def load_bank(folder: Path, sha256: str, llm_names: Sequence[str]) -> QuestionBa
 
     Args:
         folder (`Path`): The model's.
-        sha256 (`str`): That the file must have, from `config.json`.
-        llm_names (`Sequence[str]`): The pool that it must be of.
+        sha256 (`str`): Of the file, from `config.json`.
+        llm_names (`Sequence[str]`): The model's pool.
 
     Raises:
         ValueError: If the file is missing, another one, damaged, or of another pool.

@@ -80,7 +80,7 @@ class LLMCategoryMean:
 
     Attributes:
         means (`dict[str, np.ndarray]`): Of each category, `(n_llms,)`.
-        overall (`LLMMean`): For what the categories do not tell.
+        overall (`LLMMean`): For unknown categories.
     """
 
     means: dict[str, np.ndarray]
@@ -117,7 +117,7 @@ class NearestQuestions:
     Attributes:
         neighbours (`Neighbours`): The known questions.
         responses, weights (`sparse.csr_array` of shape `(n_known, n_llms)`): Weighted responses, and weights.
-        overall (`LLMMean`): What thin evidence is drawn to.
+        overall (`LLMMean`): Thin evidence is drawn to it.
         n_neighbours (`int`): k.
         shrinkage (`float`): Strength of that draw, in answers.
     """

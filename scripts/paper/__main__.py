@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
             command=public_command(options),
             n_processes=options.n_processes or min(2, os.cpu_count() or 1),
         )
-    except (OSError, UserError) as error:
+    except (UserError, OSError) as error:  # anything else is a bug, and shows
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 2
     print(f"the report is {report}")

@@ -23,7 +23,7 @@ from types import ModuleType
 import torch
 
 from embedllm_hf._checks import check_choice
-from embedllm_hf._files import disk_error
+from embedllm_hf._files import disk_error, whole_file
 from embedllm_hf.data.benchmarks import benchmark_categories
 from embedllm_hf.evaluation.report import package_versions, without_nan
 
@@ -212,13 +212,8 @@ def _read(folder: Path, name: str, made_with: Mapping) -> dict | None:
 
 def _write_whole(path: Path, text: str) -> None:
     """Write a file so that it is there whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise disk_error(path, error) from error
 
 
 def _write_pictures(folder: Path, section: ModuleType, result: dict) -> None:

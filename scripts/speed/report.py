@@ -47,7 +47,12 @@ def measure(names: Iterable[str], settings: SpeedSettings) -> dict[str, object]:
 
 def report_table(report: dict) -> str:
     """The report as a Markdown table, the machine below it."""
-    rows = [[row["name"], row["detail"], f"{row['ratio']:.3g}", row["target"]] for row in report["rows"]]
+    rows = [[row["name"], row["detail"], _figure(row["ratio"]), row["target"]] for row in report["rows"]]
     machine = ", ".join(f"{key} {value}" for key, value in report["machine"].items())
     table = format_table(["row", "detail", "measured", "target"], rows, markdown=True, left=2)
     return f"{table}\n\n{machine}"
+
+
+def _figure(ratio: float) -> str:
+    """Three digits, or a whole number."""
+    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}"

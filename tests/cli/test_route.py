@@ -7,7 +7,7 @@ import types
 import pytest
 
 from embedllm_hf.data.planted import planted_llms
-from tests.test_cli import refused, run
+from tests.command_line import refused, run
 
 QUESTIONS = ["What is 64 multiplied by 33?", "How do I cook lentils with coconut milk?"]
 
@@ -29,8 +29,8 @@ def test_costs_change_the_choice(capsys, quickstart, costs):
         assert "cost 1" in out
 
 
-def test_min_success_marks_what_nobody_reaches(capsys, quickstart, costs):
-    """The mark is in the line and in the JSON."""
+def test_min_success_flags_what_nobody_reaches(capsys, quickstart, costs):
+    """The flag is in the line and in the JSON."""
     options = ("route", "--model", quickstart, "--costs", costs, "--min_success")
     _, out, _ = run(capsys, *options, 0.999, QUESTIONS[0])
     assert "insufficient evidence" in out
@@ -51,20 +51,20 @@ def test_ranking_and_explanation_are_printed(capsys, quickstart, costs):
     assert len([line for line in lines if line.startswith("  near: question ")]) == 5
 
 
-def test_licences_and_prices_by_the_token_come_from_one_table(capsys, quickstart, tmp_path):
+def test_licenses_and_prices_by_the_token_come_from_one_table(capsys, quickstart, tmp_path):
     """A long question is dear where reading is; facts are allowed and denied by value."""
     table = tmp_path / "llms.csv"
     rows = [f"{name},{5 if 'large' in name else 1},0,{'mit' if 'small' in name else ''}" for name in planted_llms()]
-    table.write_text("\n".join(["llm,usd_per_million_input_tokens,usd_per_million_output_tokens,licence", *rows]))
+    table.write_text("\n".join(["llm,usd_per_million_input_tokens,usd_per_million_output_tokens,license", *rows]))
     options = ("route", "--model", quickstart, "--costs", table, "--json")
     _, out, _ = run(capsys, *options, QUESTIONS[0], QUESTIONS[0] * 9)
     short, long = json.loads(out)
     assert short["llm"] == long["llm"] == "planted/abacus-large"
     assert 0 < short["cost"] * 9 == pytest.approx(long["cost"])
-    for limit in (("--licence", "MIT"), ("--llms", "licence:m*"), ("--max_cost", short["cost"] / 2)):
+    for limit in (("--license", "MIT"), ("--llms", "license:m*"), ("--max_cost", short["cost"] / 2)):
         assert json.loads(run(capsys, *options, *limit, QUESTIONS[0])[1])[0]["llm"] == "planted/abacus-small"
-    assert json.loads(run(capsys, *options, "--exclude", "licence:mit", QUESTIONS[1])[1])[0]["llm"].endswith("large")
-    refused(run(capsys, *options, "--licence", "gpl", "Hi?"), "`licence` is `gpl`, expected a list of some of `mit`")
+    assert json.loads(run(capsys, *options, "--exclude", "license:mit", QUESTIONS[1])[1])[0]["llm"].endswith("large")
+    refused(run(capsys, *options, "--license", "gpl", "Hi?"), "`license` is `gpl`, expected a list of some of `mit`")
 
 
 def test_forecast_of_each_question(capsys, quickstart, tmp_path):

@@ -2,16 +2,17 @@
 
 import logging
 import time
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
-from embedllm_hf import EmbedLLM, Forecaster, QuestionEncoder, onboard
-from embedllm_hf.bank.question_bank import KnownQuestions, question_keys
-from embedllm_hf.new_llms.onboarding import onboard_many, refine
-
-from .placing import trained_model
-from .pool import make_embeds, make_split
+from embedllm_hf import EmbedLLM, EmbedLLMTrainingArguments, Forecaster, QuestionEncoder, onboard, refine
+from embedllm_hf.bank.question_bank import QuestionBank
+from embedllm_hf.new_llms.onboarding import onboard_many
+from embedllm_hf.training.fit_bank import fit_bank
+from embedllm_hf.training.network_trainer import NetworkTrainer
+from tests.pool import make_embeds, make_split, new_model, trained_model
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +44,16 @@ def assert_same_llm(first: EmbedLLM, second: EmbedLLM, name: str) -> None:
     assert first.llm_bias[one] == second.llm_bias[two]
     for field in ("abilities", "ability_covariances", "strategies"):
         np.testing.assert_array_equal(
-            getattr(first.item_response, field)[one], getattr(second.item_response, field)[two]
+            getattr(first.bank.item_parameters, field)[one], getattr(second.bank.item_parameters, field)[two]
         )
 
 
-def test_a_newcomer_lands_among_its_like(model):
+def test_a_new_llm_lands_among_its_like(model):
     """Right on logic and wrong on poetry, it is forecast like the logicians, on known and on new questions."""
     grown = onboard(model, "new/logic", logician())
     assert grown.config.llm_names == [*model.config.llm_names, "new/logic"]
     test = make_split(40, first_id=200)
-    probabilities = grown.predict_proba(test.question_embeds)[:, -1]
+    probabilities = grown.network_proba(test.question_embeds)[:, -1]
     even = test.responses.question_ids % 2 == 0
     assert probabilities[even].min() > 0.5 > probabilities[~even].max()
     logic, poetry = (Forecaster(grown).benchmark("new/logic", name) for name in ("logic", "poetry"))
@@ -62,21 +63,23 @@ def test_a_newcomer_lands_among_its_like(model):
 
 def test_no_other_llm_drifts_by_a_bit(model):
     """Vectors, abilities, probabilities and benchmark forecasts of the others are what they were; the model is too."""
-    before = model.predict_proba(make_embeds(np.arange(60)))
+    embeds = make_embeds(np.arange(60))
+    before = model.predict_proba(embeds), model.network_proba(embeds)
     forecasts = [Forecaster(model).benchmark(name, "logic") for name in model.config.llm_names]
     texts = {"A riddle, number 501?": 1, "A sonnet, number 502?": 0}
     grown = onboard(model, "new/llm", {**logician(), **texts}, encoder=MadeUpEncoder())
-    np.testing.assert_array_equal(grown.predict_proba(make_embeds(np.arange(60)))[:, :-1], before)
+    for probs, others in zip((grown.predict_proba(embeds), grown.network_proba(embeds)), before, strict=True):
+        np.testing.assert_array_equal(probs[:, :-1], others)
     for name in model.config.llm_names:
         assert_same_llm(model, grown, name)
     assert [Forecaster(grown).benchmark(name, "logic") for name in model.config.llm_names] == forecasts
     assert "new/llm" not in model.config.llm_names
-    assert len(model.known_questions) == len(model.item_response) == 80
-    assert model.item_response.abilities.shape[0] == 6
+    assert len(model.bank) == len(model.bank.item_parameters.intercepts) == 80
+    assert model.bank.item_parameters.abilities.shape[0] == 6
 
 
 def test_the_same_answers_give_the_same_bits(model):
-    """Twice, in another order, by id or by text: the newcomer is the same."""
+    """Twice, in another order, by id or by text: the new LLM is the same."""
     answers = logician()
     texts = make_split(80).responses
     by_text = {str(texts.questions[question]): value for question, value in reversed(answers.items())}
@@ -91,12 +94,12 @@ def test_many_at_once_are_each_as_alone(model):
     together = onboard_many(model, answers)
     assert together.config.llm_names[6:] == list(answers)
     for name, given in answers.items():
-        alone, column = onboard(model, name, given), together.llm_index(name)
-        np.testing.assert_allclose(alone.llm_embeds[-1], together.llm_embeds[column], atol=1e-6)
-        abilities = together.item_response.abilities
-        np.testing.assert_allclose(alone.item_response.abilities[-1], abilities[column], atol=1e-6)
-        responses = together.known_questions.responses_of(column)
-        np.testing.assert_array_equal(responses, alone.known_questions.responses_of(6))
+        alone, llm_index = onboard(model, name, given), together.llm_index(name)
+        np.testing.assert_allclose(alone.llm_embeds[-1], together.llm_embeds[llm_index], atol=1e-6)
+        abilities = together.bank.item_parameters.abilities
+        np.testing.assert_allclose(alone.bank.item_parameters.abilities[-1], abilities[llm_index], atol=1e-6)
+        responses = together.bank.responses_of(llm_index)
+        np.testing.assert_array_equal(responses, alone.bank.responses_of(6))
         assert (~np.isnan(responses)).sum() == len(given)
 
 
@@ -110,9 +113,8 @@ def test_refining_is_onboarding_with_all_answers(model):
     whole = onboard(model, "new/llm", everything, encoder=encoder, strategy="adaptive")
     assert_same_llm(refined, whole, "new/llm")
     assert refined.config.llm_names == whole.config.llm_names
-    known = refined.known_questions
-    assert np.nansum(known.responses_of(6)) == np.nansum(whole.known_questions.responses_of(6)) == 11
-    assert len(known) == 82
+    assert np.nansum(refined.bank.responses_of(6)) == np.nansum(whole.bank.responses_of(6)) == 11
+    assert len(refined.bank) == 82
 
 
 def test_texts_of_ones_own_join_the_known_questions(model, tmp_path):
@@ -122,10 +124,10 @@ def test_texts_of_ones_own_join_the_known_questions(model, tmp_path):
     grown.save_pretrained(tmp_path)
     assert all(b"riddle" not in path.read_bytes() for path in tmp_path.iterdir())
     loaded = EmbedLLM.from_pretrained(tmp_path)
-    assert loaded.known_questions.benchmarks == model.known_questions.benchmarks
-    assert len(loaded.known_questions.listed()) == 80
-    row = loaded.known_questions.rows_of_keys(question_keys(["A riddle, number 700?"]))[0]
-    assert loaded.known_questions.responses_of(6)[row] == 1
+    assert loaded.bank.benchmarks == model.bank.benchmarks
+    assert len(loaded.bank.listed) == 80
+    row = loaded.bank.rows_of_texts(["A riddle, number 700?"])[0]
+    assert loaded.bank.responses_of(6)[row] == 1
     n_before = encoder.n_encoded
     onboard(loaded, "new/other", {"A riddle, number 700?": 0}, encoder=encoder)
     assert encoder.n_encoded == n_before
@@ -143,7 +145,7 @@ def test_graded_answers_lie_between(model):
 def test_more_answers_make_surer(model):
     """The ability's covariance shrinks with answers, in every direction."""
     few, many = onboard(model, "new/llm", logician(4)), onboard(model, "new/llm", logician(40))
-    gap = few.item_response.ability_covariances[-1] - many.item_response.ability_covariances[-1]
+    gap = few.bank.item_parameters.ability_covariances[-1] - many.bank.item_parameters.ability_covariances[-1]
     assert np.linalg.eigvalsh(gap.astype(float)).min() > -1e-6
 
 
@@ -152,42 +154,38 @@ def test_no_answers_give_the_prior_and_a_warning(model, caplog):
     with caplog.at_level(logging.WARNING):
         grown = onboard(model, "new/llm", {})
     assert "`new/llm` has no answers" in caplog.text
-    np.testing.assert_allclose(grown.item_response.abilities[-1], model.item_response.prior_mean, rtol=1e-6)
+    np.testing.assert_allclose(
+        grown.bank.item_parameters.abilities[-1], model.bank.item_parameters.prior_mean, rtol=1e-6
+    )
     forecast = Forecaster(grown).benchmark("new/llm", "logic")
     placed = Forecaster(onboard(model, "new/llm", logician(60))).benchmark("new/llm", "logic")
     assert forecast.high - forecast.low > 2 * (placed.high - placed.low)
 
 
-def test_a_model_without_biases_takes_newcomers(model):
+def test_a_model_without_biases_takes_new_llms(model):
     """In the paper's form, which has no biases, the vector alone says who is good at what."""
-    from transformers import set_seed
-
-    from embedllm_hf import EmbedLLMConfig, EmbedLLMTrainer, EmbedLLMTrainingArguments
-    from embedllm_hf.item_response import fit_item_response
-
     train = make_split(80)
-    set_seed(0)
-    names = train.responses.llm_names
-    config = EmbedLLMConfig(llm_names=names, text_dim=8, embed_dim=4, llm_bias=False, question_bias=False)
-    plain = EmbedLLM(config)
-    args = EmbedLLMTrainingArguments(output_dir="unused", disable_tqdm=True)
-    EmbedLLMTrainer(plain, args, train.responses, train.question_embeds).train()
-    plain.item_response = fit_item_response(plain, calibrate=False)
+    plain = new_model(llm_bias=False, question_bias=False)
+    NetworkTrainer(plain, EmbedLLMTrainingArguments(output_dir="unused", disable_tqdm=True), train, None).train()
+    plain = plain.with_bank(fit_bank(plain, train, calibrate=False))
     grown = onboard(plain, "new/logic", logician(40))
-    probabilities = grown.predict_proba(make_embeds(np.arange(200, 240)))[:, -1]
+    probabilities = grown.network_proba(make_embeds(np.arange(200, 240)))[:, -1]
     assert probabilities[::2].mean() > 0.65 > 0.35 > probabilities[1::2].mean()
 
 
 def test_removing_and_renaming(model):
-    """A newcomer can be renamed and removed; what is left is the model that there was."""
+    """A new LLM can be renamed and removed; what is left is the model that there was."""
     grown = onboard(model, "new/llm", logician())
     renamed = grown.with_llm_renamed("new/llm", "new/name")
-    assert renamed.item_response.has_ability(renamed.llm_index("new/name"))
+    assert renamed.bank.item_parameters.has_ability(renamed.llm_index("new/name"))
     back = renamed.without_llm("new/name")
-    for field, value in vars(model.item_response).items():
-        np.testing.assert_array_equal(value, getattr(back.item_response, field), err_msg=field)
-    for field, value in vars(model.known_questions).items():
-        np.testing.assert_array_equal(value, getattr(back.known_questions, field), err_msg=field)
+    for part in (lambda model: model.bank, lambda model: model.bank.item_parameters):
+        for field in fields(part(model)):
+            one, two = (getattr(part(each), field.name) for each in (model, back))
+            if isinstance(one, np.ndarray | tuple):
+                np.testing.assert_array_equal(one, two, err_msg=field.name)
+    np.testing.assert_array_equal(model.bank.dense_responses(), back.bank.dense_responses())
+    assert back.bank.blend is model.bank.blend
 
 
 def test_an_llm_travels_to_the_hub_with_its_answers(model, hub):
@@ -197,8 +195,8 @@ def test_an_llm_travels_to_the_hub_with_its_answers(model, hub):
     grown.push_llm_to_hub("new/llm", "user/pool")
     shared = EmbedLLM.from_pretrained("user/pool")
     assert_same_llm(grown, shared, "new/llm")
-    np.testing.assert_array_equal(shared.known_questions.responses_of(6), grown.known_questions.responses_of(6))
-    np.testing.assert_array_equal(shared.item_response.intercepts, grown.item_response.intercepts)
+    np.testing.assert_array_equal(shared.bank.responses_of(6), grown.bank.responses_of(6))
+    np.testing.assert_array_equal(shared.bank.item_parameters.intercepts, grown.bank.item_parameters.intercepts)
     assert Forecaster(shared).benchmark("new/llm", "logic") == Forecaster(grown).benchmark("new/llm", "logic")
 
 
@@ -206,37 +204,35 @@ def test_one_llm_is_placed_in_milliseconds(model):
     """The median of nine placements of 64 answers stays far below what a retraining takes."""
     answers, seconds = logician(64), []
     for _ in range(9):
-        began = time.perf_counter()
+        began = time.process_time()
         onboard(model, "new/llm", answers)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.process_time() - began)
     assert np.median(seconds) < 0.05
 
 
-# --- known questions ---
+# --- the bank ---
 
 
 def test_responses_are_added_in_order(model):
     """Added responses come back by LLM, and each row's LLMs stay ascending."""
-    known = model.known_questions
-    columns = np.array([6, 7, 6, 7])
-    more = known.with_responses(np.array([5, 5, 2, 79]), columns, np.array([1, 0.5, 0, 1]))
+    bank = model.bank.of_pool([*model.config.llm_names, "new/a", "new/b"], range(6))
+    more = bank.with_responses(np.array([5, 5, 2, 79]), np.array([6, 7, 6, 7]), np.array([1, 0.5, 0, 1]))
     assert more.responses_of(6)[[5, 2]].tolist() == [1, 0]
     assert more.responses_of(7)[[5, 79]].tolist() == [0.5, 1]
-    np.testing.assert_array_equal(more.responses_of(0), known.responses_of(0))
-    for start, end in zip(more.indptr[:-1], more.indptr[1:], strict=True):
-        assert (np.diff(more.llm_indices[start:end]) > 0).all()
-    np.testing.assert_array_equal(more.dense_responses(8)[:, 7], more.responses_of(7))
-    again = more.of_pool(range(6))
-    np.testing.assert_array_equal(again.values, known.values)
+    np.testing.assert_array_equal(more.responses_of(0), bank.responses_of(0))
+    assert more.responses.has_sorted_indices
+    assert all((np.diff(more.responses[[row]].indices) > 0).all() for row in range(len(more)))
+    np.testing.assert_array_equal(more.dense_responses()[:, 7], more.responses_of(7))
+    again = more.of_pool(model.config.llm_names, range(6))
+    np.testing.assert_array_equal(again.responses.data, model.bank.responses.data)
 
 
 def test_rows_are_found_by_key_and_id(model):
     """Known keys and ids give rows, others -1, also where nothing is known."""
-    known = model.known_questions
-    assert known.rows_of_ids([3, 10**6, -1]).tolist() == [3, -1, -1]
-    assert known.rows_of_keys(np.array([known.keys[4], 12345])).tolist() == [4, -1]
-    empty = KnownQuestions.from_responses(make_split(80).responses.select([]), np.zeros((0, 8)))
-    assert empty.rows_of_ids([3]).tolist() == [-1]
+    bank = model.bank
+    assert bank.rows_of_ids([3, 10**6, -1]).tolist() == [3, -1, -1]
+    assert bank.rows_of_keys(np.array([bank.keys[4], 12345])).tolist() == [4, -1]
+    assert QuestionBank.from_responses(make_split(80).select([])).rows_of_ids([3]).tolist() == [-1]
 
 
 # --- what is refused ---
@@ -276,22 +272,17 @@ def test_unknown_ids_names_and_choices_are_refused(model):
 
 
 def test_a_model_without_statistics_says_how_to_add_them(model):
-    """Without an item-response model or known questions, the message names the remedy."""
-    bare = model.with_llm_renamed("lab/logic-a", "lab/logic-a2")
-    bare.item_response = None
-    with pytest.raises(ValueError, match=r"model\.item_response = fit_item_response\(model\)"):
-        onboard(bare, "new/llm", {0: 1})
-    bare.known_questions = None
-    with pytest.raises(ValueError, match="keeps no known questions"):
-        onboard(bare, "new/llm", {0: 1})
+    """Without item parameters or a bank, the message names the remedy."""
+    without_items = model.with_bank(replace(model.bank, item_parameters=None))
+    with pytest.raises(ValueError, match=r"no item parameters, which place LLMs.*Train on 3 LLMs or more"):
+        onboard(without_items, "new/llm", {0: 1})
+    with pytest.raises(ValueError, match="the model has no question bank"):
+        onboard(model.with_bank(None), "new/llm", {0: 1})
 
 
 def test_a_text_that_the_encoder_cuts_is_warned_of(quickstart, caplog):
     """The offline encoder reads 256 tokens; of a longer text the warning names the beginning, of a short one none."""
-    from embedllm_hf.item_response import fit_item_response
-
     model = EmbedLLM.from_pretrained(quickstart)
-    model.item_response = fit_item_response(model, calibrate=False)
     with caplog.at_level(logging.WARNING):
         onboard(model, "new/llm", {"Is this short?": 1, "a word or two " * 30: 1})
     assert "longer than the encoder" not in caplog.text

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from embedllm_hf import Forecaster, onboard
+from embedllm_hf import Forecaster, onboard, probe
+from embedllm_hf.item_response.posterior import Z90
 from embedllm_hf.item_response.priors import place_abilities
 from embedllm_hf.item_response.transfer import transfer_variance
-from embedllm_hf.new_llms.probing import ask_until, is_known, probe, target_of
-
-from .placing import pool_of, simulated_pool, without_calibration
+from embedllm_hf.new_llms import probing
+from embedllm_hf.new_llms.probing import ask_until, is_known, target_of
+from tests.placing import pool_of, simulated_pool, without_calibration
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +23,9 @@ def model(simulated):
     return pool_of(simulated, 24)
 
 
-def oracle(simulated, column: int):
+def oracle(simulated, llm_index: int):
     """Answers as the simulated LLM gives them."""
-    return lambda question_id: float(simulated.responses[question_id, column])
+    return lambda question_id: float(simulated.responses[question_id, llm_index])
 
 
 @pytest.mark.parametrize("strategy", ["adaptive", "random", "stratified"])
@@ -49,9 +50,9 @@ def test_nothing_is_left_after_the_last_question(model):
     assert (done.accuracy, done.low, done.high) == pytest.approx((1, 1, 1))
 
 
-def test_adaptive_promises_more_than_random(model):
+def test_adaptive_expects_more_than_random(model):
     """The expected interval after 16 adaptive questions is narrower than after 16 random ones, both than now."""
-    plain = without_calibration(model.with_llm_renamed("lab/00", "lab/zero"))
+    plain = without_calibration(model)
     adaptive, random = (probe(plain, n=16, benchmark="one", strategy=name) for name in ("adaptive", "random"))
     assert adaptive.expected_width < random.expected_width < adaptive.width == random.width
 
@@ -73,7 +74,22 @@ def test_a_benchmark_without_answers_is_less_certain(model):
     assert (plan.accuracy, plan.low, plan.high) == pytest.approx(
         (forecast.accuracy, forecast.low, forecast.high), 1e-4
     )
-    assert transfer_variance(model.item_response, model.known_questions, np.arange(1, 400, 2), 24) > 0
+    assert transfer_variance(model.bank, np.arange(1, 400, 2)) > 0
+
+
+@pytest.mark.parametrize(("answered", "share"), [((), 0), ((0, 2), 1 / 4), ((1,), 1 / 4), ((0, 1), 0)])
+def test_what_does_not_carry_over_counts_by_the_square_of_its_weight(model, monkeypatch, answered, share):
+    """Of two benchmarks that count alike, each has half the weight, and so a quarter of its variance.
+
+    It is added for a benchmark without answers, unless there are no answers at all.
+    """
+    squares = []
+    for variance in (0.0, 0.004):
+        monkeypatch.setattr(probing, "transfer_variance", lambda bank, rows, given=variance: given)
+        plan = probe(model, answers={row: row % 4 == 0 for row in answered}, strategy="random")
+        assert 0 < plan.low < plan.high < 1
+        squares.append((plan.width / (2 * Z90)) ** 2)
+    assert squares[1] - squares[0] == pytest.approx(0.004 * share, abs=1e-9)
 
 
 def test_answers_of_the_pool_count(model):
@@ -84,10 +100,10 @@ def test_answers_of_the_pool_count(model):
 
 def test_targets_count_benchmarks_alike(model):
     """Several benchmarks have equal weight whatever their size, all of them are the default, unknown ones an error."""
-    rows, weights = target_of(model.known_questions, ["one", "two"])
+    rows, weights = target_of(model.bank, ["one", "two"])
     assert weights[rows % 2 == 0].sum() == pytest.approx(0.5)
     assert weights.sum() == pytest.approx(1)
-    np.testing.assert_array_equal(target_of(model.known_questions, None)[1], weights)
+    np.testing.assert_array_equal(target_of(model.bank, None)[1], weights)
     both = probe(model, n=12)
     assert set(both.benchmarks) == {"one", "two"}
     with pytest.raises(KeyError, match=r"unknown benchmark `won`.*did you mean .*`one`"):
@@ -137,11 +153,11 @@ def test_adaptive_probes_find_the_score_sooner(simulated, model):
     """Over 16 unseen LLMs, 12 adaptive answers leave less error than 12 random ones."""
     errors = {"adaptive": [], "random": []}
     for strategy, found in errors.items():
-        for column in range(24, 40):
-            options = {"benchmark": "one", "strategy": strategy, "seed": column}
-            answers = ask_until(model, oracle(simulated, column), max_questions=12, **options)
+        for llm_index in range(24, 40):
+            options = {"benchmark": "one", "strategy": strategy, "seed": llm_index}
+            answers = ask_until(model, oracle(simulated, llm_index), max_questions=12, **options)
             estimate = probe(model, answers=answers, **options).accuracy
-            found.append(abs(estimate - simulated.responses[::2, column].mean()))
+            found.append(abs(estimate - simulated.responses[::2, llm_index].mean()))
     assert np.mean(errors["adaptive"]) < np.mean(errors["random"])
 
 
@@ -155,27 +171,27 @@ def test_the_next_question_is_the_best_for_the_difference(model):
     """
     answers, other = dict.fromkeys(range(0, 20, 2), 1), {100: 0, 102: 1, 104: 0}
     plan = probe(model, "new/a", answers, benchmark="one", against="new/b", against_answers=other)
-    known, item_response = model.known_questions, model.item_response
-    rows, weights = target_of(known, "one")
-    intercepts, loadings = (
-        item_response.intercepts[rows].astype(float),
-        item_response.discriminations[rows].astype(float),
+    item = model.bank.item_parameters
+    rows, weights = target_of(model.bank, "one")
+    intercepts, discriminations = (
+        item.intercepts[rows].astype(float),
+        item.discriminations[rows].astype(float),
     )
     pair = [np.array(sorted(given)) for given in (answers, other)]
     values = [
         np.array([given[row] for row in asked], float) for given, asked in zip((answers, other), pair, strict=True)
     ]
-    placed = place_abilities(item_response, known, pair, values)
+    placed = place_abilities(model.bank, pair, values)
     spreads = []
     for ability, asked in zip(placed.mean, pair, strict=True):
-        right = 1 / (1 + np.exp(-intercepts - loadings @ ability))
+        right = 1 / (1 + np.exp(-intercepts - discriminations @ ability))
         spreads.append(np.where(np.isin(rows, asked), 0.0, right * (1 - right)))
-    gradient = np.concatenate([weights * spreads[0] @ loadings, -(weights * spreads[1]) @ loadings])
-    n_traits = loadings.shape[1]
+    gradient = np.concatenate([weights * spreads[0] @ discriminations, -(weights * spreads[1]) @ discriminations])
+    n_traits = discriminations.shape[1]
     left = np.full(len(rows), np.inf)
     for position in np.flatnonzero(~np.isin(rows, pair[0])):
         joint = np.zeros((2 * n_traits, 2 * n_traits))
-        update = spreads[0][position] * np.outer(loadings[position], loadings[position])
+        update = spreads[0][position] * np.outer(discriminations[position], discriminations[position])
         joint[:n_traits, :n_traits] = np.linalg.inv(np.linalg.inv(placed.covariance[0]) + update)
         joint[n_traits:, n_traits:] = placed.covariance[1]
         left[position] = gradient @ joint @ gradient

@@ -1,6 +1,5 @@
 """Checkpoints of the original code: the converted model computes its formula, and nothing else is accepted."""
 
-import importlib.util
 import io
 import pickle
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 import torch
 
 from embedllm_hf import EmbedLLM
-from embedllm_hf.conversion import convert_original_checkpoint
+from scripts.convert_original_checkpoint import convert_original_checkpoint, main
 
 N_LLMS, N_QUESTIONS, EMBED_DIM, TEXT_DIM = 5, 7, 232, 768
 NAMES = tuple(f"lab/llm-{index}" for index in range(N_LLMS))
@@ -45,11 +44,7 @@ def convert(folder: Path, **options) -> EmbedLLM:
 
 def run_script(*arguments: object) -> int:
     """The script's `main`, in this process."""
-    script = Path(__file__).parent.parent / "scripts" / "convert_original_checkpoint.py"
-    spec = importlib.util.spec_from_file_location(script.stem, script)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main([str(argument) for argument in arguments])
+    return main([str(argument) for argument in arguments])
 
 
 def test_logits_are_the_original_formulas(original, tmp_path):
@@ -169,3 +164,14 @@ def test_script_keeps_a_model_that_is_there(original, tmp_path, capsys):
         run_script(*files, "--output_dir", tmp_path / "other")
     assert "cannot be read" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
+
+
+def test_a_bug_of_the_script_shows(original, tmp_path, monkeypatch):
+    """An error that is not told for users is no one-line message."""
+
+    def broken(*args: object, **options: object) -> None:
+        raise ValueError("of the library's own making")
+
+    monkeypatch.setattr("scripts.convert_original_checkpoint.convert_original_checkpoint", broken)
+    with pytest.raises(ValueError, match="own making"):
+        run_script("--checkpoint", "a", "--model_order", "b", "--output_dir", tmp_path / "converted")
