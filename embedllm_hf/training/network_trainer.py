@@ -217,8 +217,8 @@ def check_split(model: PooledNetwork, encoded: EncodedResponses, split: str) -> 
     if encoded.text_dim != model.config.text_dim or other:
         raise InputError(
             f"`{split}` has text vectors of width {encoded.text_dim} from `{encoded.encoder}`, expected width "
-            f"{model.config.text_dim} from `{model.config.encoder}`, the model's. Encode the questions with that encoder "
-            "or make the model for theirs: `EmbedLLM.from_encoder(...)`, on the command line --encoder."
+            f"{model.config.text_dim} from `{model.config.encoder}`, the model's. Encode the questions with that "
+            "encoder, or make the model for theirs: `EmbedLLM.from_encoder(...)`, on the command line --encoder."
         )
 
 
