@@ -87,6 +87,7 @@ def save_checkpoint(accelerator: Accelerator, folder: Path) -> None:
     except (OSError, RuntimeError, SafetensorError) as error:  # torch reports a failed write as RuntimeError
         shutil.rmtree(partial, ignore_errors=True)
         raise disk_error(folder, error) from error
+    accelerator.wait_for_everyone()  # each process writes the state of its random numbers
     if accelerator.is_main_process:
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
