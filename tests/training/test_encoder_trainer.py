@@ -195,7 +195,10 @@ def test_two_processes_equal_one(tiny, tmp_path):
     command += ["--encoder_epochs", "1", "--encoder_learning_rate", "1e-3", "--encoder_block_size", "128"]
     command += ["--encoder_precision", "fp32", "--output_dir"]
     assert main([*command, folders[0]]) == 0
-    finish(launch([*command, folders[1]]), n_processes=2)
+    finish(launch([*command, folders[1], "--save_checkpoints"]), n_processes=2)
+    checkpoints = Path(folders[1]) / "checkpoints"
+    assert {path.name for path in checkpoints.iterdir()} == {"last", "text_encoder"}
+    assert len(list(checkpoints.glob("*/random_states_*.pkl"))) == 4  # of each process
     one, two = (EmbedLLM.from_pretrained(folder) for folder in folders)
     assert None not in (one.config.trained_encoder, two.config.trained_encoder)
     weights = [model.encoder.load().state_dict() for model in (one, two)]
