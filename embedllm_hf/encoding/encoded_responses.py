@@ -106,7 +106,7 @@ def encode_responses(
     if isinstance(responses, EncodedResponses):
         if responses.encoder is not None and not responses.encoder.is_same(encoder.id):
             raise InputError(
-                f"the text vectors are from the encoder `{responses.encoder}`, expected `{encoder.id}`, the model's. "
+                f"the text vectors are of the encoder `{responses.encoder}`, expected `{encoder.id}`, the model's. "
                 "Encode the questions with that one, or train a model for these vectors: `EmbedLLM.from_encoder"
                 f"({responses.encoder.name!r}, ...)`, on the command line --encoder {responses.encoder.name}."
             )

@@ -87,7 +87,7 @@ def test_vectors_of_another_encoder_are_refused_where_they_are_used(split, tmp_p
     encoded = EncodedResponses.from_file(split.responses, tmp_path / "v.safetensors")
     assert encoded.encoder == OTHER
     with pytest.raises(
-        ValueError, match=r"from the encoder `user/other`, expected `.*MiniLM-L6-v2`.*--encoder user/o"
+        ValueError, match=r"of the encoder `user/other`, expected `.*MiniLM-L6-v2`.*--encoder user/o"
     ):
         encode_responses(encoded, QuestionEncoder("offline"))
     model, args = new_model(), EmbedLLMTrainingArguments(output_dir=str(tmp_path))
