@@ -45,7 +45,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["embedllm_hf", "embedllm_hf.*"]),
-    package_data={"embedllm_hf": ["py.typed", "cards/*.md", "evaluate_modules/*/*"]},
+    package_data={"embedllm_hf": ["py.typed", "cards/*.md", "data/*.md", "evaluate_modules/*/*"]},
     install_requires=CORE,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["embedllm = embedllm_hf.cli:main"]},

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig
@@ -99,7 +100,7 @@ class EmbedLLMConfig(PreTrainedConfig):
         encoder_revision: str | None = None,
         trained_encoder: str | None = None,
         bank_sha256: str | None = None,
-        **kwargs: object,
+        **kwargs: Any,
     ) -> None:
         for name, value in (("text_dim", text_dim), ("embed_dim", embed_dim)):
             if value < 1:
@@ -124,7 +125,7 @@ class EmbedLLMConfig(PreTrainedConfig):
         super().__init__(**kwargs)
 
     @classmethod
-    def paper(cls, **kwargs: object) -> EmbedLLMConfig:
+    def paper(cls, **kwargs: Any) -> EmbedLLMConfig:
         """The form of the paper: 232 dimensions, no biases, noise 0.05."""
         return cls(**{**PAPER_FORM, **kwargs})
 

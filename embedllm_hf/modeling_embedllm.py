@@ -11,8 +11,9 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi
@@ -22,7 +23,7 @@ from typing_extensions import Self
 from ._errors import Conflict, InputError
 from ._files import whole_directory
 from .bank.bank_file import BANK_FILE, load_bank, save_bank
-from .cards.model_card import write_model_card
+from .cards.model_card import MAP_FILE, RELIABILITY_FILE, write_model_card
 from .configuration_embedllm import DEFAULT_ENCODER, EmbedLLMConfig
 from .encoding.question_encoder import QuestionEncoder
 from .hub.client import commit, explain_hub_errors, fetch_snapshot, retried
@@ -71,7 +72,7 @@ class EmbedLLM(PooledNetwork):
         revision: str | None = None,
         text_dim: int | None = None,
         seed: int = 0,
-        **config: object,
+        **config: Any,
     ) -> Self:
         """An untrained model for a text encoder.
 
@@ -94,8 +95,14 @@ class EmbedLLM(PooledNetwork):
         if not isinstance(encoder, QuestionEncoder):
             encoder = QuestionEncoder(encoder, revision=revision)
         width = encoder.dim if text_dim is None else text_dim
-        identity = {"encoder_name": encoder.name, "encoder_revision": encoder.revision}
-        settings = EmbedLLMConfig(llm_names=llm_names, text_dim=width, **identity, **config)
+        settings = EmbedLLMConfig(
+            llm_names=llm_names,
+            text_dim=width,
+            encoder_name=encoder.name,
+            encoder_revision=encoder.revision,
+            trained_encoder=encoder.digest,
+            **config,
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = cls(settings)
@@ -108,6 +115,10 @@ class EmbedLLM(PooledNetwork):
         if self._encoder is None:
             self._encoder = QuestionEncoder(self.config.encoder_name, revision=self.config.encoder_revision)
         return self._encoder
+
+    def _forget_fitted(self) -> None:
+        super()._forget_fitted()
+        self.metrics = None  # measured with other weights
 
     def _set_encoder(self, encoder: QuestionEncoder) -> None:
         """Take over an encoder that was trained with the vectors."""
@@ -128,7 +139,7 @@ class EmbedLLM(PooledNetwork):
         remote_code: bool = False,
         push_to_hub: bool = False,
         repo_id: str | None = None,
-        **kwargs: object,
+        **kwargs: Any,
     ) -> None:
         """Write `config.json`, `model.safetensors`, the card and, if there are any, bank, text encoder and metrics.
 
@@ -141,7 +152,7 @@ class EmbedLLM(PooledNetwork):
             remote_code (`bool`): Add the network's source files, so that `AutoModel.from_pretrained(...,
                 trust_remote_code=True)` works where this package is not installed.
         """
-        vars(self.config).pop("auto_map", None)  # of the folder it was loaded from, whose code is not copied
+        self.config.__dict__.pop("auto_map", None)  # of the folder it was loaded from, whose code is not copied
         push = {name: kwargs.pop(name) for name in _PUSH_OPTIONS if name in kwargs}
         folder = Path(save_directory)
         if kwargs.get("is_main_process", True):
@@ -171,7 +182,7 @@ class EmbedLLM(PooledNetwork):
             self.encoder.save(folder / TEXT_ENCODER)
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *args: object, **kwargs: object):
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *args: Any, **kwargs: Any):
         """Load from a Hub id or a folder, strictly.
 
         Takes the arguments of `PreTrainedModel.from_pretrained`. All files are of one commit, and each is compared
@@ -244,17 +255,17 @@ class EmbedLLM(PooledNetwork):
         target = {"token": token, "revision": revision, "create_pr": create_pr}
         return self._commit(repo_id, remote_code=remote_code, message=commit_message, **target)
 
-    def _commit(self, repo_id: str, *, remote_code: bool = False, **options: object) -> CommitInfo:
+    def _commit(self, repo_id: str, *, remote_code: bool = False, **options: Any) -> CommitInfo:
         """Put everything that `save_pretrained` writes into one commit; files that did not change are not sent."""
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder, remote_code=remote_code, repo_id=repo_id)
             files = {path.relative_to(folder).as_posix(): path for path in Path(folder).rglob("*") if path.is_file()}
+            operations: list[CommitOperationAdd | CommitOperationDelete]
             operations = [CommitOperationAdd(name, path) for name, path in sorted(files.items())]
             with explain_hub_errors(repo_id, None):
                 api, at = HfApi(token=options.get("token")), options.get("parent_commit") or options.get("revision")
                 there = retried(lambda: api.list_repo_files(repo_id, revision=at))
-            # What another model has left there would be taken for a part of this one.
-            operations += [CommitOperationDelete(name) for name in _optional(there) if name not in files]
+            operations += [CommitOperationDelete(name) for name in _of_another(there, files)]
             return commit(repo_id, operations, **options)
 
     def push_llm_to_hub(
@@ -310,21 +321,18 @@ def save_whole(model: EmbedLLM, output_dir: str | Path, *, remote_code: bool = F
     with whole_directory(output_dir) as partial:
         model.save_pretrained(partial, remote_code=remote_code)
         written = {path.name for path in partial.iterdir()}
-    for name in {BANK_FILE, METRICS_FILE, TEXT_ENCODER} - written:  # of another model that stood there
-        _remove(Path(output_dir) / name)
+    for name in _of_another([path.name for path in Path(output_dir).iterdir()], written):
+        path = Path(output_dir) / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
-def _remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _optional(files: Sequence[str]) -> list[str]:
-    """Of a model repository's files, those that not every model has."""
-    return [name for name in files if name in (BANK_FILE, METRICS_FILE) or name.startswith(f"{TEXT_ENCODER}/")]
+def _of_another(there: Sequence[str], written: Container[str]) -> list[str]:
+    """Of the files in a folder or repository, those that another model has left, as if they were parts of this one."""
+    parts = (BANK_FILE, METRICS_FILE, RELIABILITY_FILE, MAP_FILE, TEXT_ENCODER)
+    return [name for name in there if name.split("/")[0] in parts and name not in written]
 
 
 def _needed(files: Sequence[str]) -> list[str]:

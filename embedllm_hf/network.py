@@ -1,8 +1,8 @@
 """The EmbedLLM network: one vector per LLM, a linear map of a question's text vector, and a linear classifier.
 
 For question q with text vector x and LLM m with vector p the paper (Zhuang et al., ICLR 2025, section 3) has two
-classes, wrong and right, with the scores `W (p_m * (A x + c)) + b`. Only their difference matters, the logit of a right
-answer, and it is one matrix product over all LLMs. With the optional biases a and g it reads
+classes, wrong and right, with the scores `W (p_m * (A x + c)) + b`. Only their difference matters: it is the logit of
+a right answer, and one matrix product over all LLMs. With the optional biases a and g it reads
 
     z(q, m) = p_m . v_q + b' + a_m + g . x + g0,    v_q = (W[1] - W[0]) * (A x + c),    P(right) = sigmoid(z)
 
@@ -70,11 +70,11 @@ class EmbedLLMNetwork(PreTrainedModel):
         """LLM vectors from a normal, biases at zero, the rest as torch does (which is as the paper's code did)."""
         if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=self.config.initializer_range)
-        elif module is self.question_bias:
+        elif isinstance(module, nn.Linear) and module is not self.question_bias:
+            module.reset_parameters()
+        elif isinstance(module, nn.Linear):
             nn.init.zeros_(module.weight)
             nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Linear):
-            module.reset_parameters()
         elif module is self and self.llm_bias is not None:
             nn.init.zeros_(self.llm_bias)
 
@@ -226,7 +226,7 @@ class EmbedLLMNetwork(PreTrainedModel):
 
     @torch.no_grad()
     def question_maps(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The questions' side as maps of `(1, x)`, x a text vector; it is affine, so zero and the unit vectors tell it.
+        """The questions' side as linear maps of `(1, x)`, x a text vector; zero and the unit vectors tell them.
 
         Returns:
             `tuple[torch.Tensor, torch.Tensor]`: To v_q, `(1 + text_dim, embed_dim)`, and to the question bias,
@@ -254,12 +254,8 @@ class EmbedLLMNetwork(PreTrainedModel):
 
     def _folding_pays(self, n_questions: int) -> bool:
         """Whether one product of the folded weights, their making included, costs less than the two of the network."""
-        config = self.config
-        two_products = n_questions * config.embed_dim * (config.text_dim + config.n_llms)
-        return (
-            n_questions * config.text_dim * config.n_llms + config.n_llms * config.embed_dim * config.text_dim
-            < two_products
-        )
+        text_dim, embed_dim, n_llms = self.config.text_dim, self.config.embed_dim, self.config.n_llms
+        return (n_questions + embed_dim) * text_dim * n_llms < n_questions * embed_dim * (text_dim + n_llms)
 
     # --- the pool ---
 

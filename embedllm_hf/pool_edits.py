@@ -52,7 +52,11 @@ class PooledNetwork(EmbedLLMNetwork):
                 f"those of `{self.config.encoder_name}`."
             )
         self._bank = bank
-        vars(self).pop("predictor", None)
+        self.__dict__.pop("predictor", None)
+
+    def _forget_fitted(self) -> None:
+        """Drop what was fitted to the weights, before these are trained."""
+        self._set_bank(None)
 
     @cached_property
     def predictor(self) -> StackedPredictor:
@@ -60,19 +64,7 @@ class PooledNetwork(EmbedLLMNetwork):
         return StackedPredictor(self, self._bank)
 
     def predict_logits(self, question_embeds: np.ndarray, categories: Categories = None) -> np.ndarray:
-        """Log odds that each LLM answers each question correctly, by network and bank together.
-
-        Args:
-            question_embeds (`np.ndarray` of shape `(n_questions, text_dim)`): Text vectors.
-            categories (`Sequence[str]` of length n_questions, *optional*): The questions' categories, where they are
-                known. One that the bank does not know is read from the text, like all without this argument.
-
-        Returns:
-            `np.ndarray` of shape `(n_questions, n_llms)`, float64.
-
-        Raises:
-            ValueError: If the width is not the model's, or categories and questions differ in number.
-        """
+        """Log odds of right answers by network and bank together, as `StackedPredictor.predict_logits` has them."""
         return self.predictor.predict_logits(question_embeds, categories)
 
     def predict_proba(self, question_embeds: np.ndarray, categories: Categories = None) -> np.ndarray:
@@ -168,8 +160,8 @@ class PooledNetwork(EmbedLLMNetwork):
     def differing_weight(self, other: PooledNetwork) -> str | None:
         """A weight of the questions' side that differs from another model's; None if LLM vectors fit both."""
         ours, theirs = self.state_dict(), other.state_dict()
-        for weight in sorted(ours.keys() - _PER_LLM_WEIGHTS):
-            if weight not in theirs or not torch.equal(ours[weight], theirs[weight]):
+        for weight in sorted((ours.keys() | theirs.keys()) - _PER_LLM_WEIGHTS):
+            if weight not in ours or weight not in theirs or not torch.equal(ours[weight], theirs[weight]):
                 return weight
         return None
 

@@ -1,13 +1,18 @@
-"""Starting the command line on one process or on several, on CPU, and making sure that there were so many."""
+"""Starting Python on one process or on several, on CPU, and making sure that there were so many."""
 
 import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "scripts" / "accelerate"
+PATIENCE = 600  # seconds: what takes 15 s alone takes a few minutes beside other work
+patient = pytest.mark.timeout(2 * PATIENCE + 60)  # for tests that call `finish` up to twice
 
 
 def start(*command: str) -> subprocess.Popen:
@@ -27,7 +32,12 @@ def launch(argv: list[str], *options: str, config: str = "multi_gpu.yaml") -> su
 
 def finish(*processes: subprocess.Popen, n_processes: int) -> str:
     """Wait for them; all must have taken part in one group. Returns what they printed."""
-    outputs = [process.communicate(timeout=280)[0] for process in processes]
+    deadline = time.monotonic() + PATIENCE
+    try:
+        outputs = [process.communicate(timeout=deadline - time.monotonic())[0] for process in processes]
+    finally:
+        for process in processes:
+            process.terminate()  # what has not ended; a launcher ends its processes
     output = "\n".join(outputs)
     assert [process.returncode for process in processes] == [0] * len(processes), output[-2000:]
     for index in range(n_processes):

@@ -1,6 +1,7 @@
-"""The command line as one of the processes of `accelerate launch`, which says who it is; see `launching`."""
+"""The command line or a script as one process of `accelerate launch`, which says who it is; see `launching`."""
 
 import os
+import runpy
 import sys
 
 from accelerate import DistributedType
@@ -13,6 +14,10 @@ if __name__ == "__main__":
     sys.stdout.flush()
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":  # which Accelerate turns on for GPUs only; torch has it on CPU
         state.distributed_type = DistributedType.MULTI_GPU
-    from embedllm_hf.cli import main
+    del sys.argv[0]
+    if sys.argv[0].endswith(".py"):
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    else:
+        from embedllm_hf.cli import main
 
-    raise SystemExit(main(sys.argv[1:]))
+        raise SystemExit(main(sys.argv))

@@ -1,12 +1,14 @@
 """A small pool that follows an item-response model exactly."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 from scipy.special import expit
 
-from embedllm_hf import EmbedLLM, EncodedResponses, ResponseMatrix
+from embedllm_hf import EmbedLLM, EncodedResponses, ResponseMatrix, load_responses
 from embedllm_hf.bank.question_bank import QuestionBank
 from embedllm_hf.item_response.fit import fit_item_parameters
 
@@ -58,15 +60,38 @@ def with_items(model: EmbedLLM, *, calibrate: bool = True) -> EmbedLLM:
     )
 
 
-def pool_of(simulated: Simulated, n_llms: int) -> EmbedLLM:
+def with_answers(bank: QuestionBank, responses: np.ndarray) -> QuestionBank:
+    """The bank with other responses, `(n_questions, n_llms)`, NaN not observed."""
+    rows, llms = np.nonzero(~np.isnan(responses))
+    values = responses[rows, llms].astype(np.float32)
+    matrices = [sparse.csr_array((data, (rows, llms)), shape=responses.shape) for data in (values, 0 * values + 1)]
+    return replace(bank, responses=matrices[0], weights=matrices[1])
+
+
+def pool_of(simulated: Simulated, n_llms: int, *, calibrate: bool = True) -> EmbedLLM:
     """The model of the first LLMs alone, with its item parameters."""
     model = simulated.model
     for name in model.config.llm_names[n_llms:]:
         model = model.without_llm(name)
-    return with_items(model)
+    return with_items(model, calibrate=calibrate)
 
 
 def without_calibration(model: EmbedLLM) -> EmbedLLM:
     """The model with factors of 1."""
     item = replace(model.bank.item_parameters, calibration=np.zeros((3, 3)))
     return model.with_bank(replace(model.bank, item_parameters=item))
+
+
+# --- a new LLM in the planted pool of the quick start ---
+
+
+def strong_in_law() -> dict[int, float]:
+    """Answers of an LLM that knows law and nothing else, to 40 known questions."""
+    train = load_responses("planted", split="train")
+    return {int(id_): float(train.categories[row] == "law") for row, id_ in enumerate(train.question_ids[:40])}
+
+
+def write_answers(path: Path, answers: Mapping[int, float]) -> Path:
+    """A CSV file of answers, its path returned."""
+    path.write_text("prompt_id,label\n" + "".join(f"{id_},{label:g}\n" for id_, label in answers.items()))
+    return path

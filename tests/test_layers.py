@@ -31,7 +31,6 @@ LAYERS = (
     "cards",
     "pool_edits",
     "modeling_embedllm",
-    "conversion",
     "inference",
     "evaluation",
     "training",

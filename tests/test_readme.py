@@ -73,7 +73,7 @@ def test_examples_run(paper_hub, quickstart, tmp_path, monkeypatch, capsys):
     table = rows()
     assert len(table) >= 15
     for command in [*commands, *(command for _, command in table)]:
-        if command:
+        if command and "--unseen_llms" not in command:  # which has a test of its own
             assert main(shlex.split(command.replace("your-name/", "user/"))[1:]) == 0, command
     for python, _ in table:
         exec(compile(python.replace("your-name/", "user/"), "README.md", "exec"), namespace)

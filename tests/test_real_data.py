@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from embedllm_hf import load_responses
+from embedllm_hf import load_splits
 from embedllm_hf.cli import main
 
 pytestmark = pytest.mark.real_data
@@ -24,14 +24,33 @@ def metrics(real_data, tmp_path_factory) -> dict:
     return json.loads((folder / "metrics.json").read_text())
 
 
+# The figures of the README, from the default seed: accuracy, AUC, log loss, Brier score, ECE, routing accuracy.
+FIGURES = {
+    "embedllm": (0.7219, 0.7949, 0.5458, 0.1836, 0.0097, 0.7647),
+    "embedllm_network": (0.7174, 0.7865, 0.5545, 0.1871, 0.0115, 0.7580),
+    "embedllm_with_category": (0.7227, 0.7963, 0.5443, 0.1830, 0.0070, 0.7670),
+    "knn": (0.7061, 0.7733, 0.5678, 0.1929, 0.0135, 0.7625),
+    "llm_category_mean": (0.6948, 0.7608, 0.5770, 0.1971, 0.0088, 0.7573),
+    "llm_mean": (0.6580, 0.7107, 0.6189, 0.2149, 0.0067, 0.7513),
+}
+NAMES = ("accuracy", "auc", "log_loss", "brier", "ece", "routing_accuracy")
+
+
 def test_the_data_is_what_its_description_says(real_data):
     """72 LLMs, 13,385 questions and 373,543 rows over the three splits, none of them twice."""
-    splits = [load_responses(real_data, split=split) for split in ("train", "val", "test")]
-    assert {split.llm_names for split in splits} == {splits[0].llm_names}
-    assert splits[0].n_llms == 72
+    data = load_splits(real_data)
+    splits = [split for _, split in data.items()]
+    assert len(data.llm_names) == 72
     assert sum(split.n_questions for split in splits) == 13_385
     assert sum(split.summary().n_rows for split in splits) == 373_543
     assert sum(split.summary().n_repeats for split in splits) == 0
+
+
+@pytest.mark.parametrize("row", FIGURES)
+def test_the_figures_hold(metrics, row):
+    """Each figure is that of the README, to the rounding of another processor."""
+    found = [metrics[row][name] for name in NAMES]
+    assert found == pytest.approx(FIGURES[row], abs=1.5e-3 if row.startswith("embedllm") else 2e-4)
 
 
 def test_correctness_forecast(metrics):

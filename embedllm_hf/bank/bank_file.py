@@ -5,22 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy import sparse
 
 from .._checks import shorten
 from .._errors import InputError
+from ..data.sparse import with_entries
 from .blend import Blend
 from .item_parameters import ItemParameters
 from .question_bank import QuestionBank
 
 BANK_FILE = "bank.safetensors"
 _ARRAYS = ("keys", "question_ids", "question_embeds", "category_indices", "is_new")
-_PARTS: dict[str, type] = {"item_parameters": ItemParameters, "blend": Blend}
+_ENTRIES = ("data", "indices", "indptr")  # of the responses
 _REMEDY = "Fetch or copy the model's folder whole, or train the model again."
+
+Part = TypeVar("Part", ItemParameters, Blend)
 
 
 def save_bank(bank: QuestionBank, folder: Path) -> str:
@@ -28,17 +31,17 @@ def save_bank(bank: QuestionBank, folder: Path) -> str:
     from safetensors.numpy import save_file
 
     arrays = {name: getattr(bank, name) for name in _ARRAYS}
-    arrays |= {f"responses.{name}": getattr(bank.responses, name) for name in ("data", "indices", "indptr")}
+    arrays |= {f"responses.{name}": getattr(bank.responses, name) for name in _ENTRIES}
     if (bank.weights.data != 1).any():
         arrays["weights.data"] = bank.weights.data
-    for part in _PARTS:
-        if getattr(bank, part) is not None:
-            arrays |= {f"{part}.{name}": np.asarray(v) for name, v in vars(getattr(bank, part)).items() if v is not None}
+    for part, fitted in (("item_parameters", bank.item_parameters), ("blend", bank.blend)):
+        if fitted is not None:
+            arrays |= {f"{part}.{name}": value for name, value in vars(fitted).items() if value is not None}
+    arrays = {name: np.asarray(value, order="C") for name, value in arrays.items()}
     described = {"llm_names": bank.llm_names, "categories": bank.categories, "knn": bank.knn}
-    metadata = {name: json.dumps(value) for name, value in described.items()}
-    path = folder / BANK_FILE
-    save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, path, metadata=metadata)
-    return file_sha256(path)
+    # In one entry: safetensors orders several by chance, and the same bank shall make the same file.
+    save_file(arrays, folder / BANK_FILE, metadata={"bank": json.dumps(described)})
+    return _sha256(folder / BANK_FILE)
 
 
 def load_bank(folder: Path, sha256: str, llm_names: Sequence[str]) -> QuestionBank:
@@ -46,8 +49,8 @@ def load_bank(folder: Path, sha256: str, llm_names: Sequence[str]) -> QuestionBa
 
     Args:
         folder (`Path`): The model's.
-        sha256 (`str`): That the file must have, from `config.json`.
-        llm_names (`Sequence[str]`): The pool that it must be of.
+        sha256 (`str`): Of the file, from `config.json`.
+        llm_names (`Sequence[str]`): The model's pool.
 
     Raises:
         ValueError: If the file is missing, another one, damaged, or of another pool.
@@ -56,8 +59,8 @@ def load_bank(folder: Path, sha256: str, llm_names: Sequence[str]) -> QuestionBa
 
     path = folder / BANK_FILE
     if not path.is_file():
-        raise InputError(f"{path}: the model's question bank is not there, which its forecasts are made with. {_REMEDY}")
-    found = file_sha256(path)
+        raise InputError(f"{path}: the question bank that the model was saved with is not there. {_REMEDY}")
+    found = _sha256(path)
     if found != sha256:
         raise InputError(
             f"{path}: not the question bank that the model was saved with (SHA-256 {found[:12]}, expected "
@@ -66,8 +69,7 @@ def load_bank(folder: Path, sha256: str, llm_names: Sequence[str]) -> QuestionBa
     try:
         with safe_open(path, "np") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}
-            described = {name: json.loads(value) for name, value in file.metadata().items()}
-        bank = _bank_of(arrays, described)
+            bank = _bank_of(arrays, json.loads(file.metadata()["bank"]))
     except (SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"{path}: not a whole question bank ({error}). {_REMEDY}") from error
     if bank.llm_names != tuple(llm_names):
@@ -78,29 +80,32 @@ def load_bank(folder: Path, sha256: str, llm_names: Sequence[str]) -> QuestionBa
 
 def _bank_of(arrays: Mapping[str, np.ndarray], described: Mapping) -> QuestionBank:
     """Put the parts together."""
-    names = tuple(described["llm_names"])
-    data, indices, indptr = (arrays[f"responses.{name}"] for name in ("data", "indices", "indptr"))
-    shape, weights = (len(arrays["keys"]), len(names)), arrays.get("weights.data", np.ones(len(data), np.float32))
-    parts = {}
-    for part, kind in _PARTS.items():
-        given = {item.name: arrays.get(f"{part}.{item.name}") for item in fields(kind)}
-        if any(value is not None for value in given.values()):
-            if kind is Blend:
-                given["question_sd"] = given["question_sd"].item()
-            parts[part] = kind(**given)
-    knn = described["knn"]
+    llm_names, knn = tuple(described["llm_names"]), described["knn"]
+    entries = [arrays[f"responses.{name}"] for name in _ENTRIES]
+    responses = sparse.csr_array(tuple(entries), shape=(len(arrays["keys"]), len(llm_names)))
     return QuestionBank(
-        llm_names=names,
+        llm_names=llm_names,
         categories=tuple(described["categories"]),
         **{name: arrays[name] for name in _ARRAYS},
-        responses=sparse.csr_array((data, indices, indptr), shape=shape),
-        weights=sparse.csr_array((weights, indices, indptr), shape=shape),
-        knn=None if knn is None else (int(knn[0]), float(knn[1])),
-        **parts,
+        responses=responses,
+        weights=with_entries(responses, arrays.get("weights.data", np.ones(responses.nnz, np.float32))),
+        item_parameters=_part("item_parameters", ItemParameters, arrays),
+        blend=_part("blend", Blend, arrays),
+        knn=None if knn is None else (knn[0], knn[1]),
     )
 
 
-def file_sha256(path: Path) -> str:
+def _part(name: str, kind: type[Part], arrays: Mapping[str, np.ndarray]) -> Part | None:
+    """One of the fitted parts; None if the file has nothing of it."""
+    own: dict[str, Any] = {
+        key.removeprefix(f"{name}."): value if value.ndim else value.item()
+        for key, value in arrays.items()
+        if key.startswith(f"{name}.")
+    }
+    return kind(**own) if own else None
+
+
+def _sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal digits."""
     digest = hashlib.sha256()  # `hashlib.file_digest` is there from Python 3.11 on
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""`ItemParameters`: the item-response model of a pool, or what each known question tells about an LLM.
+"""`ItemParameters`: the item-response model of a pool.
 
 The multidimensional two-parameter logistic model (Reckase, Multidimensional Item Response Theory, 2009, chapter 4): an
 LLM has an ability `t` of a few traits, a question an intercept `b` and a discrimination a trait `w`, and
@@ -23,7 +23,6 @@ DEFAULT_STRATEGY = "random"
 CALIBRATED_UP_TO = 256  # answers; an interval from more of them has the factor of this many
 _FEWEST_ANSWERS = 4  # the factor's line in log(answers) is not drawn out below
 _REFERENCE_ANSWERS = 64
-_PER_LLM = ("abilities", "ability_covariances", "strategies")
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,10 +97,14 @@ class ItemParameters:
         """Number of traits, the slope on difficulty included."""
         return len(self.prior_mean)
 
-    def logits(self, rows: np.ndarray) -> np.ndarray:
-        """Log odds of each LLM's right answer to some known questions, `(n, n_llms)`; NaN for an LLM without ability.
+    def questions(self, rows: np.ndarray | slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
+        """Intercepts `(n,)` and discriminations `(n, n_traits)` of some known questions, float64."""
+        return self.intercepts[rows].astype(np.float64), self.discriminations[rows].astype(np.float64)
 
-        An LLM's own responses have a part in its ability, those to these questions too.
+    def logits(self, rows: np.ndarray) -> np.ndarray:
+        """Logits of each LLM's right answer to some known questions, `(n, n_llms)`; NaN for an LLM without ability.
+
+        The ability is fitted to all responses of the LLM, those to these questions among them.
         """
         return self.intercepts[rows, None] + self.discriminations[rows] @ self.abilities.T
 
@@ -137,7 +140,7 @@ class ItemParameters:
 
         They come from the text vectors `(n, text_dim)`. Since such a question may be easier or harder than its text
         says, both are scaled towards zero by `1 / sqrt(1 + pi / 8 * variance)`: MacKay (1992), The evidence framework
-        applied to classification networks, equation 10; the variance is that of the log odds of a mean new LLM.
+        applied to classification networks, equation 10; the variance is that of a mean new LLM's logits.
         """
         features = np.column_stack([np.ones(len(question_embeds)), np.asarray(question_embeds, np.float64)])
         mean_new_llm = np.concatenate([[1.0], self.prior_mean[:-1]])
@@ -148,13 +151,9 @@ class ItemParameters:
     # --- more questions, more LLMs ---
 
     def with_texts(self, question_embeds: np.ndarray) -> ItemParameters:
-        """The same with unknown questions at the end; they stay as their texts `(n, text_dim)`, float16, say."""
+        """The same with unknown questions at the end, with the parameters of their text vectors `(n, text_dim)`."""
         intercepts, discriminations = self.parameters_of_texts(question_embeds)
-        more = {
-            "intercepts": intercepts,
-            "discriminations": discriminations,
-            "residuals": np.zeros(len(intercepts)),
-        }
+        more = {"intercepts": intercepts, "discriminations": discriminations, "residuals": np.zeros(len(intercepts))}
         joined = {name: np.concatenate([getattr(self, name), new]).astype(np.float32) for name, new in more.items()}
         return replace(self, **joined)
 
@@ -162,12 +161,11 @@ class ItemParameters:
         self, llm_indices: Sequence[int], abilities: np.ndarray, covariances: np.ndarray, strategy: str
     ) -> ItemParameters:
         """The same with the abilities `(n, n_traits)` of some LLMs set."""
-        new = {name: getattr(self, name).copy() for name in _PER_LLM}
-        rows = list(llm_indices)
-        new["abilities"][rows] = abilities
-        new["ability_covariances"][rows] = covariances
-        new["strategies"][rows] = STRATEGIES.index(strategy)
-        return replace(self, **new)
+        new = {"abilities": abilities, "ability_covariances": covariances, "strategies": STRATEGIES.index(strategy)}
+        changed = {name: getattr(self, name).copy() for name in new}
+        for name, value in new.items():
+            changed[name][list(llm_indices)] = value
+        return replace(self, **changed)
 
     def of_pool(self, llm_indices: Sequence[int], n_more: int = 0) -> ItemParameters:
         """The same questions for a pool of this one's `llm_indices` and `n_more` LLMs that have no ability yet."""

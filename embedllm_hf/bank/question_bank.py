@@ -18,6 +18,7 @@ from .._checks import check_shapes, unknown_name
 from .._errors import InputError
 from ..data import sparse as observed
 from ..data.benchmarks import benchmark_categories
+from ..encoding.embeddings_file import positions_of
 from ..encoding.encoded_responses import EncodedResponses
 from .blend import Blend
 from .item_parameters import ItemParameters
@@ -26,7 +27,7 @@ NO_CATEGORY = NO_ID = -1  # of a question that was given as a text of its own
 _PER_QUESTION = ("keys", "question_ids", "question_embeds", "category_indices")
 
 
-def question_keys(questions: Sequence[str]) -> np.ndarray:
+def question_keys(questions: Sequence[str] | np.ndarray) -> np.ndarray:
     """Hash texts: the first 8 bytes of SHA-256, as int64, `(n_questions,)`."""
     digests = b"".join(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8] for text in questions)
     return np.frombuffer(digests, "<i8")
@@ -78,8 +79,10 @@ class QuestionBank:
             item is not None and (len(item.intercepts), len(item.abilities)) != matrix
         ):
             raise InputError(f"the parts are not all of {n_questions} questions and {n_llms} LLMs")
-        for value in (*(getattr(self, name) for name in _PER_QUESTION), self.responses.data, self.weights.data):
-            value.setflags(write=False)
+        for part in (self, self.responses, self.weights, item, self.blend):
+            for value in () if part is None else vars(part).values():
+                if isinstance(value, np.ndarray):
+                    value.setflags(write=False)
 
     @classmethod
     def from_responses(cls, encoded: EncodedResponses) -> QuestionBank:
@@ -119,6 +122,13 @@ class QuestionBank:
         return np.flatnonzero(np.isin(self.category_indices, wanted))
 
     @cached_property
+    def category_members(self) -> sparse.csr_array:
+        """Which questions are of which category, `(n_categories, n_questions)` of 0 and 1."""
+        told = np.flatnonzero(self.category_indices != NO_CATEGORY)
+        entries = np.ones(len(told)), (self.category_indices[told], told)
+        return sparse.csr_array(entries, shape=(len(self.categories), len(self)))
+
+    @cached_property
     def benchmark_of_question(self) -> np.ndarray:
         """Position of each question's benchmark in `benchmarks`, `(n_questions,)`; -1 for a new LLM's own texts."""
         of_category = {name: number for number, members in enumerate(self.benchmarks.values()) for name in members}
@@ -135,7 +145,7 @@ class QuestionBank:
 
     def rows_of_keys(self, keys: np.ndarray) -> np.ndarray:
         """Row of each question by its text's key, -1 where it is not known; the first of equal texts."""
-        return _positions(self.keys, np.asarray(keys, np.int64))
+        return positions_of(np.asarray(keys, np.int64), self.keys)
 
     def rows_of_texts(self, questions: Sequence[str]) -> np.ndarray:
         """Row of each question by its text, -1 where it is not known."""
@@ -143,7 +153,7 @@ class QuestionBank:
 
     def rows_of_ids(self, question_ids: Sequence[int]) -> np.ndarray:
         """Row of each question by its `prompt_id`, -1 where it is not known."""
-        return _positions(self.question_ids, np.asarray(question_ids, np.int64))
+        return positions_of(np.asarray(question_ids, np.int64), self.question_ids)
 
     def known_logits(self, rows: np.ndarray) -> np.ndarray | None:
         """`ItemParameters.logits` of some rows, NaN where a row is -1; None if there is nothing to tell."""
@@ -171,36 +181,32 @@ class QuestionBank:
             question_embeds (`np.ndarray` of shape `(n, text_dim)`): Their text vectors.
         """
         none = np.full(len(keys), NO_CATEGORY, np.int32)
-        embeds = question_embeds.astype(np.float16)
-        shape, indptr = (len(self) + len(keys), len(self.llm_names)), self.responses.indptr
-        indptr = np.concatenate([indptr, np.full(len(keys), indptr[-1])])
-        item = self.item_parameters
+        embeds, item = question_embeds.astype(np.float16), self.item_parameters
+        shape = (len(self) + len(keys), len(self.llm_names))
         return replace(
             self,
             keys=np.concatenate([self.keys, np.asarray(keys, np.int64)]),
             question_ids=np.concatenate([self.question_ids, np.full(len(keys), NO_ID, np.int64)]),
             question_embeds=np.concatenate([self.question_embeds, embeds]),
             category_indices=np.concatenate([self.category_indices, none]),
-            responses=sparse.csr_array((self.responses.data, self.responses.indices, indptr), shape=shape),
-            weights=sparse.csr_array((self.weights.data, self.weights.indices, indptr), shape=shape),
+            responses=_enlarged(self.responses, shape),
+            weights=_enlarged(self.weights, shape),
             item_parameters=None if item is None else item.with_texts(embeds),
         )
 
     def with_responses(self, rows: np.ndarray, llm_indices: np.ndarray, values: np.ndarray) -> QuestionBank:
         """The same with responses added, `(n,)` each, of (question, LLM) pairs that have none yet."""
-        added = {"responses": values, "weights": np.ones(len(rows))}
         all_rows = np.concatenate([observed.entry_rows(self.responses), rows])
         all_llms = np.concatenate([self.responses.indices, llm_indices])
         order = np.lexsort((all_llms, all_rows))
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(all_rows, minlength=len(self)))])
-        changed = {
-            name: sparse.csr_array(
-                (np.concatenate([getattr(self, name).data, new]).astype(np.float32)[order], all_llms[order], indptr),
-                shape=self.responses.shape,
-            )
-            for name, new in added.items()
-        }
-        return replace(self, **changed)
+        indptr = np.searchsorted(all_rows[order], np.arange(len(self) + 1))
+
+        def with_more(matrix: sparse.csr_array, more: np.ndarray) -> sparse.csr_array:
+            data = np.concatenate([matrix.data, more]).astype(np.float32)
+            return sparse.csr_array((data[order], all_llms[order], indptr), shape=matrix.shape)
+
+        responses, weights = with_more(self.responses, values), with_more(self.weights, np.ones(len(values)))
+        return replace(self, responses=responses, weights=weights)
 
     def of_pool(self, llm_names: Sequence[str], llm_indices: Sequence[int]) -> QuestionBank:
         """The same questions for another pool: this one's `llm_indices` come first, LLMs beyond them are new.
@@ -208,27 +214,20 @@ class QuestionBank:
         Questions that no kept LLM has answered stay.
         """
         n_more = len(llm_names) - len(llm_indices)
-        kept, item = list(llm_indices), self.item_parameters
-
-        def pool(matrix: sparse.csr_array) -> sparse.csr_array:
-            chosen = observed.select(matrix, None, kept)[0]
-            chosen.resize(len(self), len(llm_names))
-            return chosen
-
+        kept, item = np.asarray(llm_indices, int), self.item_parameters
+        shape = (len(self), len(llm_names))
         return replace(
             self,
             llm_names=tuple(llm_names),
-            responses=pool(self.responses),
-            weights=pool(self.weights),
+            responses=_enlarged(observed.select(self.responses, None, kept)[0], shape),
+            weights=_enlarged(observed.select(self.weights, None, kept)[0], shape),
             is_new=np.concatenate([self.is_new[kept], np.ones(n_more, bool)]),
-            item_parameters=None if item is None else item.of_pool(kept, n_more),
+            item_parameters=None if item is None else item.of_pool(llm_indices, n_more),
         )
 
 
-def _positions(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Position of each wanted value in `values`, the first of equal ones, -1 where it is not there."""
-    if not len(values):
-        return np.full(len(wanted), -1)
-    order = np.argsort(values, kind="stable")
-    places = order[np.searchsorted(values, wanted, sorter=order).clip(max=len(values) - 1)]
-    return np.where(values[places] == wanted, places, -1)
+def _enlarged(matrix: sparse.csr_array, shape: tuple[int, int]) -> sparse.csr_array:
+    """The same entries in a matrix with empty rows and columns at its end."""
+    larger = observed.with_entries(matrix, matrix.data)
+    larger.resize(shape)
+    return larger

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._errors import InputError
@@ -103,12 +103,14 @@ def read_fixed_costs(
     from ..data.llm_table import are_by_token, costs_at, read_costs
     from ..inference.base import count_tokens
 
-    costs = read_costs(path, column=column)
-    if not are_by_token(costs):
-        return costs
-    if questions is None:
-        raise InputError(f"{path}: its prices are by the token. Give --questions, or name a column: --cost_column.")
-    return costs_at(costs, float(count_tokens(encoder, questions).mean()))
+    costs, n_tokens = read_costs(path, column=column), 0.0
+    if are_by_token(costs):
+        if questions is None:
+            raise InputError(
+                f"{path}: its prices are by the token. Give --questions, or name a column: --cost_column."
+            )
+        n_tokens = float(count_tokens(encoder, questions).mean())
+    return costs_at(costs, n_tokens)
 
 
 def split_names(names: str | None) -> list[str] | None:

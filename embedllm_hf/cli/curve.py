@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
 from ._options import (
     COSTS_HELP,
@@ -34,7 +35,7 @@ def main(options: argparse.Namespace) -> int:
     model, split, baselines = load_measured(options)
     costs = read_fixed_costs(options.costs, model.encoder, split.responses.questions)
     report = cost_report(model, split, baselines=baselines, costs=costs)
-    content = report.to_dict()
+    content: dict[str, Any] = report.to_dict()
     if options.json:
         print_json(content)
     else:

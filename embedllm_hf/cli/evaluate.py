@@ -19,6 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--min_success", type=float, default=0.8, help="the guarantee that is checked, see `route` (default: 0.8)"
     )
     parser.add_argument("--output", help="file for the report as JSON")
+    parser.add_argument(
+        "--unseen_llms",
+        action="store_true",
+        help="hold out LLMs in folds, train without them, place them from answers",
+    )
     add_unseen_options(parser)
 
 

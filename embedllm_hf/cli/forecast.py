@@ -40,7 +40,7 @@ def main(options: argparse.Namespace) -> int:
 
     forecaster = Forecaster.from_pretrained(options.model)
     if options.question or options.each:
-        _print_each(forecaster, options.llm, options.question or own, as_json=options.json)
+        _print_each(forecaster, options.llm, options.question or own or [], as_json=options.json)
         return 0
     if own is None:
         forecast, target = forecaster.benchmark(options.llm, options.benchmark), options.benchmark

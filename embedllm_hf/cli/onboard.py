@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Place, save, and print the LLM's expected scores."""
+    from ..inference.base import bank_of
     from ..inference.forecaster import Forecaster
     from ..modeling_embedllm import EmbedLLM, save_whole
     from ..new_llms.answers import read_answers
@@ -41,7 +42,7 @@ def main(options: argparse.Namespace) -> int:
         model = onboard(model, options.llm, answers, strategy=options.strategy or DEFAULT_STRATEGY)
     save_whole(model, options.output_dir)
     forecaster = Forecaster(model)
-    for benchmark in model.bank.benchmarks:
+    for benchmark in bank_of(model).benchmarks:
         forecast = forecaster.benchmark(options.llm, benchmark)
         print(f"{benchmark}: {forecast.accuracy:.3f}, 90% interval [{forecast.low:.3f}, {forecast.high:.3f}]")
     print(f"placed {options.llm} from {len(answers):,} answers; saved to {options.output_dir}")

@@ -102,4 +102,4 @@ def _push(trainer: EmbedLLMTrainer, repo_id: str) -> None:
             f"the model is saved to {folder}, but was not pushed: {error} Push it later with "
             f"EmbedLLM.from_pretrained({folder!r}).push_to_hub({repo_id!r})."
         ) from error
-    print(f"pushed to {repo_id} ({done.oid[:8]})")
+    print(f"pushed to {repo_id}" + ("" if done is None else f" ({done.oid[:8]})"))

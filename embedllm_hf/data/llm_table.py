@@ -13,7 +13,6 @@ An empty cell is a value that is not known. A column `licence` is read as `licen
 
 from __future__ import annotations
 
-import csv
 import fnmatch
 import math
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,8 @@ from typing import Any
 import numpy as np
 
 from .._checks import closest_names, shorten
-from .._errors import InputError, MissingFile, UnknownName
+from .._errors import InputError, UnknownName
+from .rows import read_rows
 
 NAME_COLUMNS = ("llm", "model_name")
 INPUT_PRICE, OUTPUT_PRICE = "usd_per_million_input_tokens", "usd_per_million_output_tokens"
@@ -52,35 +52,29 @@ Facts = Mapping[str, Mapping[str, Any]] | str | Path
 
 
 def read_llm_table(path: str | Path) -> dict[str, dict[str, str]]:
-    """Read a CSV file of LLMs.
+    """Read a table of LLMs, CSV or JSON Lines.
 
     Returns:
         `dict[str, dict[str, str]]`: The cells of each LLM by column.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no UTF-8, has no column of names, or names an LLM twice.
+        ValueError: If it cannot be read, has no column of names, or names an LLM twice.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingFile(f"there is no table of LLMs {path}.")
-    try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 ({error.reason}). Save the file as UTF-8.") from error
-    columns = list(rows[0]) if rows else []
+    rows = list(read_rows(path, "there is no table of LLMs"))
+    columns = dict.fromkeys(column for row in rows for column in row.cells)
     name_column = next((column for column in NAME_COLUMNS if column in columns), None)
     if name_column is None:
+        found = shorten(columns) or "of an empty table"
         raise InputError(
-            f"{path}: expected a header with a column `llm` or `model_name` and a row an LLM; found the columns "
-            f"{shorten(column for column in columns if column) or 'of an empty table'}."
+            f"{path}: expected a column `llm` or `model_name` and a row an LLM; found the columns {found}."
         )
     table: dict[str, dict[str, str]] = {}
     for row in rows:
-        name = (row[name_column] or "").strip()
+        cells = {column: str(row.cells.get(column, "")).strip() for column in columns}
+        name = cells[name_column]
         if name in table:
-            raise InputError(f"{path}: `{name}` stands there twice. Give each LLM one row.")
-        cells = {column: (cell or "").strip() for column, cell in row.items() if isinstance(column, str)}
+            raise InputError(f"{row.where}: `{name}` stands there twice. Give each LLM one row.")
         table[name] = {"license" if column == "licence" else column: cell for column, cell in cells.items()}
     return table
 

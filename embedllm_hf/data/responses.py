@@ -39,11 +39,15 @@ class ResponseSummary:
     """What a table of responses held.
 
     Attributes:
+        id, revision, split (`str | None`): Its origin.
         n_observed, n_missing (`int`): Pairs with and without a response.
         n_rows, n_repeats (`int`): Rows of the long table, and those beyond the first of their pair.
         n_contradictions (`int`): Pairs whose repeated rows disagree; `duplicates` is the rule that made one of them.
     """
 
+    id: str | None
+    revision: str | None
+    split: str | None
     n_questions: int
     n_llms: int
     n_observed: int
@@ -155,6 +159,7 @@ class ResponseMatrix:
         """Count rows, repeats, contradictions and missing pairs."""
         n_rows = int(self.counts.sum())
         return ResponseSummary(
+            **vars(self.origin),
             n_questions=self.n_questions,
             n_llms=self.n_llms,
             n_observed=self.n_observed,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -25,26 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 3  # the first, and those after pushes of others that this one gives way to
-_CARD_TEXT = """
-# {title}
-
-Who answered which question correctly: responses of large language models, one row a response.
-
-| column | content |
-| --- | --- |
-| `prompt_id`, `prompt`, `category` | the question |
-| `model_id`, `model_name` | the LLM; `model_order.csv` lists them all, in order |
-| `label` | 1 right, 0 wrong, between for graded answers and repeats |
-| `count`, `contradictory` | answers behind the row, and whether they disagreed (repeated rows: `{duplicates}`) |
-
-A pair of question and LLM that has no row was never asked; it is not a wrong answer. Load it with
-
-```python
-from embedllm_hf import load_responses
-
-responses = load_responses("{repo_id}", split="{split}")
-```
-"""
+_CARD = Path(__file__).with_name("dataset_card.md")
 
 
 def push_tables(
@@ -122,7 +104,9 @@ def _card(
         card = DatasetCard.load(path)
     except EntryNotFoundError:
         title = repo_id.split("/")[-1]
-        text = _CARD_TEXT.format(title=title, repo_id=repo_id, split=next(iter(splits)), duplicates=duplicates)
+        text = _CARD.read_text(encoding="utf-8").format(
+            title=title, repo_id=repo_id, split=next(iter(splits)), duplicates=duplicates
+        )
         data = DatasetCardData(pretty_name=title, tags=["llm-evaluation", "model-routing", "correctness"])
         card = DatasetCard(f"---\n{data.to_yaml()}\n---\n{text}")
     configs = getattr(card.data, "configs", None) or [{"config_name": "default", "data_files": []}]

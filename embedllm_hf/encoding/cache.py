@@ -42,13 +42,18 @@ class VectorCache:
         self.path = Path(folder) / f"{readable}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}.sqlite"
 
     def read(self, keys: Iterable[bytes]) -> dict[bytes, np.ndarray]:
-        """The vectors there are of some keys, each `(text_dim,)` float32.
+        """The cached vectors of some keys, each `(text_dim,)` float32; keys that are not cached are left out.
 
         Raises:
             OSError: If the file is there but cannot be opened.
         """
+        wanted, found = list(keys), dict[bytes, bytes]()
         try:
-            return self._read(list(keys))
+            with closing(self._open()) as database:
+                for start in range(0, len(wanted), _KEYS_AT_ONCE):
+                    chunk = wanted[start : start + _KEYS_AT_ONCE]
+                    places = ",".join("?" * len(chunk))
+                    found |= dict(database.execute(f"SELECT * FROM vectors WHERE key IN ({places})", chunk))
         except sqlite3.OperationalError as error:
             raise FileError(
                 f"the cache of text vectors {self.path} cannot be used ({error}). Check the folder's permissions, "
@@ -58,17 +63,7 @@ class VectorCache:
             logger.warning("The cache of text vectors %s is damaged (%s); starting it anew.", self.path, error)
             self.path.unlink()
             return {}
-
-    def _read(self, keys: list[bytes]) -> dict[bytes, np.ndarray]:
-        found = {}
-        with closing(self._open()) as database:
-            for start in range(0, len(keys), _KEYS_AT_ONCE):
-                chunk = keys[start : start + _KEYS_AT_ONCE]
-                query = f"SELECT key, vector FROM vectors WHERE key IN ({','.join('?' * len(chunk))})"
-                found.update(
-                    (key, np.frombuffer(vector, np.float32)) for key, vector in database.execute(query, chunk)
-                )
-        return found
+        return {key: np.frombuffer(vector, np.float32) for key, vector in found.items()}
 
     def write(self, vectors: Mapping[bytes, np.ndarray]) -> None:
         """Add vectors."""

@@ -11,7 +11,6 @@ encoder's: train the model again on them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,17 +19,17 @@ from scipy import sparse
 
 from .._errors import InputError
 from .._files import whole_directory
-from .question_encoder import QuestionEncoder
+from .question_encoder import QuestionEncoder, Texts
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 SMOOTHING = 1e-3  # a token of this frequency counts half
 RIDGE = 1.0  # penalty, in units of the mean squared length of a question's row of weights
-_STEPS = 30
+_STEPS, _TOLERANCE = 30, 1e-5  # of the conjugate gradients
 
 
-def distill_encoder(encoder: QuestionEncoder, output_dir: str | Path, questions: Sequence[str]) -> None:
+def distill_encoder(encoder: QuestionEncoder, output_dir: str | Path, questions: Texts) -> None:
     """Write a static encoder into a new folder, which `QuestionEncoder(output_dir)` and `--encoder` then take.
 
     Args:
@@ -69,32 +68,17 @@ def fit_token_vectors(tokens: sparse.csr_array, embeds: np.ndarray) -> np.ndarra
     Returns:
         `np.ndarray` of shape `(n_tokens, text_dim)`, float32.
     """
+    from sklearn.linear_model import Ridge
+
     frequency = tokens.sum(axis=0) / tokens.sum()
     scale = SMOOTHING / (SMOOTHING + frequency)
     shares = sparse.diags_array(1 / np.maximum(tokens.sum(axis=1), 1)) @ tokens @ sparse.diags_array(scale)
     shares = sparse.csr_array(shares, dtype=np.float32)
     mean = embeds.mean(axis=0)
     ridge = RIDGE * shares.power(2).sum() / len(embeds)
-    fitted = _solve_ridge(shares, embeds - mean, ridge)
-    return (scale[:, None] * fitted + mean).astype(np.float32)
-
-
-def _solve_ridge(design: sparse.csr_array, targets: np.ndarray, ridge: float) -> np.ndarray:
-    """`(design' design + ridge I)^-1 design' targets`, by conjugate gradients, each column of the targets alone."""
-    solution = np.zeros((design.shape[1], targets.shape[1]), np.float32)
-    residual = design.T @ targets
-    direction, square = residual.copy(), (residual**2).sum(axis=0)
-    enough = 1e-10 * square.max()
-    for _ in range(_STEPS):
-        product = design.T @ (design @ direction) + np.float32(ridge) * direction
-        step = square / np.maximum((direction * product).sum(axis=0), 1e-30)
-        solution += step * direction
-        residual -= step * product
-        before, square = square, (residual**2).sum(axis=0)
-        if square.max() <= enough:
-            break
-        direction = residual + square / np.maximum(before, 1e-30) * direction
-    return solution
+    regression = Ridge(alpha=ridge, fit_intercept=False, solver="sparse_cg", max_iter=_STEPS, tol=_TOLERANCE)
+    fitted = regression.fit(shares, embeds - mean).coef_.T
+    return (scale[:, None] * fitted + mean).astype(np.float32, order="C")
 
 
 def _bare_tokenizer(encoder: QuestionEncoder) -> Tokenizer:
@@ -110,7 +94,7 @@ def _bare_tokenizer(encoder: QuestionEncoder) -> Tokenizer:
     return tokenizer
 
 
-def _count_tokens(tokenizer: Tokenizer, questions: Sequence[str]) -> sparse.csr_array:
+def _count_tokens(tokenizer: Tokenizer, questions: Texts) -> sparse.csr_array:
     """How often each token stands in each text, `(n_questions, n_tokens)` float32."""
     ids = [encoded.ids for encoded in tokenizer.encode_batch(list(questions), add_special_tokens=False)]
     starts = np.concatenate([[0], np.cumsum([len(text) for text in ids])])

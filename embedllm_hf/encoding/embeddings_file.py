@@ -15,11 +15,15 @@ _VECTORS, _IDS = "question_embeddings", "prompt_id"
 
 
 def read_embeddings(path: str | Path, question_ids: np.ndarray) -> tuple[np.ndarray, EncoderId | None]:
-    """Text vectors of some questions, `(n_questions, text_dim)` float32 in their order, and the encoder if it is named.
+    """Read the text vectors of some questions.
 
     Args:
         path (`str` or `Path`): A file with `question_embeddings` `(n, text_dim)` and `prompt_id` `(n,)`.
         question_ids (`np.ndarray` of shape `(n_questions,)`): `ResponseMatrix.question_ids`.
+
+    Returns:
+        `tuple[np.ndarray, EncoderId | None]`: Vectors in the order of the ids, `(n_questions, text_dim)` float32, and
+        their encoder if the file names it.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -47,8 +51,7 @@ def read_embeddings(path: str | Path, question_ids: np.ndarray) -> tuple[np.ndar
             f"{path.name}: `{_VECTORS}` has shape {vectors.shape} and `{_IDS}` {ids.shape}, expected (n, text_dim) "
             "and (n,). Write the file again."
         )
-    row_of = dict(zip(ids.tolist(), range(len(ids)), strict=True))
-    rows = np.array([row_of.get(id_, -1) for id_ in question_ids.tolist()], int)
+    rows = positions_of(question_ids, ids)
     if (rows < 0).any():
         raise InputError(
             f"{path.name}: no vector for {np.sum(rows < 0):,} of {len(rows):,} questions, `{_IDS}` "
@@ -57,12 +60,21 @@ def read_embeddings(path: str | Path, question_ids: np.ndarray) -> tuple[np.ndar
     return vectors[rows].astype(np.float32), None if made_by is None else EncoderId.parse(made_by)
 
 
+def positions_of(wanted: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Position of each wanted id in `values`, the first of equal ones, -1 where it is not there."""
+    if not len(values):
+        return np.full(len(wanted), -1)
+    order = np.argsort(values, kind="stable")
+    places = order[np.searchsorted(values, wanted, sorter=order).clip(max=len(values) - 1)]
+    return np.where(values[places] == wanted, places, -1)
+
+
 def save_embeddings(
     path: str | Path, question_embeds: np.ndarray, question_ids: np.ndarray, encoder: EncoderId
 ) -> None:
     """Write text vectors in the form that `read_embeddings` reads, as float16, whole or not at all."""
     from safetensors.numpy import save_file
 
-    tensors = {_VECTORS: question_embeds.astype(np.float16), _IDS: np.asarray(question_ids, np.int64)}
+    tensors: dict[str, np.ndarray] = {_VECTORS: question_embeds.astype(np.float16), _IDS: np.asarray(question_ids)}
     with whole_file(path) as partial:
         save_file(tensors, partial, metadata={"encoder": encoder.label})

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from .._checks import shorten
 from .._errors import InputError
 from ..configuration_embedllm import EncoderId
 from ..data.responses import ResponseMatrix
-from .embeddings_file import read_embeddings
+from .embeddings_file import positions_of, read_embeddings
 from .question_encoder import QuestionEncoder
 
 
@@ -60,23 +61,37 @@ class EncodedResponses:
         self, question_indices: np.ndarray | Sequence[int] | None = None, *, llms: Sequence[str] | None = None
     ) -> EncodedResponses:
         """Keep some questions, some LLMs, or both; arguments and errors as for `ResponseMatrix.select`."""
-        rows = slice(None) if question_indices is None else np.asarray(question_indices)
-        return EncodedResponses(
-            self.responses.select(question_indices, llms=llms), self.question_embeds[rows], self.encoder
-        )
+        return self.with_responses(self.responses.select(question_indices, llms=llms))
 
     def with_responses(self, responses: ResponseMatrix) -> EncodedResponses:
-        """The vectors of the same questions, or of some of them, with other responses."""
-        rows = np.searchsorted(self.responses.question_ids, responses.question_ids)
+        """The vectors of the same questions, or of some of them, with other responses.
+
+        Raises:
+            ValueError: If a question is not among these.
+        """
+        rows = positions_of(responses.question_ids, self.responses.question_ids)
+        if (rows < 0).any():
+            raise InputError(
+                f"`responses` has {np.sum(rows < 0):,} questions that have no text vector here, `prompt_id` "
+                f"{responses.question_ids[rows < 0][0]} for instance. Encode them with `encode_responses`."
+            )
         return EncodedResponses(responses, self.question_embeds[rows], self.encoder)
 
     @classmethod
     def concat(cls, parts: Sequence[EncodedResponses]) -> EncodedResponses:
-        """All questions of some parts, by ascending id; errors as for `ResponseMatrix.concat`."""
+        """All questions of some parts, by ascending id.
+
+        Raises:
+            ValueError: If the parts are of different encoders, or do not fit together for `ResponseMatrix.concat`.
+        """
+        responses = ResponseMatrix.concat([part.responses for part in parts])
+        named = [part.encoder for part in parts if part.encoder is not None]
+        if len({part.text_dim for part in parts}) > 1 or not all(one.is_same(named[0]) for one in named):
+            found = shorten({f"{part.encoder}, width {part.text_dim}" for part in parts})
+            raise InputError(f"`parts` have text vectors of different encoders ({found}). Encode all with one.")
         ids = np.concatenate([part.responses.question_ids for part in parts])
         embeds = np.concatenate([part.question_embeds for part in parts])
-        responses = ResponseMatrix.concat([part.responses for part in parts])
-        return cls(responses, embeds[np.argsort(ids, kind="stable")], parts[0].encoder)
+        return cls(responses, embeds[np.argsort(ids, kind="stable")], named[0] if named else None)
 
 
 def encode_responses(
@@ -91,8 +106,8 @@ def encode_responses(
     if isinstance(responses, EncodedResponses):
         if responses.encoder is not None and not responses.encoder.is_same(encoder.id):
             raise InputError(
-                f"the text vectors are of the encoder `{responses.encoder}`, but the model's is `{encoder.id}`. Encode "
-                "the questions with the model's, or train a model of theirs: `EmbedLLM.from_encoder"
+                f"the text vectors are of the encoder `{responses.encoder}`, expected `{encoder.id}`, the model's. "
+                "Encode the questions with that one, or train a model for these vectors: `EmbedLLM.from_encoder"
                 f"({responses.encoder.name!r}, ...)`, on the command line --encoder {responses.encoder.name}."
             )
         return responses

@@ -79,7 +79,7 @@ class QuestionEncoder:
         self.digest: str | None = None
         self._cache_dir = cache_dir
         self._folder: Path | None = None  # where a trained encoder's files are
-        self._model = None
+        self._model: SentenceTransformer | None = None
 
     @classmethod
     def trained(cls, source: SentenceTransformer | Path, *, name: str, digest: str | None = None, **options) -> Self:
@@ -135,8 +135,8 @@ class QuestionEncoder:
         missing = {key: text for key, text in zip(keys, questions, strict=True) if key not in vectors}
         # Texts of like length share batches, longest first, so that the bar's estimate errs on the long side.
         longest_first = sorted(missing, key=lambda key: -len(missing[key]))
-        progress = tqdm(total=len(missing), desc="encoding", unit="text", disable=not (show_progress and missing))
-        with progress:
+        hidden = not (show_progress and missing)
+        with tqdm(total=len(missing), desc="encoding", unit="text", disable=hidden) as progress:
             for start in range(0, len(missing), _ENCODED_AT_ONCE):
                 chunk = longest_first[start : start + _ENCODED_AT_ONCE]
                 texts = [missing[key] for key in chunk]
@@ -148,24 +148,20 @@ class QuestionEncoder:
 
     def _encode(self, texts: list[str]) -> np.ndarray:
         """Vectors of texts that the cache does not hold."""
-        model, arithmetic = self.load(), nullcontext()
-        if self.precision == "bfloat16":
-            import torch
+        import torch
 
-            arithmetic = torch.autocast(model.device.type, torch.bfloat16)
-        with arithmetic:
+        model, half = self.load(), self.precision == "bfloat16"
+        with torch.autocast(model.device.type, torch.bfloat16) if half else nullcontext():
             return np.asarray(model.encode(texts, batch_size=self.batch_size, show_progress_bar=False), np.float32)
 
     def cut_texts(self, questions: Sequence[str]) -> list[int]:
         """Positions of the texts of which the encoder sees the beginning only, since they are longer than it reads."""
         long = [position for position, text in enumerate(questions) if len(text) > _SURELY_WHOLE]
-        if not long:
+        limit = self.load().max_seq_length if long else None
+        if limit in (None, math.inf):  # a static encoder reads texts of any length
             return []
-        model = self.load()
-        limit = model.max_seq_length or math.inf
-        if limit == math.inf:  # it reads texts of any length, as a static encoder does
-            return []
-        return [position for position in long if len(model.tokenizer(questions[position])["input_ids"]) > limit]
+        tokenizer = self.load().tokenizer
+        return [position for position in long if len(tokenizer(questions[position])["input_ids"]) > limit]
 
     def load(self) -> SentenceTransformer:
         """The sentence-transformers model, loaded once.

@@ -14,8 +14,8 @@ import numpy as np
 
 from .._errors import InputError
 from .._tables import format_table
-from ..data.llm_table import Costs, costs_of, read_costs
 from ..data.benchmarks import benchmark_categories
+from ..data.llm_table import Costs, costs_of, read_costs
 from ..data.responses import ResponseMatrix
 from ..encoding.encoded_responses import EncodedResponses, encode_responses
 from ..inference.base import bank_of
@@ -143,11 +143,11 @@ def cost_report(
     predictions[ORACLE] = np.nan_to_num(truth, nan=0.0)
     parts = {}
     for benchmark, categories in benchmark_categories(responses.categories).items():
-        rows, columns = complete_part(truth, np.isin(responses.categories.astype(str), categories))
-        if len(rows) and len(columns) > 1 and np.ptp(llm_costs[columns]) > 0:
-            cells = np.ix_(rows, columns)
+        rows, llms = complete_part(truth, np.isin(responses.categories.astype(str), categories))
+        if len(rows) and len(llms) > 1 and np.ptp(llm_costs[llms]) > 0:
+            cells = np.ix_(rows, llms)
             sliced = {name: probs[cells] for name, probs in predictions.items()}
-            parts[benchmark] = _complete_curves(sliced, truth[cells], llm_costs[columns], kept[columns].tolist())
+            parts[benchmark] = _complete_curves(sliced, truth[cells], llm_costs[llms], kept[llms].tolist())
     routable = (~np.isnan(truth)).sum(axis=1) >= 2
     if routable.any() and np.ptp(llm_costs) > 0:
         sliced = {name: probs[routable] for name, probs in predictions.items()}
@@ -169,8 +169,8 @@ def complete_part(truth: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.n
         questions that all of them answered, first.
     """
     observed = ~np.isnan(truth)
-    columns = np.flatnonzero(observed[rows].mean(axis=0) >= _COMPLETE_SHARE) if rows.any() else np.empty(0, int)
-    return np.flatnonzero(rows & observed[:, columns].all(axis=1)), columns
+    llms = np.flatnonzero(observed[rows].mean(axis=0) >= _COMPLETE_SHARE) if rows.any() else np.empty(0, int)
+    return np.flatnonzero(rows & observed[:, llms].all(axis=1)), llms
 
 
 def _curves(predictions: dict, truth: np.ndarray, costs: np.ndarray, names: list[str]) -> BenchmarkCurves:
@@ -205,8 +205,9 @@ def _complete_curves(predictions: dict, truth: np.ndarray, costs: np.ndarray, na
         if comparable:
             gap = predictions[name][:, strong] - predictions[name][:, weak], truth[:, weak], truth[:, strong]
             values["apgr"] = cost_curves.apgr(*gap)
-            values["cpt_50"], values["cpt_80"] = (cost_curves.cpt(*gap, recovery=part) for part in (0.5, 0.8))
-    single = [cost_curves.aiq([cost], [quality], cost_range) for cost, quality in zip(costs, qualities, strict=True)]
+            values["cpt_50"], values["cpt_80"] = (cost_curves.cpt(*gap, recovery=share) for share in (0.5, 0.8))
+    points = zip(costs[:, None], qualities[:, None], strict=True)
+    single = [cost_curves.aiq(cost, quality, cost_range) for cost, quality in points]
     best = int(np.argmax(single))
     part.summary["best_llm"] = {"aiq": single[best], "peak_quality": float(qualities[best])}
     aiq = cost_curves.aiq(costs, qualities, cost_range)

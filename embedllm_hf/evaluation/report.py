@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy.special import expit
@@ -17,9 +18,9 @@ from scipy.special import expit
 from .. import __version__, metrics
 from .._errors import InputError
 from .._tables import format_table
-from ..data.llm_table import Costs
 from ..data.benchmarks import benchmark_categories
-from ..data.responses import ResponseMatrix, check_pool
+from ..data.llm_table import Costs
+from ..data.responses import ResponseMatrix, ResponseSummary, check_pool
 from ..encoding.encoded_responses import EncodedResponses, encode_responses
 from ..inference.base import bank_of
 from ..inference.policy import check_min_success
@@ -45,48 +46,19 @@ OWN_ROWS = (MODEL, NETWORK, WITH_CATEGORY, WITH_KNOWN)
 
 
 @dataclass(frozen=True)
-class DatasetInfo:
-    """What was evaluated on.
-
-    Attributes:
-        id, revision, split (`str | None`): Hub id or the folder's name, commit of the Hub data set, and split.
-        n_questions, n_llms, n_observed (`int`): Its size, and its (question, LLM) pairs with a response.
-        duplicates (`str`): The rule for repeated rows of a pair.
-        n_repeats (`int`): Rows beyond the first of their pair.
-        n_contradictions (`int`): Pairs whose rows disagree.
-    """
-
-    id: str | None
-    revision: str | None
-    split: str | None
-    n_questions: int
-    n_llms: int
-    n_observed: int
-    duplicates: str
-    n_repeats: int
-    n_contradictions: int
-
-    @classmethod
-    def of(cls, responses: ResponseMatrix) -> DatasetInfo:
-        """Where responses are from, and their sizes."""
-        known = {**asdict(responses.origin), **asdict(responses.summary())}
-        return cls(**{item.name: known[item.name] for item in fields(cls)})
-
-
-@dataclass(frozen=True)
 class EvaluationReport:
     """Metrics of a model and of the baselines on one split.
 
     Attributes:
-        dataset (`DatasetInfo`): The split.
+        dataset (`ResponseSummary`): The split.
         scores (`dict[str, dict[str, float]]`): Metrics of each predictor, `embedllm` and the baselines; see
             `evaluate_model` for the rows of a model with a blend.
         oracle (`dict[str, float]`): Routing accuracy of the choice that is best in hindsight.
         benchmarks (`dict[str, dict[str, dict[str, float]]]`): The same metrics by benchmark and predictor.
-        gains (`dict[str, dict[str, object]]`): EmbedLLM minus the best baseline, with a 95% interval, for accuracy and
-            routing accuracy.
-        routing_over_best_llm (`dict[str, object] | None`): The same for routing accuracy over `llm_mean`, which always
-            takes the LLM with the best training mean.
+        gains (`dict[str, dict]`): EmbedLLM minus the best baseline, with a 95% interval, for accuracy and routing
+            accuracy.
+        routing_over_best_llm (`dict | None`): The same for routing accuracy over `llm_mean`, which always takes the
+            LLM with the best training mean.
         guarantee (`KeptGuarantee`): What `min_success` guaranteed, and what came of it.
         reliability (`list[ReliabilityBin]`): EmbedLLM's probabilities against what happened.
         train_seconds (`float | None`): Time of the training loop.
@@ -94,24 +66,22 @@ class EvaluationReport:
         versions (`dict[str, str]`): Of the packages.
     """
 
-    dataset: DatasetInfo
+    dataset: ResponseSummary
     scores: dict[str, dict[str, float]]
     oracle: dict[str, float]
     benchmarks: dict[str, dict[str, dict[str, float]]]
-    gains: dict[str, dict[str, object]]
-    routing_over_best_llm: dict[str, object] | None
+    gains: dict[str, dict[str, Any]]
+    routing_over_best_llm: dict[str, Any] | None
     guarantee: KeptGuarantee
     reliability: list[metrics.ReliabilityBin]
     train_seconds: float | None = None
     seed: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, Any]:
         """The content of `metrics.json`; a value that is not defined is None, since JSON has no NaN."""
         report = asdict(self)
-        scores = report.pop("scores")
-        dataset = report.pop("dataset")
-        return without_nan({"dataset": dataset, **scores, **report})
+        return without_nan({"dataset": report.pop("dataset"), **report.pop("scores"), **report})
 
     def __str__(self) -> str:
         return format_report(self)
@@ -129,10 +99,10 @@ def evaluate_model(
 ) -> EvaluationReport:
     """Measure a model and the baselines on labelled questions.
 
-    `embedllm` is the forecast from a question's text alone. Of a model with a blend there are also the rows
-    `embedllm_network`, its network without the known questions, and `embedllm_with_category`, where each question's
-    category is given, as it is to `llm_category_mean`. Where some of the questions are known to the model there is also
-    `embedllm_with_known`: for those, the forecast of the item parameters.
+    `embedllm` is the forecast from a question's text alone. A model with a blend also has the rows `embedllm_network`,
+    its network alone, and `embedllm_with_category`, where each question's category is given, as it is to
+    `llm_category_mean`. Where the model knows some of the questions there is also `embedllm_with_known`: the forecast
+    of the item parameters for these.
 
     Args:
         model (`EmbedLLM`): A trained model.
@@ -164,19 +134,17 @@ def evaluate_model(
     for name, baseline in baselines.items():
         predictions[name] = baseline.predict_proba(question_embeds, responses.categories)
     truth = responses.responses()
-    by_benchmark = {}
-    for benchmark, categories in benchmark_categories(responses.categories).items():
-        rows = np.isin(responses.categories.astype(str), categories)
-        if not np.isnan(truth[rows]).all():
-            by_benchmark[benchmark] = {name: _measure(probs[rows], truth[rows]) for name, probs in predictions.items()}
-    scores = {name: _measure(probs, truth) for name, probs in predictions.items()}
+    scores = _measure(predictions, truth, slice(None))
+    over_mean = None
+    if LLM_MEAN in predictions:
+        over_mean = _gain(predictions, LLM_MEAN, truth, metrics.routed_responses)
     return EvaluationReport(
-        dataset=DatasetInfo.of(responses),
+        dataset=responses.summary(),
         scores=scores,
         oracle={"routing_accuracy": metrics.oracle_accuracy(truth)},
-        benchmarks=by_benchmark,
+        benchmarks=_by_benchmark(predictions, truth, responses.categories.astype(str)),
         gains=_gains(predictions, scores, truth),
-        routing_over_best_llm=_routing_gain(predictions, LLM_MEAN, truth) if LLM_MEAN in predictions else None,
+        routing_over_best_llm=over_mean,
         guarantee=check_guarantee(model, logits, truth, min_success, costs),
         reliability=metrics.reliability_bins(predictions[MODEL], truth),
         train_seconds=train_seconds,
@@ -189,46 +157,55 @@ def _predict(
     model: EmbedLLM, responses: ResponseMatrix, question_embeds: np.ndarray, logits: np.ndarray
 ) -> dict[str, np.ndarray]:
     """The model's predictions by row of the report, each `(n_questions, n_llms)`."""
-    predictions, bank = {MODEL: expit(logits)}, model.bank
+    predictions, bank = {MODEL: expit(logits).astype(np.float32)}, model.bank
     if bank is None:
         return predictions
     if bank.blend is not None:
         predictions[NETWORK] = model.network_proba(question_embeds)
         if bank.blend.has_categories and set(bank.categories) & set(responses.categories.astype(str)):
             predictions[WITH_CATEGORY] = model.predict_proba(question_embeds, responses.categories)
-    known = bank.known_logits(bank.rows_of_texts(responses.questions))
+    known = bank.known_logits(bank.rows_of_texts(responses.questions.tolist()))
     if known is not None:
         predictions[WITH_KNOWN] = np.where(np.isnan(known), predictions[MODEL], expit(known))
     return predictions
 
 
-def _measure(probs: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    return {name: metric(probs, truth) for name, metric in METRICS.items()}
+def _measure(predictions: dict, truth: np.ndarray, rows: np.ndarray | slice) -> dict[str, dict[str, float]]:
+    """All metrics of all predictors on some questions."""
+    return {
+        name: {metric: measure(probs[rows], truth[rows]) for metric, measure in METRICS.items()}
+        for name, probs in predictions.items()
+    }
 
 
-def _gains(predictions: dict, scores: dict, truth: np.ndarray) -> dict[str, dict[str, object]]:
+def _by_benchmark(predictions: dict, truth: np.ndarray, categories: np.ndarray) -> dict[str, dict]:
+    """`_measure` of each benchmark with a response."""
+    rows_of = {name: np.isin(categories, parts) for name, parts in benchmark_categories(categories).items()}
+    return {
+        name: _measure(predictions, truth, rows) for name, rows in rows_of.items() if not np.isnan(truth[rows]).all()
+    }
+
+
+def _gains(predictions: dict, scores: dict, truth: np.ndarray) -> dict[str, dict[str, Any]]:
     """EmbedLLM minus the baseline that is best in each of two metrics, with paired intervals."""
     gains = {}
-    for metric, gain in (("accuracy", _accuracy_gain), ("routing_accuracy", _routing_gain)):
-        rivals = {
-            name: score[metric]
-            for name, score in scores.items()
-            if name not in OWN_ROWS and not np.isnan(score[metric])
-        }
-        if rivals:
-            gains[metric] = gain(predictions, max(rivals, key=rivals.__getitem__), truth)
+    for metric, outcomes in (("accuracy", _hits), ("routing_accuracy", metrics.routed_responses)):
+        rivals = {name: score[metric] for name, score in scores.items() if name not in OWN_ROWS}
+        defined = {name: value for name, value in rivals.items() if not np.isnan(value)}
+        found = _gain(predictions, max(defined, key=defined.__getitem__), truth, outcomes) if defined else None
+        if found is not None:
+            gains[metric] = found
     return gains
 
 
-def _accuracy_gain(predictions: dict, over: str, truth: np.ndarray) -> dict[str, object]:
-    ours, theirs = (
-        np.where(np.isnan(truth), np.nan, (predictions[name] > 0.5) == (truth > 0.5)) for name in (MODEL, over)
-    )
-    return {"over": over, **metrics.paired_difference(ours, theirs).to_dict()}
+def _hits(probs: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Whether each response is as forecast, NaN where there is none."""
+    return np.where(np.isnan(truth), np.nan, (probs > 0.5) == (truth > 0.5))
 
 
-def _routing_gain(predictions: dict, over: str, truth: np.ndarray) -> dict[str, object] | None:
-    ours, theirs = (metrics.routed_responses(predictions[name], truth) for name in (MODEL, over))
+def _gain(predictions: dict, over: str, truth: np.ndarray, outcomes: Callable) -> dict[str, Any] | None:
+    """EmbedLLM minus another predictor in the mean of `outcomes`, if any is defined."""
+    ours, theirs = (outcomes(predictions[name], truth) for name in (MODEL, over))
     if np.isnan(ours).all():
         return None
     return {"over": over, **metrics.paired_difference(ours, theirs).to_dict()}
@@ -240,7 +217,7 @@ def package_versions() -> dict[str, str]:
     return {"embedllm_hf": __version__, "python": platform.python_version(), **installed}
 
 
-def without_nan(value: object) -> object:
+def without_nan(value: Any) -> Any:
     """The same with None for NaN, however deep, since JSON has no NaN."""
     if isinstance(value, dict):
         return {key: without_nan(item) for key, item in value.items()}

@@ -1,18 +1,27 @@
-"""`EncodedModel`: a trained model that takes texts, the start of `Router`, `Forecaster` and `Leaderboard`."""
+"""`EncodedModel`, a trained model that takes texts, and `Result`: what `Router`, `Forecaster`, `Leaderboard` share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from typing_extensions import Self
 
 from .._errors import InputError
 from ..bank.question_bank import QuestionBank
-from ..encoding.question_encoder import QuestionEncoder
+from ..encoding.question_encoder import QuestionEncoder, Texts
 from ..modeling_embedllm import EmbedLLM
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a use of a model gives; the classes that have it add the fields."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name, in values that JSON has."""
+        return asdict(self, dict_factory=lambda items: {k: list(v) if isinstance(v, tuple) else v for k, v in items})
 
 
 class EncodedModel:
@@ -39,7 +48,7 @@ class EncodedModel:
         self.encoder = model.encoder if encoder is None else encoder
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, *, encoder: QuestionEncoder | None = None, **kwargs: object) -> Self:
+    def from_pretrained(cls, path: str | Path, *, encoder: QuestionEncoder | None = None, **kwargs: Any) -> Self:
         """Load from a Hub id or a folder; takes the arguments of the class and of `EmbedLLM.from_pretrained`."""
         own = {name: kwargs.pop(name) for name in cls._OPTIONS if name in kwargs}
         return cls(EmbedLLM.from_pretrained(path, **kwargs), encoder, **own)
@@ -59,7 +68,7 @@ def bank_of(model: EmbedLLM) -> QuestionBank:
     return model.bank
 
 
-def count_tokens(encoder: QuestionEncoder, questions: Sequence[str]) -> np.ndarray:
+def count_tokens(encoder: QuestionEncoder, questions: Texts) -> np.ndarray:
     """Length of texts in tokens of the encoder's tokenizer, also beyond what the encoder reads, `(n_questions,)`."""
     if not len(questions):
         return np.zeros(0, int)

@@ -8,7 +8,7 @@ for the router, and intervals hold the chance of the answers alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
@@ -16,14 +16,15 @@ from scipy.special import expit
 from .._errors import InputError
 from ..bank.item_parameters import STRATEGIES
 from ..item_response.posterior import interval, score_moments
+from ..item_response.priors import item_parameters_of
 from ..item_response.transfer import transfer_variance
 from ..modeling_embedllm import EmbedLLM
 from ..predictors.confidence import bounds
-from .base import EncodedModel, bank_of
+from .base import EncodedModel, Result, bank_of
 
 
 @dataclass(frozen=True)
-class AnswerForecast:
+class AnswerForecast(Result):
     """Whether an LLM will answer a question correctly.
 
     Attributes:
@@ -39,13 +40,9 @@ class AnswerForecast:
     high: float
     at_least: float
 
-    def to_dict(self) -> dict[str, object]:
-        """The fields by name."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class ScoreForecast:
+class ScoreForecast(Result):
     """A forecast of a mean over questions.
 
     Attributes:
@@ -63,10 +60,6 @@ class ScoreForecast:
     high: float
     n_questions: int
     n_observed: int
-
-    def to_dict(self) -> dict[str, object]:
-        """The fields by name."""
-        return asdict(self)
 
 
 class Forecaster(EncodedModel):
@@ -112,7 +105,7 @@ class Forecaster(EncodedModel):
         embeds = self.encoder.encode(questions)
         logits = self.model.predict_logits(embeds)[:, llm_index]
         item = None if bank is None else bank.item_parameters
-        if item is None or not item.has_ability(llm_index):
+        if bank is None or item is None or not item.has_ability(llm_index):
             return _score(llm, expit(logits), np.full(len(logits), np.nan))
         rows = bank.rows_of_texts(questions)
         known = rows >= 0
@@ -159,7 +152,7 @@ class Forecaster(EncodedModel):
         `shift` is the variance between benchmarks, of which its ability elsewhere tells nothing.
         """
         bank, llm_index = bank_of(self.model), self.model.llm_index(llm)
-        item = bank.item_parameters
+        item = item_parameters_of(bank)
         ability = item.abilities[llm_index], item.ability_covariances[llm_index]
         weights = np.full(len(responses), 1 / len(responses))
         arrays = (intercepts, discriminations, weights, responses, *ability)

@@ -1,16 +1,16 @@
 """Leaderboards: the pool ranked on questions or on a benchmark, with the probability that one LLM beats another there.
 
-The share of right answers of an LLM is taken to be normal. The answers to a question are independent of each other
-only given the question's own logits, which lie around the predicted ones as a normal with the standard deviation
-that was fitted on validation (`predictors.confidence` has the formula); the expectations over it are by Gauss-Hermite quadrature.
-What is common to two LLMs, a question being harder than it looks, so cancels in their difference. That the network may
-be wrong about an LLM as a whole is not in it.
+An LLM's share of right answers is taken to be normal. The answers to a question are independent only given the
+question's own logits. These are normal around the predicted ones, with the standard deviation that was fitted on
+validation (`predictors.confidence` has the formula); expectations over them are by Gauss-Hermite quadrature. So what
+two LLMs have in common, a question that is harder than it looks, cancels in their difference. That the network may be
+wrong about an LLM as a whole is not in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit, logit, ndtr
@@ -18,14 +18,14 @@ from scipy.special import expit, logit, ndtr
 from .._errors import InputError
 from ..item_response.posterior import Z90
 from ..predictors.confidence import question_sd
-from .base import EncodedModel, bank_of
+from .base import EncodedModel, Result, bank_of
 from .forecaster import Forecaster, known_probabilities
 
 _NODES = 15  # of the quadrature
 
 
 @dataclass(frozen=True)
-class LeaderboardRow:
+class LeaderboardRow(Result):
     """One LLM's place.
 
     Attributes:
@@ -44,10 +44,6 @@ class LeaderboardRow:
     high: float
     beats_next: float | None
     only_one: float
-
-    def to_dict(self) -> dict[str, object]:
-        """The fields by name."""
-        return asdict(self)
 
 
 class Leaderboard(EncodedModel):
@@ -79,7 +75,7 @@ class Leaderboard(EncodedModel):
 
         Raises:
             KeyError: If the benchmark or an LLM is unknown; the message offers close names.
-            ValueError: If the model keeps no known questions, or there are no LLMs.
+            ValueError: If the model has no question bank, or there are no LLMs.
         """
         names, llm_indices = self._chosen(llms)
         rows = bank_of(self.model).benchmark_rows(benchmark)
@@ -92,12 +88,12 @@ class Leaderboard(EncodedModel):
         """Names and probabilities `(n_questions, n_llms)` of some LLMs."""
         if not len(questions):
             raise InputError("`questions` is empty, expected at least one text.")
-        names, columns = self._chosen(llms)
+        names, llm_indices = self._chosen(llms)
         probs = self.model.predict_proba(self.encoder.encode(questions))
-        return names, probs[:, columns].astype(np.float64)
+        return names, probs[:, llm_indices].astype(np.float64)
 
     def _chosen(self, llms: Sequence[str] | None) -> tuple[list[str], list[int]]:
-        """Names and columns of the LLMs to rank."""
+        """Names and indices of the LLMs to rank."""
         names = list(self.model.config.llm_names if llms is None else llms)
         if not names:
             raise InputError("`llms` is empty, expected at least one LLM to rank.")
@@ -121,14 +117,14 @@ def _ranked(
     return [
         LeaderboardRow(
             rank=place + 1,
-            llm=names[column],
-            accuracy=float(means[column]),
-            low=float(max(0.0, means[column] - Z90 * spread[column])),
-            high=float(min(1.0, means[column] + Z90 * spread[column])),
-            beats_next=float(wins[column, order[place + 1]]) if place + 1 < len(order) else None,
-            only_one=float(alone[column]),
+            llm=names[llm],
+            accuracy=float(means[llm]),
+            low=float(max(0.0, means[llm] - Z90 * spread[llm])),
+            high=float(min(1.0, means[llm] + Z90 * spread[llm])),
+            beats_next=float(wins[llm, order[place + 1]]) if place + 1 < len(order) else None,
+            only_one=float(alone[llm]),
         )
-        for place, column in enumerate(order)
+        for place, llm in enumerate(order)
     ]
 
 

@@ -8,8 +8,9 @@ the model was trained with, on the pipeline's device.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import Any, ClassVar
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -30,9 +31,12 @@ _STREAM_SIZE = 64  # texts that are encoded at once from a stream
 class _TextPipeline(Pipeline):
     """What both pipelines share: an `EmbedLLM`, its encoder, and inputs that are scored together, not one by one."""
 
-    _load_tokenizer = _load_processor = _load_feature_extractor = _load_image_processor = _load_video_processor = False
+    model: EmbedLLM
+    _OPTIONS: ClassVar[tuple[str, ...]] = ()  # of a call
+    # The parent's hints say that these are None.
+    _load_tokenizer = _load_processor = _load_feature_extractor = _load_image_processor = _load_video_processor = False  # type: ignore[assignment]
 
-    def __init__(self, model: EmbedLLM, *args: object, encoder: QuestionEncoder | None = None, **kwargs: object):
+    def __init__(self, model: EmbedLLM, *args: Any, encoder: QuestionEncoder | None = None, **kwargs: Any):
         if not isinstance(model, EmbedLLM):
             raise InputTypeError(
                 f"`model` is a `{type(model).__name__}`, expected an `EmbedLLM`, or the id or folder of one."
@@ -43,7 +47,18 @@ class _TextPipeline(Pipeline):
             model.encoder.device = str(self.device)
         self._build(encoder)
 
-    def __call__(self, inputs, *, num_workers: int | None = None, batch_size: int | None = None, **options: object):
+    def _build(self, encoder: QuestionEncoder | None) -> None:
+        raise NotImplementedError
+
+    def _sanitize_parameters(self, **options: Any) -> tuple[dict, dict, dict]:
+        unknown = options.keys() - set(self._OPTIONS)
+        if unknown:
+            raise InputTypeError(f"unknown option {shorten(unknown)}, expected some of {shorten(self._OPTIONS, 20)}.")
+        return {}, options, {}
+
+    def __call__(
+        self, inputs: Any, *args: Any, num_workers: int | None = None, batch_size: int | None = None, **options: Any
+    ) -> Any:
         """Score one input, or many of them.
 
         Args:
@@ -57,21 +72,21 @@ class _TextPipeline(Pipeline):
             inputs = list(inputs)
             if not inputs:
                 return []
-        return super().__call__(inputs, batch_size=batch_size or self._batch_size or _STREAM_SIZE, **options)
+        return super().__call__(inputs, *args, batch_size=batch_size or self._batch_size or _STREAM_SIZE, **options)
 
-    def preprocess(self, inputs: list) -> dict[str, list]:
+    def preprocess(self, input_: Any, **options: Any) -> dict[str, Any]:
         """Leave the inputs as they are: they are encoded together, through the encoder's cache."""
-        return {"inputs": inputs}
+        return {"inputs": input_}
 
-    def postprocess(self, results: list[dict]) -> list[dict]:
+    def postprocess(self, model_outputs: Any, **options: Any) -> Any:
         """Leave the results as they are."""
-        return results
+        return model_outputs
 
-    def run_single(self, inputs, *params: dict) -> dict:
+    def run_single(self, inputs: Any, *params: Any) -> Any:
         """Score one input: a batch of one."""
         return super().run_single([inputs], *params)[0]
 
-    def get_iterator(self, inputs: Iterable, num_workers: int, batch_size: int, *params: dict) -> Iterator[dict]:
+    def get_iterator(self, inputs: Any, num_workers: int, batch_size: int, *params: Any) -> Iterator[dict]:
         """Score many inputs: a list at once, a stream in batches."""
         # A data set of `torch` need not be iterable, only indexable.
         sized = isinstance(inputs, Dataset) and hasattr(inputs, "__len__")
@@ -80,13 +95,13 @@ class _TextPipeline(Pipeline):
         while batch := list(islice(items, size)):
             yield from super().run_single(batch, *params)
 
-    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: object) -> None:
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
         """Save the model, which is all there is to save; takes the arguments of `EmbedLLM.save_pretrained`."""
         self.model.save_pretrained(save_directory, **kwargs)
 
-    def push_to_hub(self, repo_id: str, **kwargs: object) -> object:
+    def push_to_hub(self, *args: Any, **kwargs: Any) -> Any:
         """Push the model; takes the arguments of `EmbedLLM.push_to_hub`."""
-        return self.model.push_to_hub(repo_id, **kwargs)
+        return self.model.push_to_hub(*args, **kwargs)
 
 
 class RoutingPipeline(_TextPipeline):
@@ -107,17 +122,13 @@ class RoutingPipeline(_TextPipeline):
         'planted/abacus-large'
     """
 
+    _OPTIONS = ("policy", "top_k", "explain", *RoutingPolicy.__dataclass_fields__)
+
     def _build(self, encoder: QuestionEncoder | None) -> None:
         self.router = Router(self.model, encoder)
 
-    def _sanitize_parameters(self, **options: object) -> tuple[dict, dict, dict]:
-        unknown = options.keys() - {"policy", "top_k", "explain", *RoutingPolicy.__dataclass_fields__}
-        if unknown:
-            raise InputTypeError(f"unknown option {shorten(unknown)}: expected those of `Router` and `RoutingPolicy`.")
-        return {}, options, {}
-
-    def _forward(self, inputs: dict[str, list], **options: object) -> list[dict]:
-        return [decision.to_dict() for decision in self.router(inputs["inputs"], **options)]
+    def _forward(self, input_tensors: Any, **options: Any) -> Any:
+        return [decision.to_dict() for decision in self.router(input_tensors["inputs"], **options)]
 
 
 class ForecastingPipeline(_TextPipeline):
@@ -144,33 +155,31 @@ class ForecastingPipeline(_TextPipeline):
         True
     """
 
+    _OPTIONS = ("llm",)
+
     def _build(self, encoder: QuestionEncoder | None) -> None:
         self.forecaster = Forecaster(self.model, encoder)
 
-    def _sanitize_parameters(self, llm: str | None = None) -> tuple[dict, dict, dict]:
-        return {}, {} if llm is None else {"llm": llm}, {}
-
-    def preprocess(self, inputs: list) -> dict[str, list]:
+    def preprocess(self, input_: Any, **options: Any) -> dict[str, Any]:
         """Refuse what is no question and no benchmark, before anything is encoded."""
-        for given in inputs:
+        for given in input_:
             target = set(given) if isinstance(given, dict) else None
             if not isinstance(given, str) and target not in ({"benchmark"}, {"questions"}):
                 raise InputError(
                     f"an input is {str(given)[:80]!r}, expected a question's text, "
                     '{"benchmark": name} or {"questions": [text, ...]}.'
                 )
-        return super().preprocess(inputs)
+        return super().preprocess(input_)
 
-    def _forward(self, inputs: dict[str, list], llm: str | None = None) -> list[dict]:
+    def _forward(self, input_tensors: Any, **options: Any) -> Any:
+        llm = options.get("llm")
         if llm is None:
             known = shorten(self.model.config.llm_names, 3)
             raise InputError(f"`llm` is missing, expected one of {known}. Pass it to the call or to the pipeline.")
-        texts = [given for given in inputs["inputs"] if isinstance(given, str)]
+        inputs = input_tensors["inputs"]
+        texts = [given for given in inputs if isinstance(given, str)]
         answers = iter(self.forecaster.answers(llm, texts) if texts else ())
-        return [
-            next(answers).to_dict() if isinstance(given, str) else self._mean(llm, **given)
-            for given in inputs["inputs"]
-        ]
+        return [next(answers).to_dict() if isinstance(given, str) else self._mean(llm, **given) for given in inputs]
 
     def _mean(self, llm: str, benchmark: str | None = None, questions: Sequence[str] = ()) -> dict:
         """The expected mean over a benchmark, or over questions."""

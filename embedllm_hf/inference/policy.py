@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .._errors import InputError
-from ..data.llm_table import Costs, Facts, are_by_token, costs_of, read_costs, read_llm_table, select_llms
+from ..data.llm_table import Cost, Costs, Facts, are_by_token, costs_of, read_costs, read_llm_table, select_llms
 
 
 @dataclass(frozen=True)
@@ -51,23 +52,21 @@ class RoutingPolicy:
 
     def __post_init__(self) -> None:
         facts = self.costs if self.facts is None and isinstance(self.costs, str | Path) else self.facts
-        read = {"facts": read_llm_table(facts) if isinstance(facts, str | Path) else facts}
-        if self.costs is not None:
-            read["costs"] = read_costs(self.costs)
-        for name, value in read.items():
-            object.__setattr__(self, name, value)  # files are read once
+        # Files are read once, here.
+        object.__setattr__(self, "facts", read_llm_table(facts) if isinstance(facts, str | Path) else facts)
+        object.__setattr__(self, "costs", None if self.costs is None else read_costs(self.costs))
         if self.min_success is not None:
             check_min_success(self.min_success)
         if not 0 <= self.cost_weight < np.inf:
             raise InputError(f"`cost_weight` is {self.cost_weight}, expected a number of 0 or more.")
         if self.min_success is not None and self.cost_weight:
-            raise InputError("`min_success` takes the cheapest LLM, so `cost_weight` has no place beside it. Give one.")
+            raise InputError("`min_success` takes the cheapest LLM: `cost_weight` has no place beside it. Give one.")
         if self.costs is None and (self.cost_weight or self.max_cost is not None):
             raise InputError("`cost_weight` and `max_cost` need `costs`, a mapping of LLM names to costs, or a CSV.")
         if self.max_cost is not None and not self.max_cost >= 0:
             raise InputError(f"`max_cost` is {self.max_cost}, expected a number of 0 or more.")
 
-    def changed(self, **options: object) -> RoutingPolicy:
+    def changed(self, **options: Any) -> RoutingPolicy:
         """The same with other options."""
         return replace(self, **options) if options else self
 
@@ -78,10 +77,17 @@ class RoutingPolicy:
             KeyError: If an LLM is not in the pool, or a pattern fits none.
             ValueError: If no LLM is left to choose from.
         """
-        having = {"family": self.family, "kind": self.kind, "license": self.license}
-        filters = {"llms": self.llms, "exclude": self.exclude, "having": having, "max_params": self.max_params}
-        chosen = select_llms(llm_names, self.facts, **filters)
-        return PoolPolicy(self, chosen, tuple(llm_names[index] for index in chosen))
+        assert not isinstance(self.facts, str | Path)  # both were read when the policy was made
+        assert not isinstance(self.costs, str | Path)
+        chosen = select_llms(
+            llm_names,
+            self.facts,
+            llms=self.llms,
+            exclude=self.exclude,
+            having={"family": self.family, "kind": self.kind, "license": self.license},
+            max_params=self.max_params,
+        )
+        return PoolPolicy(self, self.costs, chosen, tuple(llm_names[index] for index in chosen))
 
 
 @dataclass(frozen=True)
@@ -90,18 +96,20 @@ class PoolPolicy:
 
     Attributes:
         policy (`RoutingPolicy`): The policy.
+        costs (`Mapping[str, float | TokenPrice] | None`): Its costs.
         llm_indices (`np.ndarray` of shape `(n,)`, int): LLMs of the pool that may be chosen, ascending.
         llm_names (`tuple[str, ...]`): Their names.
     """
 
     policy: RoutingPolicy
+    costs: Mapping[str, Cost] | None
     llm_indices: np.ndarray
     llm_names: tuple[str, ...]
 
     @property
     def is_by_token(self) -> bool:
         """Whether costs depend on a question's length."""
-        costs = self.policy.costs or {}
+        costs = self.costs or {}
         return are_by_token({name: costs[name] for name in self.llm_names if name in costs})
 
     def cost(self, n_questions: int, n_tokens: np.ndarray | None = None) -> np.ndarray | None:
@@ -110,9 +118,9 @@ class PoolPolicy:
         Raises:
             ValueError: If an LLM that may be chosen has no cost, or all cost more than `max_cost`.
         """
-        if self.policy.costs is None:
+        if self.costs is None:
             return None
-        cost = costs_of(self.policy.costs, self.llm_names, n_tokens)
+        cost = costs_of(self.costs, self.llm_names, n_tokens)
         cost = np.broadcast_to(cost, (n_questions, len(self.llm_names)))
         limit = self.policy.max_cost
         if limit is not None and len(cost) and (cost.min(axis=1) > limit).any():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -11,13 +11,13 @@ import numpy as np
 from .._errors import InputError
 from ..data.llm_table import Costs, costs_of, read_costs
 from ..modeling_embedllm import EmbedLLM
-from .base import bank_of
+from .base import Result, bank_of
 
 EXACT_LLMS = 15  # pools up to this size are searched whole
 
 
 @dataclass(frozen=True)
-class Portfolio:
+class Portfolio(Result):
     """A few LLMs that answer much between them.
 
     Attributes:
@@ -36,10 +36,6 @@ class Portfolio:
     cost: float | None
     pool_accuracy: float
     exact: bool
-
-    def to_dict(self) -> dict[str, object]:
-        """The fields by name, in values that JSON has."""
-        return {**asdict(self), "llms": list(self.llms), "steps": list(self.steps)}
 
 
 def portfolio(
@@ -75,18 +71,18 @@ def portfolio(
         raise InputError("`budget` needs `costs`. Pass a mapping of LLM names to costs, or a CSV.")
     names = list(model.config.llm_names)
     prices = None if costs is None else read_costs(costs)
-    columns = [column for column, name in enumerate(names) if prices is None or name in prices]
-    cost = None if prices is None else costs_of(prices, [names[column] for column in columns])
-    if budget is not None and not (len(columns) and cost.min() <= budget):
-        cheapest = f"the cheapest costs {cost.min():g}" if len(columns) else "no LLM of the pool has a cost"
+    llm_indices = [index for index, name in enumerate(names) if prices is None or name in prices]
+    cost = None if prices is None else costs_of(prices, [names[index] for index in llm_indices])
+    if budget is not None and cost is not None and not (cost <= budget).any():
+        cheapest = f"the cheapest costs {cost.min():g}" if len(cost) else "no LLM of the pool has a cost"
         raise InputError(f"`budget` is {budget:g}, but {cheapest}. Raise it, or check the costs.")
     if question_embeds is None:
         question_embeds = bank_of(model).question_embeds
-    probs = model.predict_proba(question_embeds)[:, columns].astype(np.float64)
+    probs = model.predict_proba(question_embeds)[:, llm_indices].astype(np.float64)
     chosen, exact = choose_portfolio(probs, size=size, cost=cost, budget=budget)
     steps = tuple(probs[:, chosen[: count + 1]].max(axis=1).mean() for count in range(len(chosen)))
     return Portfolio(
-        llms=tuple(names[columns[position]] for position in chosen),
+        llms=tuple(names[llm_indices[position]] for position in chosen),
         expected_accuracy=float(steps[-1]),
         steps=tuple(map(float, steps)),
         cost=None if cost is None else float(cost[chosen].sum()),
@@ -98,7 +94,7 @@ def portfolio(
 def choose_portfolio(
     probs: np.ndarray, *, size: int | None = None, cost: np.ndarray | None = None, budget: float | None = None
 ) -> tuple[list[int], bool]:
-    """Columns that maximise the mean over questions of the highest probability, under limits.
+    """LLMs that maximise the mean over questions of the highest probability, under limits.
 
     That mean is monotone and submodular in the set of LLMs. So under a limit of their number the greedy choice
     reaches 63% (1 - 1/e) of the best one's (Nemhauser, Wolsey and Fisher, 1978); under a budget the better of the
@@ -107,12 +103,12 @@ def choose_portfolio(
 
     Args:
         probs (`np.ndarray` of shape `(n_questions, n_llms)`): Probabilities of a right answer.
-        size (`int`, *optional*): Most columns.
+        size (`int`, *optional*): Most LLMs.
         cost (`np.ndarray` of shape `(n_llms,)`, *optional*): Costs.
-        budget (`float`, *optional*): Most summed cost; at least one column fits.
+        budget (`float`, *optional*): Most summed cost; at least one LLM fits.
 
     Returns:
-        `tuple[list[int], bool]`: The columns, the one that adds most first, and whether every choice was tried.
+        `tuple[list[int], bool]`: Their indices, the one that adds most first, and whether every choice was tried.
     """
     n_llms = probs.shape[1]
     limit = n_llms if size is None else min(size, n_llms)
@@ -131,8 +127,9 @@ def choose_portfolio(
 
 
 def _whole_search(probs: np.ndarray, limit: int, price: np.ndarray, allowed: float) -> list[int]:
-    """The best set of columns; of equally good ones the smallest, then the cheapest."""
-    best, best_key = [], (-1.0, 0, 0.0)
+    """The best set of LLMs; of equally good ones the smallest, then the cheapest."""
+    best: list[int] = []
+    best_key = (-1.0, 0, 0.0)
     for count in range(1, limit + 1):
         for chosen in combinations(range(len(price)), count):
             total = price[list(chosen)].sum()
@@ -144,9 +141,9 @@ def _whole_search(probs: np.ndarray, limit: int, price: np.ndarray, allowed: flo
 
 
 def _greedy(
-    probs: np.ndarray, limit: int, price: np.ndarray, allowed: float, names: Sequence[int], *, by_cost: bool = False
+    probs: np.ndarray, limit: int, price: np.ndarray, allowed: float, named: Sequence[int], *, by_cost: bool = False
 ) -> list[int]:
-    """Add the column that gains most, or most for its price, until nothing fits or gains."""
+    """Add the LLM that gains most, or most for its price, until nothing fits or gains."""
     chosen: list[int] = []
     reached, left = np.zeros(len(probs)), allowed
     while len(chosen) < limit:
@@ -154,9 +151,9 @@ def _greedy(
         value = gains / np.maximum(price, 1e-12) if by_cost else gains
         value[(price > left) | (gains <= 1e-12)] = -np.inf
         value[chosen] = -np.inf
-        column = int(value.argmax())
-        if value[column] == -np.inf:
+        llm_index = int(value.argmax())
+        if value[llm_index] == -np.inf:
             break
-        chosen.append(column)
-        reached, left = np.maximum(reached, probs[:, column]), left - price[column]
-    return [names[column] for column in chosen]
+        chosen.append(llm_index)
+        reached, left = np.maximum(reached, probs[:, llm_index]), left - price[llm_index]
+    return [named[index] for index in chosen]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import overload
+from dataclasses import dataclass
+from typing import Any, overload
 
 import numpy as np
 from scipy.special import expit
@@ -13,7 +13,7 @@ from .._errors import InputError
 from ..encoding.question_encoder import QuestionEncoder
 from ..modeling_embedllm import EmbedLLM
 from ..predictors.confidence import bounds
-from .base import EncodedModel, bank_of, count_tokens
+from .base import EncodedModel, Result, bank_of, count_tokens
 from .policy import PoolPolicy, RoutingPolicy
 
 N_EVIDENCE = 5  # known questions that explain a decision
@@ -50,7 +50,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class RoutingDecision:
+class RoutingDecision(Result):
     """The LLM chosen for a question.
 
     Attributes:
@@ -76,15 +76,9 @@ class RoutingDecision:
     ranking: tuple[Candidate, ...] = ()
     evidence: tuple[Evidence, ...] = ()
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, Any]:
         """The fields by name, in values that JSON has; `ranking` and `evidence` only where they were asked for."""
-        fields = asdict(self)
-        for name in ("ranking", "evidence"):
-            items = [{key: list(v) if isinstance(v, tuple) else v for key, v in one.items()} for one in fields[name]]
-            fields[name] = items
-            if not items:
-                del fields[name]
-        return fields
+        return {name: value for name, value in super().to_dict().items() if value != []}
 
 
 class Router(EncodedModel):
@@ -115,24 +109,18 @@ class Router(EncodedModel):
         self._pool_policy = self.policy.of_pool(model.config.llm_names)
 
     @overload
-    def __call__(self, questions: str, **options: object) -> RoutingDecision: ...
+    def __call__(self, questions: str, **options: Any) -> RoutingDecision: ...
     @overload
-    def __call__(self, questions: Sequence[str], **options: object) -> list[RoutingDecision]: ...
+    def __call__(self, questions: list[str] | tuple[str, ...], **options: Any) -> list[RoutingDecision]: ...
     def __call__(
-        self,
-        questions,
-        *,
-        policy: RoutingPolicy | None = None,
-        top_k: int = 1,
-        explain: bool = False,
-        **options: object,
+        self, questions, *, policy: RoutingPolicy | None = None, top_k: int = 1, explain: bool = False, **options: Any
     ):
         """Route one question, or a list of them.
 
         Of LLMs that are equally good the cheaper one is taken, then the first of the pool.
 
         Args:
-            questions (`str` or `Sequence[str]`): One text gives one decision, a list gives a list.
+            questions (`str` or `list[str]`): One text gives one decision, a list gives a list.
             policy (`RoutingPolicy`, *optional*): Another policy for this call.
             top_k (`int`): With 2 or more, decisions carry a `ranking` of so many LLMs.
             explain (`bool`): Give each decision the five nearest known questions, and who got them right.
@@ -164,14 +152,16 @@ class Router(EncodedModel):
     ) -> list[RoutingDecision]:
         """Decide about questions `(n_questions, text_dim)` with their costs `(n_questions, n)`."""
         logits = self.model.predict_logits(question_embeds)
-        numbers = [part[:, pool_policy.llm_indices] for part in (expit(logits), *bounds(self.model.bank, logits))]
-        order, flagged, n_allowed = pool_policy.rank(numbers[0], numbers[-1], cost)
+        parts = expit(logits), *bounds(self.model.bank, logits)
+        named = zip(("probability", "low", "high", "at_least"), parts, strict=True)
+        numbers = {name: part[:, pool_policy.llm_indices] for name, part in named}
+        order, flagged, n_allowed = pool_policy.rank(numbers["probability"], numbers["at_least"], cost)
         decisions = []
         for row, ranked in enumerate(order):
             best = [
                 Candidate(
                     pool_policy.llm_names[position],
-                    *(float(part[row, position]) for part in numbers),
+                    **{name: float(part[row, position]) for name, part in numbers.items()},
                     cost=None if cost is None else float(cost[row, position]),
                 )
                 for position in ranked[: min(max(top_k, 2), n_allowed[row])].tolist()

@@ -1,23 +1,23 @@
-"""LLMs that are alike: who can stand in for one.
+"""LLMs that are alike, so that one can stand in for the other.
 
-Two LLMs are alike if they are right on the same questions, which is not the same as having vectors near each other: a
-vector's length and the directions that no question asks about count for nothing.
+Two LLMs are alike if they are right on the same questions. Vectors near each other are something else: their lengths,
+and directions that no question asks about, tell nothing of answers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
 from .._errors import InputError
 from ..modeling_embedllm import EmbedLLM
-from .base import bank_of
+from .base import Result, bank_of
 
 
 @dataclass(frozen=True)
-class SimilarLLM:
+class SimilarLLM(Result):
     """An LLM compared with another one.
 
     Attributes:
@@ -35,10 +35,6 @@ class SimilarLLM:
     distance: float
     n_shared: int
     shared_agreement: float | None
-
-    def to_dict(self) -> dict[str, object]:
-        """The fields by name."""
-        return asdict(self)
 
 
 def similar_llms(model: EmbedLLM, llm: str, n: int = 5, *, exclude: Iterable[str] = ()) -> list[SimilarLLM]:
@@ -60,8 +56,8 @@ def similar_llms(model: EmbedLLM, llm: str, n: int = 5, *, exclude: Iterable[str
     left_out = {llm_index, *(model.llm_index(name) for name in exclude)}
     agreement = predicted_agreement(model)[llm_index]
     vectors = model.llm_embeds.astype(np.float64)
-    directions = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    distances = 1 - directions @ directions[llm_index]
+    normalised = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    distances = 1 - normalised @ normalised[llm_index]
     bank = bank_of(model)
     own = bank.responses_of(llm_index)
     order = [other for other in np.argsort(-agreement, kind="stable").tolist() if other not in left_out]

@@ -1,9 +1,8 @@
-"""How wide an interval has to be: the model's own, times a factor that is learned from LLMs of the pool held out.
+"""How wide an interval has to be: the model's own, times a factor from LLMs of the pool that are held out.
 
-Fold by fold, the questions are fitted without some LLMs, which are then placed from a few answers each; how far their
-scores lie from the forecasts, in the model's standard deviations, gives the factor. The network is not trained again,
-although it has seen the held-out LLMs. `model_cards/unseen_llms` measures the coverage that comes of it, on LLMs that
-neither the network nor the factor has seen.
+Fold by fold, the questions are fitted without some LLMs, which are then placed from a few answers each. How far their
+scores lie from the forecasts, in the model's standard deviations, gives the factor. The network, which has seen these
+LLMs, is not trained again. `model_cards/unseen_llms` has the coverage on LLMs that it has not seen either.
 """
 
 from __future__ import annotations
@@ -72,7 +71,8 @@ def simulate_placements(
     llm_indices = range(responses.shape[1])
     there = ~np.isnan(responses)
     weights = there / there.sum(axis=0)
-    orders = [_order(strategy, intercepts + discriminations @ prior[0], there[:, llm], generators[llm]) for llm in llm_indices]
+    logits = intercepts + discriminations @ prior[0]
+    orders = [_order(strategy, logits, there[:, llm], generators[llm]) for llm in llm_indices]
     asked = [np.zeros(0, int) for _ in llm_indices]
     placed = place_llms(intercepts, discriminations, asked, asked, *prior)
     for wanted in n_answers:
@@ -135,7 +135,7 @@ def calibrate_intervals(
             llm_indices = held_out[is_scored(responses[np.ix_(rows, held_out)])]
             for strategy in STRATEGIES:
                 n_draws = 1 if strategy == "adaptive" else _N_DRAWS
-                seeds = [[seed, int(column), number, draw] for column in llm_indices for draw in range(n_draws)]
+                seeds = [[seed, int(llm), number, draw] for llm in llm_indices for draw in range(n_draws)]
                 truth = responses[np.ix_(rows, np.repeat(llm_indices, n_draws))].astype(np.float64)
                 errors[strategy].extend(_errors(fit, rows, truth, prior, strategy, seeds))
     return np.array([fit_factor(errors[strategy]) for strategy in STRATEGIES])

@@ -9,10 +9,8 @@ from ..bank.item_parameters import DEFAULT_STRATEGY, STRATEGIES, ItemParameters
 from ..bank.question_bank import QuestionBank
 from ..network import EmbedLLMNetwork
 from .calibration import calibrate_intervals
-from .pool import NetworkView, fit_pool, fit_residuals
+from .pool import MIN_LLMS, NetworkView, fit_pool, fit_residuals
 from .priors import benchmark_priors
-
-MIN_LLMS = 3
 
 
 def fit_item_parameters(network: EmbedLLMNetwork, bank: QuestionBank, *, calibrate: bool = True) -> ItemParameters:

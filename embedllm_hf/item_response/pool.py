@@ -1,9 +1,9 @@
 """Fits questions and abilities of a pool in turn, from its network and its responses.
 
-The network gives the start: its LLM vectors, reduced to their two main directions, and for each question the forecast
-from its text. Then questions and abilities are fitted in turn by Newton's method, with normal priors whose widths come
-from the data (empirical Bayes by EM: Bock and Aitkin, Psychometrika 1981). Constants were chosen on held-out LLMs of 24
-folds, see `model_cards/unseen_llms`; about 1.5 s for 13,000 questions and 70 LLMs.
+The network gives the start: its LLM vectors, reduced to their two main directions, and each question's forecast from
+its text. Then questions and abilities are fitted in turn by Newton's method, with normal priors whose widths come from
+the data (empirical Bayes by EM: Bock and Aitkin, Psychometrika 1981). Constants were chosen on held-out LLMs of 24
+folds, see `model_cards/unseen_llms`. 13,000 questions and 70 LLMs take about 1.5 s.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from scipy.special import expit
 
 from ..network import EmbedLLMNetwork
 
+MIN_LLMS = 3  # that a pool can be fitted to
 N_FREE_TRAITS = 2  # more did not help: 3 and 4 were within the noise
 # Rounds of questions and abilities in turn, and those before the difficulties are fixed; 8 give the same error,
 # within the noise.
@@ -47,9 +48,9 @@ class NetworkView:
         biases = np.zeros(len(vectors)) if bias is None else bias.detach().double().cpu().numpy()
         return cls(vector_map, base_map, np.column_stack([vectors, biases]))
 
-    def of_llms(self, columns: np.ndarray) -> NetworkView:
+    def of_llms(self, llm_indices: np.ndarray) -> NetworkView:
         """The same with some of the LLMs."""
-        return NetworkView(self.vector_map, self.base_map, self.llm_vectors[columns])
+        return NetworkView(self.vector_map, self.base_map, self.llm_vectors[llm_indices])
 
     def new_llm_prior(self, llms: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Mean and covariance of a new LLM's vector and bias: the pool's, or that of some `llms` of it."""
@@ -143,7 +144,8 @@ def _start(network: NetworkView, features: np.ndarray) -> tuple[np.ndarray, np.n
     n_llms, width = network.llm_vectors.shape
     n_free = min(N_FREE_TRAITS, n_llms - 1, width - 1)
     discriminations = np.column_stack([features @ network.vector_map, np.ones(len(features))])
-    values, directions = np.linalg.eigh(discriminations.T @ discriminations / len(discriminations) + 1e-9 * np.eye(width))
+    moments = discriminations.T @ discriminations / len(discriminations)
+    values, directions = np.linalg.eigh(moments + 1e-9 * np.eye(width))
     metric = directions * np.sqrt(np.maximum(values, 1e-12))
     centre = network.llm_vectors.mean(axis=0)
     left, sizes, right = np.linalg.svd((network.llm_vectors - centre) @ metric, full_matrices=False)
@@ -203,7 +205,11 @@ def fit_questions(
 
 
 def fit_abilities(
-    responses: np.ndarray, intercepts: np.ndarray, discriminations: np.ndarray, precisions: np.ndarray, start: np.ndarray
+    responses: np.ndarray,
+    intercepts: np.ndarray,
+    discriminations: np.ndarray,
+    precisions: np.ndarray,
+    start: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Each LLM's ability `(n_llms, n_traits)` given the questions, and its covariance; prior N(0, 1 / precisions)."""
     n_traits = discriminations.shape[1]
@@ -227,7 +233,8 @@ def fit_abilities(
 
 def fit_residuals(network: NetworkView, responses: np.ndarray, features: np.ndarray) -> np.ndarray:
     """How much easier each known question is than the network says, `(n_questions,)` logits, shrunk towards 0."""
-    discriminations = np.column_stack([features @ network.vector_map, np.ones(len(features)), features @ network.base_map])
+    parts = [features @ network.vector_map, np.ones(len(features)), features @ network.base_map]
+    discriminations = np.column_stack(parts)
     llms = np.column_stack([network.llm_vectors, np.ones(len(network.llm_vectors))])
     nobody = np.zeros((len(llms), 0))
     residuals, variance, none = np.zeros((len(features), 1)), 1.0, np.zeros((len(features), 1))

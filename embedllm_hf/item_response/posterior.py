@@ -1,8 +1,8 @@
 """What answers tell about an LLM: its posterior, the score that follows from it, the questions to ask next.
 
-Pure functions of arrays. `intercepts` `(n,)` and `discriminations` `(n, n_traits)` describe questions: an LLM at `theta` is
-right with probability `sigmoid(intercepts + discriminations @ theta)`. The same functions place an LLM among the abilities
-of the item-response model and in the network's space of vectors.
+Pure functions of arrays. `intercepts` `(n,)` and `discriminations` `(n, n_traits)` describe questions: an LLM at
+`theta` is right with probability `sigmoid(intercepts + discriminations @ theta)`. The same functions place an LLM
+among the abilities of the item-response model and in the network's space of vectors.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def place_llms(
     concave, so its maximum is unique and does not depend on where one starts.
 
     Args:
-        intercepts, discriminations (`np.ndarray` of shapes `(n_questions,)`, `(n_questions, n_traits)`): The questions.
+        intercepts, discriminations (`np.ndarray` of shapes `(n,)`, `(n, n_traits)`): The questions.
         rows (`Sequence[np.ndarray]`): For each LLM the questions that it has answered.
         responses (`Sequence[np.ndarray]`): For each LLM its responses to them, in [0, 1].
         prior_mean, prior_covariance (`np.ndarray` of shapes `(n_traits,)`, `(n_traits, n_traits)`): Of each LLM.

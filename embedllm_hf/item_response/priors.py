@@ -10,14 +10,30 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from .._errors import InputError
+from ..bank.item_parameters import ItemParameters
 from ..bank.question_bank import QuestionBank
+from .pool import MIN_LLMS
 from .posterior import Posterior, place_llms
 
-TAKEN_SHARE = 0.5  # of a benchmark's questions that an LLM has answered, for it to have taken the benchmark
+TAKEN_SHARE = 0.5  # of a benchmark's questions that an LLM must have answered to have taken the benchmark
 _MIN_TAKERS = 8  # with fewer a benchmark has the whole pool's prior
 
-
 Prior = tuple[np.ndarray, np.ndarray]  # mean and covariance
+
+
+def item_parameters_of(bank: QuestionBank) -> ItemParameters:
+    """A bank's item parameters.
+
+    Raises:
+        ValueError: If it has none, since the pool is too small.
+    """
+    if bank.item_parameters is None:
+        raise InputError(
+            f"the model has no item parameters, which place LLMs: its pool of {len(bank.llm_names)} LLMs is too "
+            f"small. Train on {MIN_LLMS} LLMs or more."
+        )
+    return bank.item_parameters
 
 
 def benchmark_priors(
@@ -54,10 +70,9 @@ def place_abilities(
 
     Each has the prior of the benchmarks that it has answers to; without any, that of `without_answers`.
     """
-    item = bank.item_parameters
+    item = item_parameters_of(bank)
     taken = [benchmarks_of(bank, mine) or tuple(without_answers) for mine in rows]
-    questions = item.intercepts.astype(np.float64), item.discriminations.astype(np.float64)
-    return place_by_prior(questions, rows, responses, taken, item.new_llm_prior)
+    return place_by_prior(item.questions(), rows, responses, taken, item.new_llm_prior)
 
 
 def place_by_prior(

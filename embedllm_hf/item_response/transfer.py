@@ -1,7 +1,7 @@
 """How far an LLM's score on a benchmark lies from the forecast of its answers to other benchmarks.
 
 The posterior of an ability knows only the chance of the answers. A benchmark may also suit an LLM better or worse than
-its answers elsewhere tell. The pool shows how much: LLMs that have answered it are placed by their other answers alone.
+its answers elsewhere tell. The pool shows how much: LLMs that have taken it are placed by their other answers alone.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 
 from ..bank.question_bank import QuestionBank
 from .posterior import score_moments
-from .priors import TAKEN_SHARE, place_abilities
+from .priors import TAKEN_SHARE, item_parameters_of, place_abilities
 
 _MIN_ANSWERS = 8  # elsewhere
 _MIN_COMPARED = 3
@@ -38,14 +38,13 @@ def transfer_variance(bank: QuestionBank, rows: np.ndarray) -> float:
     compared = [llm for llm in np.flatnonzero(answered) if len(elsewhere[llm]) >= _MIN_ANSWERS]
     if len(compared) < _MIN_COMPARED:
         return 0.0
-    intercepts = bank.item_parameters.intercepts.astype(np.float64)
-    discriminations = bank.item_parameters.discriminations.astype(np.float64)
+    intercepts, discriminations = item_parameters_of(bank).questions(rows)
     answers = [responses[elsewhere[llm], llm] for llm in compared]
     placed = place_abilities(bank, [elsewhere[llm] for llm in compared], answers)
     excess = []
     for llm, mean, covariance in zip(compared, placed.mean, placed.covariance, strict=True):
-        seen = rows[~np.isnan(inside[:, llm])]
-        weights, unseen = np.full(len(seen), 1 / len(seen)), np.full(len(seen), np.nan)
+        seen = ~np.isnan(inside[:, llm])
+        weights, unseen = np.full(seen.sum(), 1 / seen.sum()), np.full(seen.sum(), np.nan)
         score, variance = score_moments(intercepts[seen], discriminations[seen], weights, unseen, mean, covariance)
-        excess.append((responses[seen, llm].mean() - score) ** 2 - variance)
+        excess.append((inside[seen, llm].mean() - score) ** 2 - variance)
     return max(0.0, float(np.mean(excess)))

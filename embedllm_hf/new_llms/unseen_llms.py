@@ -1,43 +1,38 @@
-"""How well an LLM that the pool has never seen is placed from a few answers.
+"""How well an LLM that the pool has never seen is placed from a few answers: what `evaluate --unseen_llms` measures.
 
-The LLMs are split into folds. For each fold the network is trained, the item-response model fitted and the intervals
-calibrated without the fold's LLMs; then each of them is placed from ever more of its answers, chosen adaptively, at
+The LLMs are split into folds. For each fold the network is trained, the item parameters fitted and the intervals
+calibrated without the fold's LLMs. Then each of them is placed from ever more of its answers, chosen adaptively, at
 random or spread over difficulty, and its score on each benchmark is forecast. Nothing of a held-out LLM enters but the
 answers that it was asked for. Scores are over all questions of a benchmark, whatever split they are of; the network is
-trained on the training split, and new questions are those of the test split.
+trained on the training split.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit
 from tqdm.auto import tqdm
 
-from .. import metrics
+from .._tables import format_table
 from ..bank.item_parameters import STRATEGIES
 from ..bank.question_bank import QuestionBank
 from ..configuration_embedllm import OFFLINE_ENCODER, EncoderId
-from ..data.responses import ResponseMatrix
 from ..encoding.encoded_responses import EncodedResponses
 from ..encoding.question_encoder import QuestionEncoder
-from ..item_response.calibration import is_scored, simulate_placements
+from ..inference.base import bank_of
+from ..item_response.calibration import Placement, is_scored, simulate_placements
 from ..item_response.fit import fit_item_parameters
-from ..item_response.pool import fit_abilities, fit_questions
 from ..item_response.posterior import interval
 from ..item_response.priors import benchmarks_of
 from ..modeling_embedllm import EmbedLLM
 from ..training.arguments import EmbedLLMTrainingArguments
 from ..training.network_trainer import NetworkTrainer
-from .onboarding import onboard_many
 
-ONE_TRAIT = ("2PL, adaptive", "2PL, random")
-MEAN, NEIGHBOURS = "mean of the answers", "kNN with the answers"
-RETRAINED, ONBOARDED = "retrained with the answers", "onboarded"
-_N_NEIGHBOURS = 8
+_N_RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -49,21 +44,17 @@ class UnseenSettings:
         seeds (`tuple[int, ...]`): Each gives other folds, other weights and other draws.
         n_answers (`tuple[int, ...]`): Answers to place from, ascending.
         n_draws (`int`): Draws of a choice at random, for each LLM and benchmark.
-        n_answers_new (`tuple[int, ...]`): Answers, over all benchmarks, before new questions are forecast.
-        n_answers_retrained (`int`): Of them, the number for which the network is also trained again.
     """
 
     n_folds: int = 24
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     n_answers: tuple[int, ...] = (0, 8, 16, 32, 64, 100, 128, 256)
     n_draws: int = 2
-    n_answers_new: tuple[int, ...] = (64, 512)
-    n_answers_retrained: int = 64
 
     @classmethod
     def quick(cls) -> UnseenSettings:
         """Everything small: to try it, not for figures."""
-        return cls(n_folds=2, seeds=(0,), n_answers=(0, 8, 16), n_draws=1, n_answers_new=(16,), n_answers_retrained=16)
+        return cls(n_folds=2, seeds=(0,), n_answers=(0, 8, 16), n_draws=1)
 
 
 @dataclass(frozen=True)
@@ -92,251 +83,194 @@ class ScoreRecord:
 
 
 @dataclass(frozen=True)
-class NewQuestionRecord:
-    """Forecasts of one LLM on questions of the test split: `probabilities`, `responses` `(n,)`, and routing.
+class Fold:
+    """LLMs that were held out, and the model that was trained without them; its bank has the questions of all splits.
 
-    `n_only_right` counts the questions that only this LLM of all answered correctly, `n_won` those of them that the
-    network would have sent to it.
+    Attributes:
+        seed (`int`): Of folds, weights and draws.
+        model (`EmbedLLM`): Of the other LLMs.
+        held_out (`tuple[str, ...]`): The fold's LLMs.
+        everything (`EncodedResponses`): All questions, with the responses of all LLMs.
     """
 
     seed: int
+    model: EmbedLLM
+    held_out: tuple[str, ...]
+    everything: EncodedResponses
+
+
+@dataclass(frozen=True)
+class Target:
+    """A held-out LLM and a benchmark that it has answered.
+
+    Attributes:
+        llm, benchmark (`str`): Which.
+        rows (`np.ndarray` of shape `(n,)`): The questions that it has answered, in the bank.
+        truth (`np.ndarray` of shape `(n,)`): Its responses to them.
+        seed (`tuple[int, ...]`): Of draws from them.
+    """
+
     llm: str
-    method: str
-    n_answers: int
-    probabilities: np.ndarray
-    responses: np.ndarray
-    n_only_right: int
-    n_won: int
+    benchmark: str
+    rows: np.ndarray
+    truth: np.ndarray
+    seed: tuple[int, ...]
 
 
-def measure_seed(
-    splits: Mapping[str, EncodedResponses],
-    settings: UnseenSettings,
-    seed: int,
-    *,
-    show_progress: bool = False,
-) -> tuple[list[ScoreRecord], list[NewQuestionRecord]]:
-    """All folds of one seed.
+def measure(splits: Mapping[str, EncodedResponses], settings: UnseenSettings, seed: int) -> list[ScoreRecord]:
+    """All folds of one seed, with a bar on standard error.
 
     Args:
         splits (`Mapping[str, EncodedResponses]`): `train`, `validation` and `test`, of the same LLMs.
         settings (`UnseenSettings`): What to measure.
         seed (`int`): One of its seeds.
-        show_progress (`bool`): Show a bar on standard error.
     """
+    records: list[ScoreRecord] = []
+    for fold in folds_of(splits, settings, seed):
+        for target in targets_of(fold):
+            records += [record for record, _ in place(fold, target, settings)]
+    return records
+
+
+def folds_of(splits: Mapping[str, EncodedResponses], settings: UnseenSettings, seed: int) -> Iterator[Fold]:
+    """Train without one fold of LLMs after the other; arguments as for `measure`."""
     names = np.array(splits["train"].responses.llm_names)
     n_folds = min(settings.n_folds, len(names) // 2)
     folds = np.random.default_rng(seed).permutation(np.arange(len(names)) % n_folds)
     everything = EncodedResponses.concat(list(splits.values()))
-    scores, new_questions = [], []
-    for fold in tqdm(range(n_folds), desc=f"seed {seed}", unit="fold", disable=not show_progress):
-        rest, held_out = names[folds != fold].tolist(), names[folds == fold].tolist()
-        model = _train(splits, rest, seed)
-        trained_on = splits["train"].select(llms=rest)
-        model._set_bank(_with_items(model, trained_on, calibrate=False))
-        new_questions += _forecast_new_questions(model, splits, held_out, settings, seed)
-        model._set_bank(_with_items(model, everything.select(llms=rest)))
-        for llm in held_out:
-            scores += _forecast_scores(model, everything, llm, settings, seed)
-    return scores, new_questions
+    for fold in tqdm(range(n_folds), desc=f"seed {seed}", unit="fold"):
+        rest = names[folds != fold].tolist()
+        model = train_on(splits["train"].select(llms=rest), splits["validation"].select(llms=rest), seed)
+        yield Fold(seed, with_items(model, everything.select(llms=rest)), tuple(names[folds == fold].tolist()), everything)
 
 
-def _with_items(model: EmbedLLM, known: EncodedResponses, *, calibrate: bool = True) -> QuestionBank:
-    """A bank with item parameters and without a blend: what is measured here is the placing of LLMs."""
-    bank = QuestionBank.from_responses(known)
-    return replace(bank, item_parameters=fit_item_parameters(model, bank, calibrate=calibrate))
-
-
-def _train(
-    splits: Mapping[str, EncodedResponses], llms: list[str], seed: int, train: EncodedResponses | None = None
-) -> EmbedLLM:
-    """A network of some LLMs, with default settings."""
-    train = splits["train"].select(llms=llms) if train is None else train
-    validation = splits["validation"].select(llms=llms)
+def train_on(train: EncodedResponses, validation: EncodedResponses, seed: int) -> EmbedLLM:
+    """A network with default settings, without a bank."""
     identity = train.encoder or EncoderId(OFFLINE_ENCODER)
     encoder = QuestionEncoder(identity.name, revision=identity.revision)
-    model = EmbedLLM.from_encoder(encoder, llm_names=llms, text_dim=train.text_dim, seed=seed)
+    model = EmbedLLM.from_encoder(encoder, llm_names=train.responses.llm_names, text_dim=train.text_dim, seed=seed)
     with tempfile.TemporaryDirectory() as folder:
         args = EmbedLLMTrainingArguments(output_dir=folder, seed=seed, disable_tqdm=True)
         NetworkTrainer(model, args, train, validation).train()
     return model
 
 
-# --- scores of benchmarks ---
+def with_items(model: EmbedLLM, known: EncodedResponses, *, calibrate: bool = True) -> EmbedLLM:
+    """The model with item parameters of some questions and without a blend: the placing of LLMs needs no more."""
+    bank = QuestionBank.from_responses(known)
+    return model.with_bank(replace(bank, item_parameters=fit_item_parameters(model, bank, calibrate=calibrate)))
 
 
-def _forecast_scores(
-    model: EmbedLLM, everything: EncodedResponses, llm: str, settings: UnseenSettings, seed: int
-) -> Iterator[ScoreRecord]:
-    """One held-out LLM's score on each benchmark that it has answered, by each way of choosing, and the baselines."""
-    llm_index = everything.responses.llm_names.index(llm)
-    responses = everything.responses.column(llm_index).astype(np.float64)
-    bank = model.bank
+def targets_of(fold: Fold) -> Iterator[Target]:
+    """Each held-out LLM with each benchmark that it has answered nearly whole."""
+    bank = bank_of(fold.model)
+    for llm in fold.held_out:
+        llm_index = fold.everything.responses.llm_names.index(llm)
+        responses = fold.everything.responses.column(llm_index).astype(np.float64)
+        for number, benchmark in enumerate(bank.benchmarks):
+            rows = bank.benchmark_rows(benchmark)
+            if is_scored(responses[rows, None]):
+                rows = rows[~np.isnan(responses[rows])]
+                yield Target(llm, benchmark, rows, responses[rows], (fold.seed, llm_index, number))
+
+
+def place(fold: Fold, target: Target, settings: UnseenSettings) -> Iterator[tuple[ScoreRecord, Placement]]:
+    """Forecast a target's score from ever more answers, by each way of choosing the questions."""
+    bank, rows, truth = bank_of(fold.model), target.rows, target.truth
     item = bank.item_parameters
-    for number, benchmark in enumerate(bank.benchmarks):
-        rows = bank.benchmark_rows(benchmark)
-        if not is_scored(responses[rows, None]):
-            continue
-        rows = rows[~np.isnan(responses[rows])]
-        truth, prior = responses[rows], item.new_llm_prior(benchmarks_of(bank, rows))
-        counts = [count for count in settings.n_answers if count < len(rows)]
-        about = {"seed": seed, "llm": llm, "benchmark": benchmark}
-        questions = item.intercepts[rows], item.discriminations[rows]
-        questions = tuple(array.astype(np.float64) for array in questions)
-        for strategy in STRATEGIES:
-            for draw in range(1 if strategy == "adaptive" else settings.n_draws):
-                generator = np.random.default_rng([seed, llm_index, number, draw])
-                placements = simulate_placements(*questions, truth[:, None], prior, counts, strategy, [generator])
-                for (placed,) in placements:
-                    factor = item.interval_factor(strategy, placed.n_answers)
-                    low, high = interval(placed.mean, placed.variance, factor)
-                    forecast = expit(questions[0] + questions[1] @ placed.ability)
-                    rest = np.setdiff1d(np.arange(len(rows)), placed.answered)
-                    right = ((forecast > 0.5) == (truth > 0.5))[rest]
-                    result = {"low": low, "high": high, "covered": bool(low <= truth.mean() <= high)}
-                    error = placed.mean - truth.mean()
-                    about["n_answers"] = placed.n_answers
-                    yield ScoreRecord(**about, method=strategy, error=error, **result, accuracy=right.mean())
-                    if strategy == "random":
-                        for method, mean in _from_answers_alone(placed.answered, truth, everything.question_embeds[rows]):
-                            yield ScoreRecord(**about, method=method, error=mean - truth.mean())
-        generator = np.random.default_rng([seed, llm_index, number])
-        yield from _one_trait_records(model, benchmark, rows, truth, counts, generator, about)
+    assert item is not None
+    prior = item.new_llm_prior(benchmarks_of(bank, rows))
+    intercepts, discriminations = (
+        values[rows].astype(np.float64) for values in (item.intercepts, item.discriminations)
+    )
+    counts, score = [count for count in settings.n_answers if count < len(rows)], truth.mean()
+    for strategy in STRATEGIES:
+        for draw in range(1 if strategy == "adaptive" else settings.n_draws):
+            generator = [np.random.default_rng([*target.seed, draw])]
+            arguments = (intercepts, discriminations, truth[:, None], prior, counts, strategy, generator)
+            for (placed,) in simulate_placements(*arguments):
+                low, high = interval(placed.mean, placed.variance, item.interval_factor(strategy, placed.n_answers))
+                forecast = expit(intercepts + discriminations @ placed.ability)
+                rest = np.setdiff1d(np.arange(len(rows)), placed.answered)
+                right = ((forecast > 0.5) == (truth > 0.5))[rest]
+                yield (
+                    ScoreRecord(
+                        fold.seed,
+                        target.llm,
+                        target.benchmark,
+                        strategy,
+                        placed.n_answers,
+                        error=placed.mean - score,
+                        low=low,
+                        high=high,
+                        covered=bool(low <= score <= high),
+                        accuracy=right.mean(),
+                    ),
+                    placed,
+                )
 
 
-def _from_answers_alone(
-    answered: np.ndarray, truth: np.ndarray, question_embeds: np.ndarray
-) -> Iterator[tuple[str, float]]:
-    """Baselines that know nothing of the pool: the mean of the answers, and that of each question's neighbours."""
-    if not len(answered):
-        return
-    yield MEAN, truth[answered].mean()
-    unit = question_embeds / np.linalg.norm(question_embeds, axis=1, keepdims=True)
-    near = np.argsort(-(unit @ unit[answered].T), axis=1)[:, :_N_NEIGHBOURS]
-    forecast = truth[answered][near].mean(axis=1)
-    forecast[answered] = truth[answered]
-    yield NEIGHBOURS, forecast.mean()
+# --- sums ---
 
 
-def _one_trait_records(
-    model: EmbedLLM,
-    benchmark: str,
-    rows: np.ndarray,
-    truth: np.ndarray,
-    counts: list[int],
-    generator: np.random.Generator,
-    about: dict,
-) -> Iterator[ScoreRecord]:
-    """Baseline: a one-dimensional 2PL model of the benchmark alone, without texts, as adaptive tests use it.
+def summarise(records: Sequence[ScoreRecord]) -> list[dict[str, object]]:
+    """One row a method and number of answers, in the order in which the methods come.
 
-    Priors: ability standard normal, discrimination N(1, 1/4), intercept N(pool's mean, 4).
+    Returns:
+        `list[dict]`: Mean absolute error with a 95% interval (a bootstrap over LLMs: the forecasts of one LLM are
+            alike), by benchmark and by seed; coverage and width of the 90% intervals; accuracy on the questions that
+            were not asked.
     """
-    of_benchmark = model.bank.benchmark_rows(benchmark)
-    responses = model.bank.dense_responses()[of_benchmark]
-    keep = np.isin(of_benchmark, rows)
-    responses = responses[:, (~np.isnan(responses)).mean(axis=0) > 0.8][keep]
-    accuracy = np.nanmean(responses, axis=0).clip(0.01, 0.99)
-    logits = np.log(accuracy / (1 - accuracy))
-    abilities = ((logits - logits.mean()) / max(logits.std(), 1e-6))[:, None]
-    expected = np.tile([logits.mean(), 1.0], (len(rows), 1))
-    parameters, nothing, nobody = expected, np.zeros((len(rows), 0)), np.zeros((len(abilities), 0))
-    for _ in range(6):
-        precisions = np.array([0.25, 4.0])
-        parameters, _cov = fit_questions(responses, abilities, nothing, nobody, expected, precisions, parameters)
-        abilities, _cov = fit_abilities(responses, parameters[:, 0], parameters[:, 1:], np.ones(1), abilities)
-    prior = abilities.mean(axis=0), np.atleast_2d(np.cov(abilities.T)) * 1.1
-    for method, strategy in zip(ONE_TRAIT, ("adaptive", "random"), strict=True):
-        questions = parameters[:, 0], parameters[:, 1:]
-        for (placed,) in simulate_placements(*questions, truth[:, None], prior, counts, strategy, [generator]):
-            about["n_answers"] = placed.n_answers
-            yield ScoreRecord(**about, method=method, error=placed.mean - truth.mean())
+    groups = sorted(
+        {(record.method, record.n_answers) for record in records},
+        key=lambda group: ([r.method for r in records].index(group[0]), group[1]),
+    )
+    chosen = {group: [r for r in records if (r.method, r.n_answers) == group] for group in groups}
+    return [{"method": group[0], "n_answers": group[1], **_summary(mine)} for group, mine in chosen.items()]
 
 
-# --- new questions ---
+def _summary(records: Sequence[ScoreRecord]) -> dict[str, object]:
+    errors = np.array([abs(record.error) for record in records])
+    llms = np.unique([record.llm for record in records], return_inverse=True)[1]
+    sums, counts = np.bincount(llms, errors), np.bincount(llms)
+    drawn = np.random.default_rng(0).integers(len(sums), size=(_N_RESAMPLES, len(sums)))
+    resampled = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    row: dict[str, object] = {
+        "mean_absolute_error": float(errors.mean()),
+        "low": float(np.quantile(resampled, 0.025)),
+        "high": float(np.quantile(resampled, 0.975)),
+        "by_benchmark": _by(records, "benchmark"),
+        "by_seed": _by(records, "seed"),
+        "n_forecasts": len(records),
+    }
+    if records[0].method in STRATEGIES:
+        row["coverage"] = float(np.mean([record.covered for record in records]))
+        row["coverage_by_seed"] = _by(records, "seed", "covered")
+        row["width"] = float(np.mean([record.high - record.low for record in records]))
+        row["known_accuracy"] = float(np.mean([record.accuracy for record in records]))
+    return row
 
 
-def _forecast_new_questions(
-    model: EmbedLLM,
-    splits: Mapping[str, EncodedResponses],
-    held_out: list[str],
-    settings: UnseenSettings,
-    seed: int,
-) -> Iterator[NewQuestionRecord]:
-    """Forecasts on the test split by text alone, after answers to training questions of any benchmark."""
-    for n_answers in settings.n_answers_new:
-        answers = {llm: _draw_answers(splits["train"].responses, llm, n_answers, seed) for llm in held_out}
-        grown = onboard_many(model, answers)
-        yield from _new_question_records(grown, ONBOARDED, n_answers, splits, held_out, seed)
-        if n_answers == settings.n_answers_retrained:
-            llms = [*model.config.llm_names, *held_out]
-            train = _with_only(splits["train"].select(llms=llms), answers)
-            retrained = _train(splits, llms, seed, train)
-            yield from _new_question_records(retrained, RETRAINED, n_answers, splits, held_out, seed)
+def _by(records: Sequence[ScoreRecord], group: str, value: str = "error") -> dict[str, float]:
+    """Mean of the absolute value of a field in each group."""
+    values: dict[str, list[float]] = {}
+    for record in sorted(records, key=lambda record: getattr(record, group)):
+        values.setdefault(str(getattr(record, group)), []).append(abs(getattr(record, value)))
+    return {name: float(np.mean(mine)) for name, mine in values.items()}
 
 
-def _draw_answers(train: ResponseMatrix, llm: str, n_answers: int, seed: int) -> dict[int, float]:
-    """Some of an LLM's responses, by question id."""
-    llm_index = train.llm_names.index(llm)
-    responses = train.column(llm_index)
-    answered = np.flatnonzero(~np.isnan(responses))
-    chosen = np.random.default_rng([seed, llm_index]).permutation(answered)[:n_answers]
-    return {int(train.question_ids[row]): float(responses[row]) for row in chosen}
-
-
-def _with_only(train: EncodedResponses, answers: Mapping[str, Mapping[int, float]]) -> EncodedResponses:
-    """The training split in which some LLMs have these answers alone."""
-    responses = train.responses
-    ids, kept = responses.question_ids[responses.question_indices], np.ones(responses.n_observed, bool)
-    for llm, given in answers.items():
-        mine = responses.llm_indices == responses.llm_names.index(llm)
-        kept[mine] = np.isin(ids[mine], list(given))
-    kept_only = responses.keep(kept)
-    return train.with_responses(kept_only.select(np.diff(kept_only.indptr) > 0))
-
-
-def _new_question_records(
-    model: EmbedLLM,
-    method: str,
-    n_answers: int,
-    splits: Mapping[str, EncodedResponses],
-    held_out: list[str],
-    seed: int,
-) -> Iterator[NewQuestionRecord]:
-    responses = splits["test"].responses.select(llms=model.config.llm_names).responses()
-    probabilities = model.network_proba(splits["test"].question_embeds)
-    others = [column for column, name in enumerate(model.config.llm_names) if name not in held_out]
-    for llm in held_out:
-        column = model.llm_index(llm)
-        observed = ~np.isnan(responses[:, column])
-        rival = np.where(np.isnan(responses[:, others]), -1.0, probabilities[:, others]).max(axis=1)
-        nobody_else = ~(np.nan_to_num(responses[:, others]) > 0.5).any(axis=1)
-        alone = observed & (responses[:, column] > 0.5) & nobody_else & (rival >= 0)
-        won = alone & (probabilities[:, column] > rival)
-        yield NewQuestionRecord(
-            seed,
-            llm,
-            method,
-            n_answers,
-            probabilities[observed, column],
-            responses[observed, column],
-            int(alone.sum()),
-            int(won.sum()),
-        )
-
-
-def summarise_new_questions(records: list[NewQuestionRecord]) -> list[dict[str, object]]:
-    """Accuracy, AUC and routing of each method and number of answers, over all LLMs of a seed, mean over the seeds."""
-    found = []
-    for method, n_answers in sorted({(record.method, record.n_answers) for record in records}):
-        chosen = [record for record in records if (record.method, record.n_answers) == (method, n_answers)]
-        by_seed = []
-        for seed in sorted({record.seed for record in chosen}):
-            mine = [record for record in chosen if record.seed == seed]
-            responses = np.concatenate([record.responses for record in mine])[:, None]
-            probabilities = np.concatenate([record.probabilities for record in mine])[:, None]
-            by_seed.append([metrics.accuracy(probabilities, responses), metrics.auc(probabilities, responses)])
-        accuracy, auc = np.mean(by_seed, axis=0)
-        n_alone, n_won = sum(r.n_only_right for r in chosen), sum(r.n_won for r in chosen)
-        row = {"method": method, "n_answers": n_answers, "accuracy": float(accuracy), "auc": float(auc)}
-        found.append({**row, "n_only_right": n_alone, "share_won": n_won / n_alone if n_alone else None})
-    return found
+def score_table(rows: Sequence[Mapping], *, markdown: bool = False) -> str:
+    """Rows of `summarise` as a table."""
+    benchmarks = list(dict.fromkeys(name for row in rows for name in row["by_benchmark"]))
+    head = ["answers", "error", "95%", *benchmarks, "coverage", "width", "known"]
+    cells = [
+        [
+            f"{row['n_answers']} {row['method']}",
+            f"{row['mean_absolute_error']:.4f}",
+            f"{row['low']:.4f} to {row['high']:.4f}",
+            *(f"{row['by_benchmark'].get(name, float('nan')):.4f}" for name in benchmarks),
+            *(f"{row[name]:.3f}" if name in row else "-" for name in ("coverage", "width", "known_accuracy")),
+        ]
+        for row in rows
+    ]
+    return format_table(head, cells, markdown=markdown)

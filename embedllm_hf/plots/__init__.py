@@ -6,20 +6,12 @@ report or with LLM vectors and leaves as a figure, which `save_png` writes.
 """
 
 from .canvas import save_png
-from .figures import (
-    MIN_LLMS_ON_MAP,
-    cost_quality_figure,
-    llm_map_figure,
-    placement_figure,
-    principal_plane,
-    reliability_figure,
-)
+from .figures import MIN_LLMS_ON_MAP, cost_quality_figure, llm_map_figure, principal_plane, reliability_figure
 
 __all__ = [
     "MIN_LLMS_ON_MAP",
     "cost_quality_figure",
     "llm_map_figure",
-    "placement_figure",
     "principal_plane",
     "reliability_figure",
     "save_png",

@@ -25,8 +25,7 @@ logger = logging.getLogger(__name__)
 # One pseudo-observation at one half keeps the mean of an LLM with few or uniform answers off 0 and 1.
 _PRIOR_STRENGTH = 1.0
 KNN = (131, 3.0)  # the paper's k, and the shrinkage, where neither was chosen
-_KNN_NEIGHBOURS = (11, 31, 61, 131, 251)
-_KNN_SHRINKAGE = (1.0, 3.0, 10.0, 30.0)
+KNN_NEIGHBOURS, KNN_SHRINKAGE = (11, 31, 61, 131, 251), (1.0, 3.0, 10.0, 30.0)  # to choose from
 
 
 def fit_baselines(bank: QuestionBank) -> dict[str, Predictor]:
@@ -81,7 +80,7 @@ class LLMCategoryMean:
 
     Attributes:
         means (`dict[str, np.ndarray]`): Of each category, `(n_llms,)`.
-        overall (`LLMMean`): For what the categories do not tell.
+        overall (`LLMMean`): For unknown categories.
     """
 
     means: dict[str, np.ndarray]
@@ -91,9 +90,7 @@ class LLMCategoryMean:
     def fit(cls, bank: QuestionBank) -> LLMCategoryMean:
         """Average each LLM's responses in each category, drawn slightly to its overall mean."""
         listed, overall = bank.listed, LLMMean.fit(bank)
-        shape = (len(listed.categories), len(listed))
-        of_category = sparse.csr_array((np.ones(len(listed)), (listed.category_indices, np.arange(len(listed)))), shape)
-        totals, counts = (of_category @ matrix for matrix in (_weighted(listed), listed.weights))
+        totals, counts = (listed.category_members @ matrix for matrix in (_weighted(listed), listed.weights))
         means = _shrunk_mean(totals.toarray(), counts.toarray(), overall.means, _PRIOR_STRENGTH)
         return cls(dict(zip(listed.categories, means, strict=True)), overall)
 
@@ -120,7 +117,7 @@ class NearestQuestions:
     Attributes:
         neighbours (`Neighbours`): The known questions.
         responses, weights (`sparse.csr_array` of shape `(n_known, n_llms)`): Weighted responses, and weights.
-        overall (`LLMMean`): What thin evidence is drawn to.
+        overall (`LLMMean`): Thin evidence is drawn to it.
         n_neighbours (`int`): k.
         shrinkage (`float`): Strength of that draw, in answers.
     """
@@ -135,15 +132,9 @@ class NearestQuestions:
     @classmethod
     def fit(cls, bank: QuestionBank, n_neighbours: int = KNN[0], shrinkage: float = KNN[1]) -> NearestQuestions:
         """Keep the known questions."""
-        listed = bank.listed
-        return cls(
-            Neighbours(listed.question_embeds),
-            _weighted(listed),
-            listed.weights,
-            LLMMean.fit(bank),
-            n_neighbours,
-            shrinkage,
-        )
+        listed, overall = bank.listed, LLMMean.fit(bank)
+        neighbours = Neighbours(listed.question_embeds)
+        return cls(neighbours, _weighted(listed), listed.weights, overall, n_neighbours, shrinkage)
 
     def predict_proba(
         self, question_embeds: np.ndarray, categories: Sequence[str] | np.ndarray | None = None
@@ -174,9 +165,9 @@ class NearestQuestions:
 def choose_knn(bank: QuestionBank, validation: EncodedResponses) -> tuple[int, float]:
     """K and shrinkage of the kNN baseline with the least log loss on the validation split."""
     base, truth, scores = NearestQuestions.fit(bank), validation.responses.responses(), {}
-    for n_neighbours in _KNN_NEIGHBOURS:
+    for n_neighbours in KNN_NEIGHBOURS:
         sums, counts = base._totals(validation.question_embeds, n_neighbours)
-        for shrinkage in _KNN_SHRINKAGE:
+        for shrinkage in KNN_SHRINKAGE:
             probs = _shrunk_mean(sums, counts, base.overall.means, shrinkage)
             scores[n_neighbours, shrinkage] = log_loss(probs, truth)
     return min(scores, key=scores.__getitem__)

@@ -1,18 +1,18 @@
 """How sure a forecast is: its interval on the question at hand, and the bound that a guarantee is made by.
 
 Two things are not known of a probability p with the logit A. One is the question: its own logits lie around the
-predicted ones as a normal with the standard deviation s that was fitted on validation (1.2 where it was not). p is the
-mean over that, so the normal's centre is about `A * sqrt(1 + pi s^2 / 8)` (MacKay, 1992), and `low` and `high` are its
-5% and 95% quantiles, as probabilities. Only questions answered one at a time are that uncertain: of many questions with
-this p, the share p is right.
+predicted ones as a normal with the standard deviation s, fitted on validation (1.2 where it was not). p is the mean
+over that normal, so its centre is about `A * sqrt(1 + pi s^2 / 8)` (MacKay, 1992), and `low` and `high` are its 5% and
+95% quantiles, as probabilities. This is the uncertainty of a single question: of many questions with this p, the share
+p is right.
 
 The other is p itself, whose calibration was measured on so many questions only. `at_least` is its lower bound:
 
     at_least = sigmoid(A - 1.645 sqrt((1, A) C (1, A)'))
 
-with C from `metrics.calibration_covariance` on validation. So with 95% confidence at least this share of answers with
-this probability is right, which is what `min_success` guarantees. It is `low`, which is more cautious, where
-calibration was not measured: without a blend, and for an LLM that was placed later.
+with C from `metrics.calibration_covariance` on validation. So with 95% confidence at least this share of the answers
+with this probability is right: the guarantee of `min_success`. Where calibration was not measured, without a blend and
+for an LLM that was placed later, it is `low`, which is more cautious.
 """
 
 from __future__ import annotations

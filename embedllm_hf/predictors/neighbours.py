@@ -95,10 +95,8 @@ def _sorted_into_lists(embeds: np.ndarray):
     return lists
 
 
-def weighted_sums(
-    rows: np.ndarray, weights: np.ndarray, *matrices: sparse.csr_array
-) -> tuple[np.ndarray, ...]:
-    """Sums over each question's neighbours `rows` `(n, k)` with their `weights`, of each matrix, `(n, n_llms)` each."""
+def weighted_sums(rows: np.ndarray, weights: np.ndarray, *matrices: sparse.csr_array) -> tuple[np.ndarray, ...]:
+    """Weighted sums over each question's neighbours, of each matrix; rows and weights `(n, k)`, sums `(n, n_llms)`."""
     starts = np.arange(0, rows.size + 1, max(rows.shape[1], 1))
     chosen = sparse.csr_array((weights.ravel(), rows.ravel(), starts), shape=(len(rows), matrices[0].shape[0]))
     return tuple((chosen @ matrix).toarray() for matrix in matrices)

@@ -50,15 +50,18 @@ class StackedPredictor:
     def __init__(self, network: EmbedLLMNetwork, bank: QuestionBank | None) -> None:
         self.network = network
         self.bank = bank
-        self.blend = bank.blend if bank is not None and len(bank) else None
 
     @cached_property
-    def _evidence(self) -> Evidence:
-        return Evidence.of(self.network, self.bank, self.blend)
+    def _evidence(self) -> Evidence | None:
+        if self.bank is None or self.bank.blend is None:
+            return None
+        return Evidence.of(self.network, self.bank, self.bank.blend)
 
     @cached_property
     def _neighbours(self) -> Neighbours:
-        return Neighbours(self.bank.listed.question_embeds) if self.blend is None else self._evidence.neighbours
+        if self.bank is None or not len(self.bank):
+            raise InputError("the model has no question bank to compare with. Train it with `EmbedLLMTrainer`.")
+        return Neighbours(self.bank.listed.question_embeds) if self._evidence is None else self._evidence.neighbours
 
     def predict_logits(self, question_embeds: np.ndarray, categories: Categories = None) -> np.ndarray:
         """Log odds that each LLM answers each question correctly.
@@ -78,14 +81,13 @@ class StackedPredictor:
             raise InputError(
                 f"`categories` has {len(categories)} entries, expected {len(question_embeds)}, one a question."
             )
-        logits = self.network.network_logits(question_embeds).astype(np.float64)
-        if self.blend is None:
+        logits, evidence = self.network.network_logits(question_embeds).astype(np.float64), self._evidence
+        if evidence is None:
             return logits
         normalised = normalise(question_embeds)
         for block in blocks(len(logits)):
             given = None if categories is None else categories[block]
-            features = self._evidence.features(self.blend, normalised[block], logits[block], given)
-            logits[block] = stack(features, self.blend.weights)
+            logits[block] = stack(evidence.features(normalised[block], logits[block], given), evidence.blend.weights)
         return logits
 
     def predict_proba(self, question_embeds: np.ndarray, categories: Categories = None) -> np.ndarray:
@@ -98,98 +100,104 @@ class StackedPredictor:
         Raises:
             ValueError: If there is no bank.
         """
-        if self.bank is None or not len(self.bank):
-            raise InputError("the model has no question bank to compare with. Train it with `EmbedLLMTrainer`.")
         found = [self._neighbours.nearest(normalise(question_embeds[b]), n) for b in blocks(len(question_embeds))]
         rows, cosines = zip(*found, strict=True) if found else ([np.empty((0, n), int)], [np.empty((0, n))])
         return np.concatenate(rows), np.concatenate(cosines)
 
 
-def stack(features: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
-    """Weighted sum of `(n_questions, n_llms)` features; the last weight stands alone."""
-    return sum(weight * feature for weight, feature in zip(weights, features, strict=False)) + weights[-1]
+@dataclass(frozen=True)
+class CategoryMeans:
+    """Which category a text is of, and how good each LLM is in each.
+
+    Attributes:
+        blend (`Blend`): With the head that reads the category from the text.
+        names (`tuple[str, ...]`): The categories.
+        means (`np.ndarray` of shape `(n_categories, n_llms)`): In [0.01, 0.99].
+    """
+
+    blend: Blend
+    names: tuple[str, ...]
+    means: np.ndarray
+
+    @classmethod
+    def of(cls, network: EmbedLLMNetwork, listed: QuestionBank, blend: Blend) -> CategoryMeans | None:
+        """Each LLM's mean response in each category, drawn to its overall mean as by 10 answers.
+
+        Where an LLM has no answers in a category, it is the mean of the network's predictions there: an LLM that was
+        asked easy questions only is not taken to be as good at hard ones. None where categories have no part.
+        """
+        if not blend.has_categories:
+            return None
+        members = listed.category_members
+        ones = with_entries(listed.responses, np.ones(listed.responses.nnz))
+        counts, sums = (members @ ones).toarray(), (members @ listed.responses).toarray()
+        overall = listed.responses.sum(axis=0, dtype=np.float64) / np.maximum(ones.sum(axis=0), 1)
+        means = (sums + CATEGORY_SHRINKAGE * overall) / (counts + CATEGORY_SHRINKAGE)
+        if (counts == 0).any():
+            predicted = np.zeros(means.shape)
+            for block in blocks(len(listed)):
+                probs = network.network_proba(listed.question_embeds[block]).astype(np.float64)
+                predicted += members[:, block] @ probs
+            means = np.where(counts == 0, predicted / np.maximum(members.sum(axis=1), 1)[:, None], means)
+        return cls(blend, listed.categories, means.clip(0.01, 0.99))
+
+    def logits(self, normalised: np.ndarray, categories: Categories = None) -> np.ndarray:
+        """t: logits of each LLM's expected mean in the question's category, `(n_questions, n_llms)`."""
+        by_question = (normalised[:, None] @ self.blend.category_weight)[:, 0]  # does not depend on the batch
+        shares = softmax(by_question + self.blend.category_bias, axis=1)
+        if categories is not None:
+            position = {name: index for index, name in enumerate(self.names)}
+            given = np.array([position.get(str(name), -1) for name in categories], int)
+            shares[given >= 0] = np.eye(len(self.names))[given[given >= 0]]
+        return logit(np.clip(shares.astype(np.float64) @ self.means, 0.01, 0.99))
+
+
+def base_features(
+    means: CategoryMeans | None, normalised: np.ndarray, logits: np.ndarray, categories: Categories = None
+) -> list[np.ndarray]:
+    """z, and t where there are categories: the base prediction is made of them."""
+    return [logits] if means is None else [logits, means.logits(normalised, categories)]
 
 
 @dataclass(frozen=True)
 class Evidence:
     """What the known questions show: neighbours, residuals of the base prediction, means by category."""
 
-    categories: tuple[str, ...]
+    blend: Blend
+    category_means: CategoryMeans | None
     neighbours: Neighbours  # n_known
     residuals: sparse.csr_array  # (n_known, n_llms), y - p where observed
     curvatures: sparse.csr_array  # the same, p(1-p)
-    residual_sums: np.ndarray  # (n_known,), over the LLMs of the fit
+    residual_sums: np.ndarray  # (n_known,), over the LLMs that the network was trained with
     curvature_sums: np.ndarray
-    table: np.ndarray | None  # (n_categories, n_llms)
 
     @classmethod
     def of(cls, network: EmbedLLMNetwork, bank: QuestionBank, blend: Blend) -> Evidence:
         """Compute it from the questions of the data set, not the texts that new LLMs have brought."""
-        known = bank.listed
-        neighbours, responses = Neighbours(known.question_embeds), known.responses
-        table = category_table(network, known) if blend.has_categories else None
+        listed = bank.listed
+        neighbours, responses = Neighbours(listed.question_embeds), listed.responses
+        means = CategoryMeans.of(network, listed, blend)
         probs = np.empty(responses.nnz)
-        for block in blocks(len(known)):
-            base = [network.network_logits(known.question_embeds[block])]
-            if table is not None:
-                base.append(category_logits(blend, known.categories, table, neighbours.embeds[block], None))
-            logits = stack(base, blend.base_weights)
-            rows = responses[block]
-            probs[responses.indptr[block.start] : responses.indptr[block.stop]] = expit(
-                logits[entry_rows(rows), rows.indices]
-            )
+        for block in blocks(len(listed)):
+            logits = network.network_logits(listed.question_embeds[block])
+            base = stack(base_features(means, neighbours.embeds[block], logits), blend.base_weights)
+            rows, entries = responses[block], slice(*responses.indptr[[block.start, block.stop]])
+            probs[entries] = expit(base[entry_rows(rows), rows.indices])
         residuals = with_entries(responses, responses.data - probs)
         curvatures = with_entries(responses, probs * (1 - probs))
-        shared = (~known.is_new).astype(float)  # a new LLM moves no other LLM's forecast
-        sums = residuals @ shared, curvatures @ shared
-        return cls(known.categories, neighbours, residuals, curvatures, *sums, table)
+        trained = (~listed.is_new).astype(float)  # a new LLM moves no other LLM's forecast
+        return cls(blend, means, neighbours, residuals, curvatures, residuals @ trained, curvatures @ trained)
 
-    def features(
-        self, blend: Blend, normalised: np.ndarray, logits: np.ndarray, categories: Categories
-    ) -> list[np.ndarray]:
+    def features(self, normalised: np.ndarray, logits: np.ndarray, categories: Categories = None) -> list[np.ndarray]:
         """z, t (with categories only), D and R of a block of questions, each `(n_questions, n_llms)`."""
         rows, cosines = self.neighbours.nearest(normalised, N_NEIGHBOURS)
         near = rows[:, :N_DIFFICULTY_NEIGHBOURS], cosines[:, :N_DIFFICULTY_NEIGHBOURS]
         difficulty = difficulty_offsets(*near, self.neighbours.embeds, self.residual_sums, self.curvature_sums)
         offsets = llm_offsets(rows, cosines, self.residuals, self.curvatures)
-        t = []
-        if self.table is not None:
-            t = [category_logits(blend, self.categories, self.table, normalised, categories)]
-        return [logits, *t, np.broadcast_to(difficulty[:, None], logits.shape), offsets]
+        base = base_features(self.category_means, normalised, logits, categories)
+        return [*base, np.broadcast_to(difficulty[:, None], logits.shape), offsets]
 
 
-def category_table(network: EmbedLLMNetwork, bank: QuestionBank) -> np.ndarray:
-    """Each LLM's mean response in each category, drawn to its overall mean as by 10 answers.
-
-    Where an LLM has no answers in a category, it is the mean of the network's predictions there: an LLM that was asked
-    easy questions only is not taken to be as good at hard ones.
-
-    Returns:
-        `np.ndarray` of shape `(n_categories, n_llms)`: In [0.01, 0.99].
-    """
-    told = np.flatnonzero(bank.category_indices >= 0)
-    shape = (len(bank.categories), len(bank))
-    member = sparse.csr_array((np.ones(len(told)), (bank.category_indices[told], told)), shape=shape)
-    ones = with_entries(bank.responses, np.ones(bank.responses.nnz))
-    counts, sums = (member @ ones).toarray(), (member @ bank.responses).toarray()
-    overall = bank.responses.sum(axis=0, dtype=np.float64) / np.maximum(ones.sum(axis=0), 1)
-    table = (sums + CATEGORY_SHRINKAGE * overall) / (counts + CATEGORY_SHRINKAGE)
-    if (counts == 0).any():
-        predicted = np.zeros(table.shape)
-        for block in blocks(len(bank)):
-            predicted += member[:, block] @ network.network_proba(bank.question_embeds[block]).astype(np.float64)
-        table = np.where(counts == 0, predicted / np.maximum(member.sum(axis=1), 1)[:, None], table)
-    return table.clip(0.01, 0.99)
-
-
-def category_logits(
-    blend: Blend, known: Sequence[str], table: np.ndarray, normalised: np.ndarray, categories: Categories
-) -> np.ndarray:
-    """t: logits of each LLM's expected mean in the question's category, `(n_questions, n_llms)`."""
-    by_question = (normalised[:, None] @ blend.category_weight)[:, 0]  # so that it does not depend on the batch
-    shares = softmax(by_question + blend.category_bias, axis=1)
-    if categories is not None:
-        position = {name: index for index, name in enumerate(known)}
-        given = np.array([position.get(str(name), -1) for name in categories], int)
-        shares[given >= 0] = np.eye(len(known))[given[given >= 0]]
-    return logit(np.clip(shares.astype(np.float64) @ table, 0.01, 0.99))
+def stack(features: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
+    """Weighted sum of `(n_questions, n_llms)` features; the last weight stands alone."""
+    return sum(weight * feature for weight, feature in zip(weights, features, strict=False)) + weights[-1]

@@ -18,7 +18,7 @@ from ..metrics import calibration_covariance, log_loss
 from ..network import EmbedLLMNetwork
 from . import blocks
 from .neighbours import normalise
-from .stacked import Evidence, category_logits, category_table, stack
+from .stacked import CategoryMeans, Evidence, base_features, stack
 
 logger = logging.getLogger(__name__)
 
@@ -47,39 +47,36 @@ def fit_blend(
             better (log loss), as may be where its form is the truth and the known questions are few.
 
     Raises:
-        ValueError: If the bank has no questions.
+        ValueError: If the bank has no questions, or the validation split other LLMs.
     """
     if not len(bank):
         raise InputError("the question bank is empty, so there is nothing to predict with. Give training questions.")
-    known, with_categories = bank.listed, len(bank.categories) > 1
-    weight, bias = np.zeros((known.question_embeds.shape[1], 0), np.float32), np.zeros(0, np.float32)
+    if validation is not None and validation.responses.llm_names != bank.llm_names:
+        raise InputError("`validation` has other LLMs than the bank, or in another order. Load both with one call.")
+    listed, with_categories = bank.listed, len(bank.categories) > 1
+    head = np.zeros((listed.question_embeds.shape[1], 0), np.float32), np.zeros(0, np.float32)
     if with_categories:
-        weight, bias = fit_category_head(normalise(known.question_embeds), known.category_indices)
-    base, weights = np.array(BASE_PRIOR[with_categories]), np.array(PRIOR[with_categories])
-    blend = Blend(weight, bias, base, weights, QUESTION_SD)
+        head = fit_category_head(normalise(listed.question_embeds), listed.category_indices)
+    priors = np.array(BASE_PRIOR[with_categories]), np.array(PRIOR[with_categories])
+    blend = Blend(*head, *priors, QUESTION_SD)
     if validation is None:
         return blend
-    responses, entry_weights = validation.responses.responses(), validation.responses.weights()
+    truth, counts = validation.responses.responses(), validation.responses.weights()
     normalised = normalise(validation.question_embeds)
     logits = network.network_logits(validation.question_embeds).astype(np.float64)
-    base = [logits]
-    if with_categories:
-        base.append(category_logits(blend, known.categories, category_table(network, known), normalised, None))
-    blend = replace(blend, base_weights=fit_weights(base, responses, entry_weights, blend.base_weights))
+    base = base_features(CategoryMeans.of(network, listed, blend), normalised, logits)
+    blend = replace(blend, base_weights=fit_weights(base, truth, counts, blend.base_weights))
     evidence = Evidence.of(network, bank, blend)
-    parts = [evidence.features(blend, normalised[rows], logits[rows], None) for rows in blocks(len(logits))]
+    parts = [evidence.features(normalised[rows], logits[rows]) for rows in blocks(len(logits))]
     features = [np.concatenate(part) for part in zip(*parts, strict=True)]
-    blend = replace(blend, weights=fit_weights(features, responses, entry_weights, blend.weights))
-    probs = expit(stack(features, blend.weights))
-    loss, network_loss = log_loss(probs, responses), log_loss(expit(logits), responses)
-    logger.info("Blend: weights %s, log loss %.4f, network %.4f.", blend.weights.round(3), loss, network_loss)
+    weights = fit_weights(features, truth, counts, blend.weights)
+    probs = expit(stack(features, weights))
+    loss, network_loss = log_loss(probs, truth), log_loss(expit(logits), truth)
+    logger.info("Blend: weights %s, log loss %.4f, network %.4f.", weights.round(3), loss, network_loss)
     if loss >= network_loss:
         return None
-    return replace(
-        blend,
-        question_sd=fit_question_sd(probs, responses),
-        calibration=calibration_covariance(probs, responses),
-    )
+    spread, calibration = fit_question_sd(probs, truth), calibration_covariance(probs, truth)
+    return replace(blend, weights=weights, question_sd=spread, calibration=calibration)
 
 
 def fit_category_head(normalised: np.ndarray, category_indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -87,8 +84,7 @@ def fit_category_head(normalised: np.ndarray, category_indices: np.ndarray) -> t
 
     Args:
         normalised (`np.ndarray` of shape `(n, text_dim)`, float32): Text vectors of length 1.
-        category_indices (`np.ndarray` of shape `(n,)`): Of two categories or more; -1 where a question has none,
-            which teaches none.
+        category_indices (`np.ndarray` of shape `(n,)`): Of two categories or more.
 
     Returns:
         `tuple[np.ndarray, np.ndarray]`: Weight `(text_dim, n_categories)` and bias `(n_categories,)`, float32.
@@ -96,14 +92,13 @@ def fit_category_head(normalised: np.ndarray, category_indices: np.ndarray) -> t
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    told = category_indices >= 0
     # scikit-learn weighs the summed loss against |W|^2 / 2; ours is the mean loss plus CATEGORY_L2 |W|^2.
     # Of two categories it regularises the one difference of their weights, which counts half.
-    strength = (2 if category_indices.max() == 1 else 1) / (2 * CATEGORY_L2 * told.sum())
+    strength = (2 if category_indices.max() == 1 else 1) / (2 * CATEGORY_L2 * len(normalised))
     head = LogisticRegression(C=strength, max_iter=CATEGORY_STEPS, tol=1e-5)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the steps are bounded on purpose: more did not help
-        head.fit(normalised[told], category_indices[told])
+        head.fit(normalised, category_indices)
     weight, bias = head.coef_.T.astype(np.float32), head.intercept_.astype(np.float32)
     if weight.shape[1] == 1:  # of two categories scikit-learn gives the second one's logit alone
         weight, bias = np.hstack([0 * weight, weight]), np.array([0, bias[0]], np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from .._checks import check_choice
 from .._errors import InputError
@@ -13,7 +14,7 @@ ENCODER_PRECISION = ("auto", "bf16", "fp32")
 SCHEDULES = ("linear", "cosine", "constant_with_warmup")
 
 
-def _option(default: object, text: str) -> object:
+def _option(default: Any, text: str) -> Any:
     return field(default=default, metadata={"help": text})
 
 
@@ -29,10 +30,7 @@ class EmbedLLMTrainingArguments:
 
     output_dir: str = _option("runs/embedllm", "Folder of the trained model; checkpoints go to its `checkpoints`.")
     num_train_epochs: int = _option(16, "Passes over the training questions, at most (see early stopping).")
-    block_size: int = _option(
-        256,
-        "Questions per optimiser step, over all processes; fewer if an epoch is short.",
-    )
+    block_size: int = _option(256, "Questions per optimiser step, over all processes; fewer if an epoch is short.")
     learning_rate: float = _option(5e-3, "Peak learning rate of AdamW.")
     weight_decay: float = _option(1.0, "Weight decay of AdamW on matrices; biases have none.")
     warmup_ratio: float = _option(0.1, "Share of all steps over which the learning rate rises.")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -155,7 +156,7 @@ class TextBlocks(QuestionBlocks):
         options: As for `QuestionBlocks`.
     """
 
-    def __init__(self, responses: ResponseMatrix, **options: object) -> None:
+    def __init__(self, responses: ResponseMatrix, **options: Any) -> None:
         super().__init__(responses, np.empty((responses.n_questions, 0)), **options)
         self.lengths = torch.tensor([len(text) for text in responses.questions])
         self._n_pools = math.ceil(self.n_questions / (self.block_size * _BLOCKS_A_POOL))

@@ -14,7 +14,7 @@ from .._errors import ExistingFile
 from .._files import disk_error
 from .arguments import EmbedLLMTrainingArguments
 
-CHECKPOINTS = "checkpoints"
+NETWORK, TEXT_ENCODER = "last", "text_encoder"  # what there are checkpoints of
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,17 @@ class TrainingHistory:
     def epochs_since_best(self) -> int:
         """Finished epochs after the best one."""
         return 0 if self.best_epoch is None else len(self.epochs) - 1 - self.best_epoch
+
+
+def checkpoint_folder(args: EmbedLLMTrainingArguments, what: str) -> Path:
+    """Where the checkpoint of the network, or of the text encoder, stands."""
+    return Path(args.output_dir) / "checkpoints" / what
+
+
+def drop_checkpoints(args: EmbedLLMTrainingArguments) -> None:
+    """Remove the checkpoints of an earlier run, which a later one would else resume from."""
+    for what in (NETWORK, TEXT_ENCODER):
+        shutil.rmtree(checkpoint_folder(args, what), ignore_errors=True)
 
 
 def save_checkpoint(accelerator: Accelerator, folder: Path) -> None:

@@ -26,7 +26,7 @@ from accelerate.utils import DistributedDataParallelKwargs, gather_object
 from scipy.special import expit
 from torch import nn
 from tqdm.auto import tqdm
-from transformers import PreTrainedModel, get_scheduler
+from transformers import PreTrainedModel
 
 from .._checks import require_extra
 from .._errors import InputError
@@ -36,9 +36,9 @@ from ..metrics import log_loss
 from ..modeling_embedllm import EmbedLLM
 from .arguments import EmbedLLMTrainingArguments
 from .batches import Block, TextBlocks, effective_block_size
-from .checkpoints import CHECKPOINTS, EpochRecord, TrainingHistory, save_checkpoint
-from .network_trainer import check_llms, parameter_groups
-from .processes import process_state
+from .checkpoints import TEXT_ENCODER, EpochRecord, TrainingHistory, checkpoint_folder, save_checkpoint
+from .network_trainer import check_llms, make_optimizer, parameter_groups
+from .processes import process_state, share_of
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -108,7 +108,7 @@ def summed_ranking_loss(logits: torch.Tensor, block: Block) -> torch.Tensor:
         block (`Block`): Responses r of the same shape.
     """
     observed = block.label_weights > 0
-    if logits.ndim == 2:
+    if block.question_indices is None:
         rows = torch.arange(len(logits), device=logits.device)[:, None].expand_as(logits)[observed]
         n_questions = len(logits)
     else:
@@ -162,7 +162,7 @@ class TextEncoderTrainer:
 
     @property
     def _checkpoint(self) -> Path:
-        return Path(self.args.output_dir) / CHECKPOINTS / "text_encoder"
+        return checkpoint_folder(self.args, TEXT_ENCODER)
 
     def train(self) -> TextTrainingHistory:
         """Train, keep the best epoch, and give the model its encoder.
@@ -171,14 +171,9 @@ class TextEncoderTrainer:
             `TextTrainingHistory`: Losses by epoch, the first being the start's (epoch -1), and which was kept.
         """
         args, accelerator, history = self.args, self.accelerator, self.history
-        blocks = TextBlocks(
-            self.train_responses,
-            block_size=self.args.encoder_block_size,
-            seed=args.seed,
-            device=accelerator.device,
-            process_index=accelerator.process_index,
-            n_processes=accelerator.num_processes,
-        )
+        self.model._forget_fitted()
+        options = {"block_size": args.encoder_block_size, "seed": args.seed, **share_of(accelerator)}
+        blocks = TextBlocks(self.train_responses, **options)
         if any(len(rows) == 0 for rows in blocks.rows_of_epoch(0)):
             raise InputError(
                 f"`encoder_block_size` is {blocks.block_size}, expected at least {accelerator.num_processes}, one "
@@ -245,9 +240,7 @@ class TextEncoderTrainer:
             {"params": trained, "lr": args.encoder_learning_rate, "weight_decay": _ENCODER_WEIGHT_DECAY},
             *({**group, "lr": network_rate} for group in parameter_groups(self.model, args.weight_decay)),
         ]
-        optimizer = torch.optim.AdamW(groups, fused=True)
-        n_steps = len(blocks) * args.encoder_epochs
-        return optimizer, get_scheduler(args.lr_scheduler_type, optimizer, int(args.warmup_ratio * n_steps), n_steps)
+        return make_optimizer(groups, args, len(blocks) * args.encoder_epochs)
 
     def _loop(self, wrapped: nn.Module, joint: TextAndNetwork, optimizer, scheduler, blocks: TextBlocks) -> None:
         """Epoch by epoch, step by step, from where the history ends."""
@@ -364,7 +357,7 @@ def _keeping_freed_memory() -> Iterator[None]:
     M_TRIM_THRESHOLD and M_MMAP_THRESHOLD); afterwards they are what glibc starts with.
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if not hasattr(libc, "mallopt"):
+    if libc is None or not hasattr(libc, "mallopt"):
         yield
         return
     libc.mallopt(-1, ctypes.c_int(2**31 - 1))

@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator, DistributedType
 from accelerate.optimizer import AcceleratedOptimizer
 from accelerate.scheduler import AcceleratedScheduler
+from accelerate.utils import broadcast_object_list
 from scipy.special import expit
 from tqdm.auto import tqdm
 from transformers import get_scheduler, set_seed
@@ -27,11 +29,12 @@ from .._errors import InputError
 from ..data.responses import ResponseMatrix, check_pool
 from ..encoding.encoded_responses import EncodedResponses
 from ..metrics import log_loss
+from ..network import EmbedLLMNetwork
 from ..pool_edits import PooledNetwork
 from .arguments import EmbedLLMTrainingArguments
 from .batches import DENSE_CELLS, QuestionBlocks
-from .checkpoints import CHECKPOINTS, EpochRecord, TrainingHistory, save_checkpoint
-from .processes import process_state
+from .checkpoints import NETWORK, EpochRecord, TrainingHistory, checkpoint_folder, save_checkpoint
+from .processes import process_state, share_of
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +79,7 @@ class NetworkTrainer:
 
     @property
     def _checkpoint(self) -> Path:
-        return Path(self.args.output_dir) / CHECKPOINTS / "last"
+        return checkpoint_folder(self.args, NETWORK)
 
     def train(self) -> TrainingHistory:
         """Train until the last epoch or early stopping, and load the best epoch's weights.
@@ -84,26 +87,17 @@ class NetworkTrainer:
         Returns:
             `TrainingHistory`: Losses by epoch, and which was kept.
         """
-        args, accelerator = self.args, self.accelerator
-        self.model._set_bank(None)  # of other weights
+        args, accelerator, split = self.args, self.accelerator, self.train_split
+        self.model._forget_fitted()
         set_seed(args.seed)  # of the noise on text vectors, if there is any
-        blocks = QuestionBlocks(
-            self.train_split.responses,
-            self.train_split.question_embeds,
-            block_size=args.block_size,
-            seed=args.seed,
-            device=accelerator.device,
-            process_index=accelerator.process_index,
-            n_processes=accelerator.num_processes,
-        )
-        start_from_llm_means(self.model, self.train_split.responses)
+        options = {"block_size": args.block_size, "seed": args.seed, **share_of(accelerator)}
+        blocks = QuestionBlocks(split.responses, split.question_embeds, **options)
+        start_from_llm_means(self.model, split.responses)
         n_steps = len(blocks) * args.num_train_epochs
         # FSDP leaves a network in pieces: it gets one of its own, whose weights `self.model` takes over each epoch.
         network = copy.deepcopy(self.model) if accelerator.distributed_type == DistributedType.FSDP else self.model
-        groups = parameter_groups(network, args.weight_decay)
-        optimizer = torch.optim.AdamW(groups, lr=args.learning_rate, fused=True)
-        scheduler = get_scheduler(args.lr_scheduler_type, optimizer, int(args.warmup_ratio * n_steps), n_steps)
-        model, optimizer, scheduler = accelerator.prepare(network, optimizer, scheduler)
+        parts = make_optimizer(parameter_groups(network, args.weight_decay), args, n_steps)
+        model, optimizer, scheduler = accelerator.prepare(network, *parts)
         accelerator.register_for_checkpointing(self.history)
         if args.resume_from_checkpoint and self._checkpoint.is_dir():
             accelerator.load_state(str(self._checkpoint))
@@ -168,14 +162,11 @@ class NetworkTrainer:
                 save_checkpoint(self.accelerator, self._checkpoint)
 
     def _validation_loss(self) -> float | None:
-        """Log loss on the validation split, the same on every process."""
+        """Log loss on the validation split, the main process's: all must agree on the best epoch and on the last."""
         if self.validation is None:
             return None
-        responses, embeds = self.validation.responses, self.validation.question_embeds
-        if responses.n_questions * responses.n_llms > DENSE_CELLS:
-            logits = self.model.pair_logits(embeds, responses.question_indices, responses.llm_indices)
-            return log_loss(expit(logits), responses.values)
-        return log_loss(self.model.network_proba(embeds), responses.responses())
+        loss = validation_loss(self.model, self.validation) if self.accelerator.is_main_process else None
+        return broadcast_object_list([loss])[0]
 
     def _finish_epoch(self, record: EpochRecord, progress: tqdm) -> None:
         """Note an epoch, and keep its weights if it is the best (or if there is nothing to judge it by)."""
@@ -203,6 +194,15 @@ def _threads_for(step_flops: float) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def validation_loss(model: EmbedLLMNetwork, split: EncodedResponses) -> float:
+    """Log loss of a network on a split; of pairs alone where the whole table is large."""
+    responses, embeds = split.responses, split.question_embeds
+    if responses.n_questions * responses.n_llms <= DENSE_CELLS:
+        return log_loss(model.network_proba(embeds), responses.responses())
+    logits = model.pair_logits(embeds, responses.question_indices, responses.llm_indices)
+    return log_loss(expit(logits), responses.values)
 
 
 def check_llms(model: PooledNetwork, responses: ResponseMatrix, split: str) -> None:
@@ -238,8 +238,16 @@ def start_from_llm_means(model: PooledNetwork, responses: ResponseMatrix) -> Non
     model.llm_bias.copy_(logits - model.shared_offset)
 
 
-def parameter_groups(model: PooledNetwork, weight_decay: float) -> list[dict]:
+def parameter_groups(model: EmbedLLMNetwork, weight_decay: float) -> list[dict[str, Any]]:
     """Decay the matrices, not the biases, whose size is not a sign of over-fitting."""
     matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     biases = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": biases, "weight_decay": 0.0}]
+
+
+def make_optimizer(
+    groups: list[dict[str, Any]], args: EmbedLLMTrainingArguments, n_steps: int
+) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.LRScheduler]:
+    """AdamW over groups of parameters, at the network's learning rate unless a group has its own, and its schedule."""
+    optimizer = torch.optim.AdamW(groups, lr=args.learning_rate, fused=True)
+    return optimizer, get_scheduler(args.lr_scheduler_type, optimizer, int(args.warmup_ratio * n_steps), n_steps)

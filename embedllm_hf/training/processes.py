@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from accelerate import PartialState
+    from accelerate import Accelerator, PartialState
+
+_PATIENCE = timedelta(hours=4)  # one process encodes while the others wait, which by default give up within minutes
 
 
 def process_state() -> PartialState:
@@ -20,6 +23,14 @@ def process_state() -> PartialState:
     from accelerate.utils import parse_flag_from_env
 
     in_group = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    return PartialState(
-        cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or (in_group and not torch.accelerator.is_available())
-    )
+    cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or (in_group and not torch.accelerator.is_available())
+    return PartialState(cpu=cpu, timeout=_PATIENCE)
+
+
+def share_of(accelerator: Accelerator) -> dict[str, Any]:
+    """This process's device and its share of each block, as `QuestionBlocks` takes them."""
+    return {
+        "device": accelerator.device,
+        "process_index": accelerator.process_index,
+        "n_processes": accelerator.num_processes,
+    }

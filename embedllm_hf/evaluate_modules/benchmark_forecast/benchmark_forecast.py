@@ -35,5 +35,5 @@ class BenchmarkForecast(evaluate.Metric):
         )
 
     def _compute(self, predictions: list, references: list, lows: list, highs: list) -> dict[str, float]:
-        bounds = (lows, highs) if not np.isnan(lows + highs).all() else ()
-        return metrics.benchmark_forecast(predictions, references, *bounds)
+        bounds = (np.array(lows), np.array(highs)) if not np.isnan(lows + highs).all() else ()
+        return metrics.benchmark_forecast(np.array(predictions), np.array(references), *bounds)

@@ -1,0 +1,206 @@
+"""The bank's file: it comes back to the bit with its model, and a folder that does not fit is one line."""
+
+import json
+import shutil
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+from scipy import sparse
+
+from embedllm_hf import EmbedLLM, EmbedLLMTrainingArguments, EncodedResponses
+from embedllm_hf.bank import bank_file
+from embedllm_hf.bank.bank_file import BANK_FILE, load_bank, save_bank
+from embedllm_hf.bank.question_bank import QuestionBank
+from embedllm_hf.training.network_trainer import NetworkTrainer
+from tests.pool import LLMS, make_split, new_model, trained_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> EmbedLLM:
+    return trained_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def folder(model, tmp_path) -> Path:
+    """The saved model."""
+    model.save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def assert_equal(one: object, other: object) -> None:
+    """To the bit, with all types."""
+    assert type(one) is type(other)
+    if is_dataclass(one):
+        for field in fields(one):
+            assert_equal(getattr(one, field.name), getattr(other, field.name))
+    elif sparse.issparse(one):
+        assert one.shape == other.shape
+        for name in ("data", "indices", "indptr"):
+            assert_equal(getattr(one, name), getattr(other, name))
+    elif isinstance(one, np.ndarray):
+        assert (one.dtype, one.shape) == (other.dtype, other.shape)
+        assert one.tobytes() == other.tobytes()
+    else:
+        assert one == other
+
+
+def refused(folder: Path, match: str) -> None:
+    """Loading is an error of one line that names the file."""
+    with pytest.raises(ValueError, match=rf"bank\.safetensors: {match}") as error:
+        EmbedLLM.from_pretrained(folder)
+    assert "\n" not in str(error.value)
+
+
+# --- a round trip ---
+
+
+def test_saved_and_loaded_it_is_the_same(model, folder):
+    """Everything comes back to the bit, and so do predictions; saved again it is the same file."""
+    loaded = EmbedLLM.from_pretrained(folder)
+    assert loaded.bank.blend is not None
+    assert loaded.bank.item_parameters is not None
+    assert loaded.bank.knn is not None
+    assert_equal(loaded.bank, model.bank)
+    embeds = make_split(30, first_id=200).question_embeds
+    np.testing.assert_array_equal(loaded.predict_proba(embeds), model.predict_proba(embeds))
+    written = (folder / BANK_FILE).read_bytes()
+    loaded.save_pretrained(folder)
+    assert (folder / BANK_FILE).read_bytes() == written
+
+
+def test_a_bank_without_fitted_parts_and_with_weights(tmp_path):
+    """What is not there comes back as None, and an answer of three rows with its weight."""
+    split = make_split(12)
+    counts = np.arange(split.responses.n_observed, dtype=np.int32) % 3 + 1
+    bank = QuestionBank.from_responses(
+        EncodedResponses(replace(split.responses, counts=counts), split.question_embeds)
+    )
+    assert bank.weights.data.max() == 3
+    assert_equal(load_bank(tmp_path, save_bank(bank, tmp_path), LLMS), bank)
+
+
+def test_no_text_is_stored(folder):
+    """The file does not contain any question."""
+    content = (folder / BANK_FILE).read_bytes()
+    assert not [text for text in make_split(80).responses.questions if text.encode() in content]
+
+
+def test_a_model_without_a_bank_leaves_no_file(model, folder):
+    """Saved over another one, the folder loads as a bare network."""
+    model.with_bank(None).save_pretrained(folder)
+    assert not (folder / BANK_FILE).exists()
+    assert EmbedLLM.from_pretrained(folder).bank is None
+
+
+# --- a folder that does not fit ---
+
+
+def test_a_missing_file_is_refused(folder):
+    """It is not taken for a bare network, whose answers are others."""
+    (folder / BANK_FILE).unlink()
+    refused(folder, "the question bank that the model was saved with is not there. Fetch or copy the model's folder")
+
+
+def test_the_bank_of_another_pool_is_refused(folder, tmp_path):
+    """With as many LLMs of other names it would answer for the wrong ones."""
+    split = make_split(80)
+    other = replace(QuestionBank.from_responses(split), llm_names=tuple(f"other/{name}" for name in LLMS))
+    sha256 = save_bank(other, folder)
+    refused(folder, "not the question bank that the model was saved with")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "bank_sha256": sha256}))
+    refused(folder, "a question bank of another pool of LLMs")
+
+
+def test_the_bank_of_another_model_of_the_pool_is_refused(folder, tmp_path):
+    """The same LLMs and questions, but fitted to other weights."""
+    other = new_model()
+    other = other.with_bank(QuestionBank.from_responses(make_split(80)))
+    other.save_pretrained(tmp_path / "other")
+    shutil.copy(tmp_path / "other" / BANK_FILE, folder)
+    refused(folder, r"not the question bank that .* \(SHA-256 [0-9a-f]{12}, expected [0-9a-f]{12}\)")
+
+
+@pytest.mark.parametrize("position", [0, 100, 5000, -1])
+def test_a_flipped_byte_is_refused(folder, position):
+    """Wherever it is, in the header or in a number."""
+    content = bytearray((folder / BANK_FILE).read_bytes())
+    content[position] ^= 1
+    (folder / BANK_FILE).write_bytes(content)
+    refused(folder, "not the question bank that the model was saved with")
+
+
+@pytest.mark.parametrize("kept", [0, 5, 200, -1])
+def test_a_cut_file_is_refused(folder, kept):
+    """A copy that was interrupted anywhere."""
+    (folder / BANK_FILE).write_bytes((folder / BANK_FILE).read_bytes()[:kept])
+    refused(folder, "not the question bank that the model was saved with")
+
+
+@pytest.mark.parametrize("change", ["responses.data", "blend.weights", "item_parameters.abilities", "metadata", "cut"])
+def test_a_file_that_is_no_whole_bank_is_refused(folder, monkeypatch, change):
+    """Should its hash be right nevertheless, a missing tensor or description is an error, not a guess."""
+    path = folder / BANK_FILE
+    arrays, metadata = load_file(path), safe_open(path, "np").metadata()
+    arrays.pop(change, None)
+    save_file(arrays, path, metadata=None if change == "metadata" else metadata)
+    if change == "cut":
+        path.write_bytes(path.read_bytes()[:-1])
+    monkeypatch.setattr(
+        bank_file, "_sha256", lambda path: json.loads((folder / "config.json").read_text())["bank_sha256"]
+    )
+    refused(folder, r"not a whole question bank \(.*\)")
+
+
+def test_a_file_that_the_configuration_does_not_name_is_refused(model, folder):
+    """A bank beside a model that was saved without one is another model's."""
+    bank = (folder / BANK_FILE).read_bytes()
+    model.with_bank(None).save_pretrained(folder)
+    (folder / BANK_FILE).write_bytes(bank)
+    refused(folder, "the model was saved without a question bank, so this one is another model's")
+
+
+# --- the bank of a model ---
+
+
+def test_only_the_library_sets_a_bank(model):
+    """It cannot be assigned; `with_bank` gives a new model, and this one stays as it is."""
+    before, embeds = model.bank, make_split(30, first_id=200).question_embeds
+    forecast = model.predict_proba(embeds)
+    with pytest.raises(AttributeError, match="bank"):
+        model.bank = None
+    bare = model.with_bank(None)
+    assert bare is not model
+    assert bare.bank is None
+    np.testing.assert_allclose(bare.predict_proba(embeds), bare.network_proba(embeds), rtol=1e-6)
+    assert model.bank is before
+    np.testing.assert_array_equal(model.predict_proba(embeds), forecast)
+    assert np.abs(forecast - model.network_proba(embeds)).max() > 0.01
+    np.testing.assert_array_equal(bare.with_bank(before).predict_proba(embeds), forecast)
+
+
+def test_a_bank_of_another_pool_or_width_does_not_enter_a_model(model):
+    """Other names, another order, another text encoder: each is named."""
+    split = make_split(12)
+    with pytest.raises(ValueError, match=r"`bank` is of another pool of LLMs than the model \(`lab/poetry-c`\)"):
+        model.with_bank(QuestionBank.from_responses(split.select(llms=LLMS[:5])))
+    with pytest.raises(ValueError, match=r"another pool .*\(the same in another order\)"):
+        model.with_bank(QuestionBank.from_responses(split.select(llms=LLMS[::-1])))
+    narrow = EncodedResponses(split.responses, split.question_embeds[:, :5])
+    with pytest.raises(ValueError, match="`bank` has text vectors of width 5, expected 8, those of `offline`"):
+        model.with_bank(QuestionBank.from_responses(narrow))
+
+
+def test_retraining_drops_the_bank(model, tmp_path):
+    """It was fitted to other weights: the trained network predicts alone until it has a bank of its own."""
+    again, split = model.with_bank(model.bank), make_split(80)
+    args = EmbedLLMTrainingArguments(output_dir=str(tmp_path), num_train_epochs=1, disable_tqdm=True)
+    again.predict_proba(split.question_embeds)
+    NetworkTrainer(again, args, split).train()
+    assert again.bank is None
+    expected = again.network_proba(split.question_embeds)
+    np.testing.assert_allclose(again.predict_proba(split.question_embeds), expected, rtol=1e-6)

@@ -1,0 +1,86 @@
+"""Files of text vectors: written and read, and what is refused."""
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from embedllm_hf.configuration_embedllm import EncoderId
+from embedllm_hf.encoding.embeddings_file import read_embeddings, save_embeddings
+
+IDS = np.array([30, 10, 20])
+VECTORS = np.arange(12, dtype=np.float32).reshape(3, 4)
+TENSORS = {"question_embeddings": VECTORS, "prompt_id": IDS}
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "vectors.safetensors"
+    save_embeddings(path, VECTORS, IDS, EncoderId("user/encoder", "r1"))
+    return path
+
+
+def test_vectors_come_in_the_order_of_the_ids_asked_for(file):
+    """Each id has its own vector, whatever the order in the file, as float32; ids may be left out."""
+    vectors, encoder = read_embeddings(file, np.array([10, 20, 30]))
+    np.testing.assert_array_equal(vectors, VECTORS[[1, 2, 0]])
+    assert vectors.dtype == np.float32
+    assert encoder == EncoderId("user/encoder")
+    np.testing.assert_array_equal(read_embeddings(file, np.array([20]))[0], VECTORS[[2]])
+
+
+def test_a_file_keeps_half_precision_and_the_published_name(tmp_path):
+    """What is written reads back within the rounding of float16; `offline` is named as the encoder that it wraps."""
+    vectors = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    save_embeddings(tmp_path / "v.safetensors", vectors, np.arange(5), EncoderId("offline"))
+    found, encoder = read_embeddings(tmp_path / "v.safetensors", np.arange(5))
+    np.testing.assert_array_equal(found, vectors.astype(np.float16).astype(np.float32))
+    assert encoder == EncoderId("sentence-transformers/all-MiniLM-L6-v2")
+
+
+def test_a_file_may_name_no_encoder(tmp_path):
+    """Without metadata there is none to compare."""
+    save_file(TENSORS, tmp_path / "v.safetensors")
+    vectors, encoder = read_embeddings(tmp_path / "v.safetensors", IDS)
+    np.testing.assert_array_equal(vectors, VECTORS)
+    assert encoder is None
+
+
+def test_questions_without_a_vector_are_counted_and_named(file):
+    """Ids that the file lacks are refused with how many and which; so is an empty file of vectors."""
+    with pytest.raises(ValueError, match=r"vectors\.safetensors: no vector for 2 of 3 questions, .*`15`, `99`"):
+        read_embeddings(file, np.array([10, 15, 99]))
+    save_file({"question_embeddings": np.empty((0, 4)), "prompt_id": np.empty(0, np.int64)}, file)
+    with pytest.raises(ValueError, match="no vector for 1 of 1 questions"):
+        read_embeddings(file, np.array([10]))
+
+
+@pytest.mark.parametrize("kept", [0, 7, 100, -1])
+def test_a_truncated_file_is_refused(file, kept):
+    """A file cut anywhere is named, with the remedy."""
+    file.write_bytes(file.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=r"vectors\.safetensors: not a whole safetensors file .*again"):
+        read_embeddings(file, IDS)
+
+
+@pytest.mark.parametrize("missing", list(TENSORS))
+def test_a_missing_tensor_is_named(tmp_path, missing):
+    """The message has the missing tensor, those found and those expected."""
+    tensors = {**TENSORS, "other": IDS}
+    del tensors[missing]
+    save_file(tensors, tmp_path / "v.safetensors")
+    with pytest.raises(ValueError, match=rf"v\.safetensors: tensor `{missing}` is missing; found .*`other`"):
+        read_embeddings(tmp_path / "v.safetensors", IDS)
+
+
+@pytest.mark.parametrize("vectors", [VECTORS[:2], np.zeros((4, 4), np.float32), np.zeros(3, np.float32)])
+def test_vectors_that_do_not_fit_their_ids_are_refused(tmp_path, vectors):
+    """Fewer or more vectors than ids, or numbers in place of vectors, are not paired with questions by chance."""
+    save_file({"question_embeddings": vectors, "prompt_id": IDS}, tmp_path / "v.safetensors")
+    with pytest.raises(ValueError, match=r"v\.safetensors: .*`question_embeddings` has shape"):
+        read_embeddings(tmp_path / "v.safetensors", IDS)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    """The option and the path are in the message."""
+    with pytest.raises(FileNotFoundError, match=r"`question_embeddings`: there is no file .*none\.safetensors"):
+        read_embeddings(tmp_path / "none.safetensors", IDS)

@@ -1,0 +1,151 @@
+"""The forecaster: probabilities, means over questions, benchmarks with what was observed, intervals that are wider."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from embedllm_hf import EmbedLLM, EmbedLLMConfig, Forecaster, Router, load_responses, onboard
+from embedllm_hf.inference import forecaster as forecaster_module
+from embedllm_hf.item_response.posterior import Z90
+from embedllm_hf.item_response.transfer import transfer_variance
+from embedllm_hf.predictors.stacked_fit import fit_blend
+from tests.placing import pool_of, simulated_pool
+from tests.pool import trained_model
+
+QUESTIONS = ["What is 17 multiplied by 47?", "Is a contract about a dog valid when it was a gift?"]
+LLM = "planted/abacus-large"
+
+
+@pytest.fixture(scope="module")
+def model(quickstart) -> EmbedLLM:
+    return EmbedLLM.from_pretrained(quickstart)
+
+
+@pytest.fixture(scope="module")
+def forecaster(model) -> Forecaster:
+    """Of the network alone, without item parameters."""
+    return Forecaster(model.with_bank(replace(model.bank, item_parameters=None, blend=None)))
+
+
+def test_benchmark_forecast_counts_observed_answers_as_they_are(forecaster):
+    """The forecast is the mean over observed answers and probabilities of the rest, inside its interval."""
+    model = forecaster.model
+    rows, llm_index = model.bank.benchmark_rows("law"), model.llm_index("planted/scribe-small")
+    responses = model.bank.responses_of(llm_index)[rows]
+    probabilities = model.network_proba(model.bank.question_embeds[rows].astype(np.float32))[:, llm_index]
+    forecast = forecaster.benchmark("planted/scribe-small", "law")
+    assert forecast.accuracy == pytest.approx(np.where(np.isnan(responses), probabilities, responses).mean())
+    assert forecast.n_observed == np.sum(~np.isnan(responses)) < forecast.n_questions == len(rows)
+    missing = probabilities[np.isnan(responses)].astype(float)
+    reach = 1.6448536 * np.sqrt((missing * (1 - missing)).sum()) / len(rows)
+    assert forecast.high - forecast.accuracy == pytest.approx(reach, rel=1e-4)
+
+
+def test_questions_forecast_is_their_mean_probability(forecaster):
+    """On one's own questions nothing is observed, and the forecast is the mean probability."""
+    forecast = forecaster.questions(LLM, QUESTIONS)
+    assert forecast.accuracy == pytest.approx(forecaster.probabilities(LLM, QUESTIONS).mean())
+    assert (forecast.n_questions, forecast.n_observed) == (2, 0)
+    with pytest.raises(ValueError, match="`questions` is empty"):
+        forecaster.questions(LLM, [])
+
+
+def test_answers_are_probabilities_with_their_intervals(forecaster):
+    """Each question's probability, between the bounds that the router gives it."""
+    answers = forecaster.answers(LLM, QUESTIONS)
+    expected = forecaster.probabilities(LLM, QUESTIONS)
+    np.testing.assert_allclose([answer.probability for answer in answers], expected)
+    decisions = Router(forecaster.model)(QUESTIONS, llms=[LLM])
+    for answer, decision in zip(answers, decisions, strict=True):
+        assert (answer.low, answer.high, answer.at_least) == (decision.low, decision.high, decision.at_least)
+        assert answer.low < answer.probability < answer.high
+    with pytest.raises(KeyError, match="did you mean"):
+        forecaster.answers("planted/abacus-larg", QUESTIONS)
+
+
+def test_own_questions_are_forecast_by_the_blend(forecaster):
+    """The mean of what the router would say, not of the network alone."""
+    model = forecaster.model
+    blended = Forecaster(model.with_bank(replace(model.bank, blend=fit_blend(model, model.bank))))
+    accuracy = blended.questions(LLM, QUESTIONS).accuracy
+    assert accuracy == pytest.approx(blended.probabilities(LLM, QUESTIONS).mean())
+    assert abs(accuracy - forecaster.questions(LLM, QUESTIONS).accuracy) > 1e-4
+
+
+def test_unknown_benchmark_gets_close_names(forecaster):
+    """A benchmark nobody knows is refused with the nearest ones."""
+    with pytest.raises(KeyError, match=r"unknown benchmark `laws`.*`law`"):
+        forecaster.benchmark(LLM, "laws")
+
+
+def test_a_model_without_a_bank_has_no_benchmarks():
+    """Such a model says so."""
+    bare = EmbedLLM(EmbedLLMConfig(llm_names=["a", "b"], text_dim=384, encoder_name="offline"))
+    with pytest.raises(ValueError, match="no question bank, so nothing is known of questions and benchmarks"):
+        Forecaster(bare).benchmark("a", "law")
+
+
+# --- with item parameters ---
+
+
+def test_a_benchmark_that_was_answered_whole_has_its_score_and_no_interval():
+    """Where every response is known nothing is left to forecast."""
+    simulated = simulated_pool()
+    forecast = Forecaster(pool_of(simulated, 12)).benchmark("lab/03", "one")
+    assert forecast.accuracy == pytest.approx(simulated.responses[::2, 3].mean())
+    assert forecast.high - forecast.low < 1e-6
+    assert (forecast.n_questions, forecast.n_observed) == (200, 200)
+
+
+def test_known_questions_among_ones_own_count_as_they_were_answered(model):
+    """A text that the bank knows and the LLM answered counts by its response; a new one by its probability."""
+    train = load_responses("planted", split="train")
+    llm_index = model.llm_index(LLM)
+    row = int(np.flatnonzero(~np.isnan(train.column(llm_index)))[0])
+    forecast = Forecaster(model).questions(LLM, [str(train.questions[row]), QUESTIONS[0]])
+    unknown = Forecaster(model).questions(LLM, QUESTIONS[:1])
+    assert (forecast.n_questions, forecast.n_observed) == (2, 1)
+    assert forecast.accuracy == pytest.approx((train.column(llm_index)[row] + unknown.accuracy) / 2)
+
+
+def test_an_llm_without_ability_is_forecast_by_the_network(tmp_path):
+    """A vector that was added by hand has no ability; its forecast is the network's."""
+    grown = trained_model(tmp_path).with_llm("by/hand", np.ones(4), 0.5)
+    assert not grown.bank.item_parameters.has_ability(6)
+    by_network = grown.with_bank(replace(grown.bank, item_parameters=None))
+    assert Forecaster(grown).benchmark("by/hand", "logic") == Forecaster(by_network).benchmark("by/hand", "logic")
+
+
+@pytest.mark.parametrize(
+    ("answered", "has_shift"), [((), False), ((0, 2, 4, 6), True), ((0, 2, 4, 6, 1), False), ((1, 3), False)]
+)
+def test_only_answers_to_other_benchmarks_alone_bring_a_shift(monkeypatch, answered, has_shift):
+    """The interval is wider by the pool's errors on a benchmark if all that is known of the LLM is from elsewhere.
+
+    Not with answers to it, nor without any answers: then the prior is that of LLMs that took the benchmark. Odd
+    questions are of benchmark `two`.
+    """
+    grown = onboard(pool_of(simulated_pool(), 12), "new/llm", {row: row % 4 == 0 for row in answered})
+    squares = []
+    for variance in (0.0, 0.001):
+        monkeypatch.setattr(forecaster_module, "transfer_variance", lambda bank, rows, given=variance: given)
+        forecast = Forecaster(grown).benchmark("new/llm", "two")
+        assert 0 < forecast.low < forecast.high < 1
+        squares.append(((forecast.high - forecast.accuracy) / Z90) ** 2)
+    assert squares[1] - squares[0] == pytest.approx(0.001 if has_shift else 0.0, abs=1e-9)
+
+
+def test_the_interval_holds_the_pools_errors_where_nothing_was_answered(model):
+    """A planted LLM placed from its answers to all topics but law has a wider interval there than with them."""
+    bank = model.bank
+    responses, law = bank.responses_of(model.llm_index("planted/scribe-large")), bank.benchmark_rows("law")
+    answers = {int(bank.question_ids[row]): float(responses[row]) for row in np.flatnonzero(~np.isnan(responses))}
+    elsewhere = {id_: answer for id_, answer in answers.items() if id_ not in set(bank.question_ids[law].tolist())}
+    grown = onboard(model, "new/llm", elsewhere)
+    forecast = Forecaster(grown).benchmark("new/llm", "law")
+    known = Forecaster(onboard(model, "new/llm", answers)).benchmark("new/llm", "law")
+    assert forecast.n_observed == 0 < known.n_observed
+    assert forecast.high - forecast.low > known.high - known.low
+    reach = max(forecast.high - forecast.accuracy, forecast.accuracy - forecast.low)
+    assert reach >= Z90 * np.sqrt(transfer_variance(grown.bank, law))
