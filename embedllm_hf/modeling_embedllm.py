@@ -237,11 +237,8 @@ class EmbedLLM(PooledNetwork):
         Args:
             repo_id (`str`): Repository on the Hub, made if it is not there.
             remote_code (`bool`): See `save_pretrained`.
-            commit_message (`str`): Summary of the commit.
-            private (`bool`, *optional*): Make the repository a private one, if it is made now.
-            token (`str`, *optional*): Default: the one that is logged in.
             revision (`str`, *optional*): Branch, made if it is not there. Default: the main one.
-            create_pr (`bool`): Open a pull request instead.
+            commit_message, private, token, create_pr (*optional*): As in huggingface_hub.
 
         Raises:
             OSError: If the Hub refuses or cannot be reached; nothing is committed then.
@@ -279,8 +276,7 @@ class EmbedLLM(PooledNetwork):
         Args:
             name (`str`): The LLM, of this model's pool.
             repo_id (`str`): The model on the Hub, with the same questions' side as this one.
-            token (`str`, *optional*): Default: the one that is logged in.
-            create_pr (`bool`): Propose it as a pull request.
+            token, create_pr (*optional*): As in huggingface_hub.
 
         Raises:
             KeyError: If this model has no such LLM.
@@ -302,9 +298,10 @@ class EmbedLLM(PooledNetwork):
             grown = shared.with_llm(name, self.llm_embeds[llm_index], bias)
             if self.bank is not None and grown.bank is not None:
                 grown._set_bank(carry_answers(self.bank, grown.bank, name))
+            options = {"token": token, "create_pr": create_pr, "parent_commit": head}
+            options["remote_code"] = hasattr(shared.config, "auto_map")  # as it was saved
             try:
-                message = f"Add {name}"
-                return grown._commit(repo_id, message=message, token=token, create_pr=create_pr, parent_commit=head)
+                return grown._commit(repo_id, message=f"Add {name}", **options)
             except Conflict:
                 if attempt == _PUSH_ATTEMPTS - 1:
                     raise
@@ -321,12 +318,10 @@ def save_whole(model: EmbedLLM, output_dir: str | Path, *, remote_code: bool = F
     with whole_directory(output_dir) as partial:
         model.save_pretrained(partial, remote_code=remote_code)
         written = {path.name for path in partial.iterdir()}
-    for name in _of_another([path.name for path in Path(output_dir).iterdir()], written):
-        path = Path(output_dir) / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+    there = [path.name for path in Path(output_dir).iterdir()]
+    for name in _of_another(there, written):
+        path = Path(output_dir, name)
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _of_another(there: Sequence[str], written: Container[str]) -> list[str]:

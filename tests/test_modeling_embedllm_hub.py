@@ -326,6 +326,14 @@ def test_an_llm_as_a_pull_request(hub):
     assert proposed.config.llm_names[-1] == "lab/new"
 
 
+def test_a_model_with_code_keeps_it(hub):
+    """One LLM more, and `trust_remote_code` still finds the classes that the configuration names."""
+    model = make_model()
+    model.push_to_hub("org/code", remote_code=True)
+    model.with_llm("lab/new", np.zeros(4)).push_llm_to_hub("lab/new", "org/code")
+    assert "AutoModel" in json.loads(hub.repo("org/code").read("config.json"))["auto_map"]
+
+
 def test_an_llm_of_another_space_is_refused(hub):
     """Vectors of a model with another questions' side are not mixed in, nor is a name taken twice."""
     make_model(1).push_to_hub("org/space")

@@ -246,15 +246,11 @@ class TextEncoderTrainer:
         """Epoch by epoch, step by step, from where the history ends."""
         args, accelerator, history = self.args, self.accelerator, self.history
         began = time.perf_counter() - history.seconds
-        first = len(history.epochs) - 1
-        progress = tqdm(
-            total=len(blocks) * args.encoder_epochs,
-            initial=len(blocks) * first + history.step,
-            desc="training the text encoder",
-            unit="block",
-            disable=args.disable_tqdm or not accelerator.is_main_process,
-        )
-        with progress:
+        first, n_steps = len(history.epochs) - 1, len(blocks) * args.encoder_epochs
+        done, hidden = len(blocks) * first + history.step, args.disable_tqdm or not accelerator.is_main_process
+        with tqdm(
+            desc="training the text encoder", unit="block", total=n_steps, initial=done, disable=hidden
+        ) as progress:
             for epoch in range(first, args.encoder_epochs):
                 wrapped.train()
                 for rows in blocks.rows_of_epoch(epoch)[history.step :]:

@@ -105,13 +105,8 @@ class NetworkTrainer:
         if args.report_to:
             accelerator.init_trackers("embedllm", config=asdict(args))
 
-        progress = tqdm(
-            total=n_steps,
-            initial=len(self.history.epochs) * len(blocks),
-            desc="training",
-            unit="block",
-            disable=args.disable_tqdm or not accelerator.is_main_process,
-        )
+        done, hidden = len(self.history.epochs) * len(blocks), args.disable_tqdm or not accelerator.is_main_process
+        progress = tqdm(desc="training", unit="block", total=n_steps, initial=done, disable=hidden)
         with progress, _threads_for(6 * blocks.block_size * self.model.num_parameters()):
             self._loop(model, optimizer, scheduler, blocks, progress)
         for tracker in accelerator.trackers:  # and no more: `end_training` would break up the group of processes
@@ -222,7 +217,8 @@ def check_split(model: PooledNetwork, encoded: EncodedResponses, split: str) -> 
     if encoded.text_dim != model.config.text_dim or other:
         raise InputError(
             f"`{split}` has text vectors of width {encoded.text_dim} from `{encoded.encoder}`, expected width "
-            f"{model.config.text_dim} from `{model.config.encoder}`: one encoder for training and use."
+            f"{model.config.text_dim} from `{model.config.encoder}`, the model's. Encode the questions with that "
+            "encoder, or make the model for theirs: `EmbedLLM.from_encoder(...)`, on the command line --encoder."
         )
 
 

@@ -135,7 +135,7 @@ def test_what_does_not_fit_the_model_is_refused(tmp_path, split):
     given = {"train": TRAIN, "validation": VALIDATION}[split]
     name = {"train": "train_dataset", "validation": "eval_dataset"}[split]
     other = replace(given, encoder=EncoderId("lab/other"))
-    with pytest.raises(ValueError, match=rf"`{name}` has text vectors .* from `lab/other`.*one encoder"):
+    with pytest.raises(ValueError, match=rf"`{name}` has text vectors .* from `lab/other`.*from_encoder"):
         make_trainer(tmp_path / "model", **{split: other})
     with pytest.raises(ValueError, match=f"`{name}` has 5 LLMs that are not the model's 6"):
         make_trainer(tmp_path / "model", **{split: given.responses.select(llms=LLMS[:5])})
