@@ -108,7 +108,7 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, dict]]:
     try:
         columns = set(reader.fieldnames or ())
         if columns and ("label" not in columns or not columns & {"prompt_id", "prompt"}):
-            raise InputError(f"{path}, line 1: has columns {', '.join(map(str, reader.fieldnames))}, {_FORM}.")
+            raise InputError(f"{path}, line 1: has columns {', '.join(map(str, reader.fieldnames or ()))}, {_FORM}.")
         for row in reader:
             yield reader.line_num, row
     except csv.Error as error:
@@ -133,8 +133,8 @@ def _key(row: dict, where: str) -> str | int:
 
 def _label(row: dict, where: str) -> float:
     try:
-        label = float(row.get("label"))
-    except (TypeError, ValueError):
+        label = float(row["label"])
+    except (KeyError, TypeError, ValueError):
         label = float("nan")
     if not 0 <= label <= 1:
         raise InputError(f"{where}: `label` is {row.get('label')!r}, expected a grade in [0, 1], 1 for right.")

@@ -1,18 +1,20 @@
 """How well an LLM that the pool has never seen is placed from a few answers.
 
 The LLMs are split into folds. For each fold the network is trained, the item-response model fitted and the intervals
-calibrated without the fold's LLMs; then each of them is placed from ever more of its answers, chosen adaptively, at
+calibrated without the fold's LLMs. Then each of them is placed from ever more of its answers, chosen adaptively, at
 random or spread over difficulty, and its score on each benchmark is forecast. Nothing of a held-out LLM enters but the
-answers that it was asked for. Scores are over all questions of a benchmark, whatever split they are of; the network is
-trained on the training split, and new questions are those of the test split.
+answers that it was asked for. Scores are over all questions of a benchmark, of any split; the network is trained on
+the training split, and new questions are those of the test split.
 """
 
 from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy.special import expit
@@ -24,15 +26,17 @@ from ..configuration_embedllm import OFFLINE_ENCODER, EncoderId
 from ..data.responses import ResponseMatrix
 from ..encoding.encoded_responses import EncodedResponses
 from ..encoding.question_encoder import QuestionEncoder
+from ..inference.base import bank_of
 from ..item_response.calibration import is_scored, simulate_placements
 from ..item_response.fit import fit_item_parameters
 from ..item_response.pool import fit_abilities, fit_questions
 from ..item_response.posterior import interval
-from ..item_response.priors import benchmarks_of
+from ..item_response.priors import benchmarks_of, item_parameters_of
 from ..modeling_embedllm import EmbedLLM
+from ..predictors.neighbours import normalise
 from ..training.arguments import EmbedLLMTrainingArguments
 from ..training.network_trainer import NetworkTrainer
-from .onboarding import onboard_many
+from .onboarding import Answers, onboard_many
 
 logger = logging.getLogger(__name__)
 
@@ -70,10 +74,9 @@ class UnseenSettings:
 
 @dataclass(frozen=True)
 class ScoreRecord:
-    """One forecast of one LLM's score on one benchmark.
+    """One forecast of one LLM's score on one benchmark, after `n_answers`.
 
     Attributes:
-        seed, llm, benchmark, n_answers: What of.
         method (`str`): How the questions were chosen, or a baseline's name.
         error (`float`): Forecast minus the score over all questions that the LLM has answered.
         low, high (`float`): 90% interval, NaN for a baseline.
@@ -112,9 +115,7 @@ class NewQuestionRecord:
 
 
 def measure_seed(
-    splits: Mapping[str, EncodedResponses],
-    settings: UnseenSettings,
-    seed: int,
+    splits: Mapping[str, EncodedResponses], settings: UnseenSettings, seed: int
 ) -> tuple[list[ScoreRecord], list[NewQuestionRecord]]:
     """All folds of one seed.
 
@@ -127,7 +128,8 @@ def measure_seed(
     n_folds = min(settings.n_folds, len(names) // 2)
     folds = np.random.default_rng(seed).permutation(np.arange(len(names)) % n_folds)
     everything = EncodedResponses.concat(list(splits.values()))
-    scores, new_questions = [], []
+    scores: list[ScoreRecord] = []
+    new_questions: list[NewQuestionRecord] = []
     for fold in range(n_folds):
         rest, held_out = names[folds != fold].tolist(), names[folds == fold].tolist()
         model = _train(splits, rest, seed)
@@ -171,37 +173,55 @@ def _forecast_scores(
     """One held-out LLM's score on each benchmark that it has answered, by each way of choosing, and the baselines."""
     llm_index = everything.responses.llm_names.index(llm)
     responses = everything.responses.column(llm_index).astype(np.float64)
-    bank = model.bank
-    item = bank.item_parameters
+    bank = bank_of(model)
     for number, benchmark in enumerate(bank.benchmarks):
         rows = bank.benchmark_rows(benchmark)
         if not is_scored(responses[rows, None]):
             continue
+        record = partial(ScoreRecord, seed, llm, benchmark)
         rows = rows[~np.isnan(responses[rows])]
-        truth, prior = responses[rows], item.new_llm_prior(benchmarks_of(bank, rows))
-        counts = [count for count in settings.n_answers if count < len(rows)]
-        about = {"seed": seed, "llm": llm, "benchmark": benchmark}
-        questions = item.intercepts[rows], item.discriminations[rows]
-        questions = tuple(array.astype(np.float64) for array in questions)
+        exam = _Exam(rows, responses[rows], [count for count in settings.n_answers if count < len(rows)])
         for strategy in STRATEGIES:
             for draw in range(1 if strategy == "adaptive" else settings.n_draws):
                 generator = np.random.default_rng([seed, llm_index, number, draw])
-                placements = simulate_placements(*questions, truth[:, None], prior, counts, strategy, [generator])
-                for (placed,) in placements:
-                    factor = item.interval_factor(strategy, placed.n_answers)
-                    low, high = interval(placed.mean, placed.variance, factor)
-                    forecast = expit(questions[0] + questions[1] @ placed.ability)
-                    rest = np.setdiff1d(np.arange(len(rows)), placed.answered)
-                    right = ((forecast > 0.5) == (truth > 0.5))[rest]
-                    result = {"low": low, "high": high, "covered": bool(low <= truth.mean() <= high)}
-                    error = placed.mean - truth.mean()
-                    about["n_answers"] = placed.n_answers
-                    yield ScoreRecord(**about, method=strategy, error=error, **result, accuracy=right.mean())
-                    if strategy == "random":
-                        for method, mean in _from_answers_alone(placed.answered, truth, everything.question_embeds[rows]):
-                            yield ScoreRecord(**about, method=method, error=mean - truth.mean())
+                embeds = everything.question_embeds[rows]
+                yield from _placement_records(record, bank, exam, strategy, generator, embeds)
         generator = np.random.default_rng([seed, llm_index, number])
-        yield from _one_trait_records(model, benchmark, rows, truth, counts, generator, about)
+        yield from _one_trait_records(record, bank, benchmark, exam, generator)
+
+
+@dataclass(frozen=True)
+class _Exam:
+    """The questions of a benchmark that an LLM has answered: `rows`, responses, after how many answers to look."""
+
+    rows: np.ndarray
+    truth: np.ndarray
+    counts: list[int]
+
+
+def _placement_records(
+    record: Callable[..., ScoreRecord],
+    bank: QuestionBank,
+    exam: _Exam,
+    strategy: str,
+    generator: np.random.Generator,
+    question_embeds: np.ndarray,
+) -> Iterator[ScoreRecord]:
+    """Forecasts of the item-response model; beside the random choice those that know the same answers alone."""
+    item, truth, score = item_parameters_of(bank), exam.truth, float(exam.truth.mean())
+    intercepts, discriminations = item.questions(exam.rows)
+    prior = item.new_llm_prior(benchmarks_of(bank, exam.rows))
+    arrays = intercepts, discriminations, truth[:, None], prior
+    for (placed,) in simulate_placements(*arrays, exam.counts, strategy, [generator]):
+        factor = item.interval_factor(strategy, placed.n_answers)
+        low, high = interval(placed.mean, placed.variance, factor)
+        forecast = expit(intercepts + discriminations @ placed.ability)
+        rest = np.setdiff1d(np.arange(len(truth)), placed.answered)
+        right = float(((forecast > 0.5) == (truth > 0.5))[rest].mean())
+        yield record(strategy, placed.n_answers, placed.mean - score, low, high, low <= score <= high, right)
+        if strategy == "random":
+            for method, mean in _from_answers_alone(placed.answered, truth, question_embeds):
+                yield record(method, placed.n_answers, mean - score)
 
 
 def _from_answers_alone(
@@ -211,45 +231,39 @@ def _from_answers_alone(
     if not len(answered):
         return
     yield MEAN, truth[answered].mean()
-    unit = question_embeds / np.linalg.norm(question_embeds, axis=1, keepdims=True)
-    near = np.argsort(-(unit @ unit[answered].T), axis=1)[:, :_N_NEIGHBOURS]
+    normalised = normalise(question_embeds)
+    near = np.argsort(-(normalised @ normalised[answered].T), axis=1)[:, :_N_NEIGHBOURS]
     forecast = truth[answered][near].mean(axis=1)
     forecast[answered] = truth[answered]
     yield NEIGHBOURS, forecast.mean()
 
 
 def _one_trait_records(
-    model: EmbedLLM,
-    benchmark: str,
-    rows: np.ndarray,
-    truth: np.ndarray,
-    counts: list[int],
-    generator: np.random.Generator,
-    about: dict,
+    record: Callable[..., ScoreRecord], bank: QuestionBank, benchmark: str, exam: _Exam, generator: np.random.Generator
 ) -> Iterator[ScoreRecord]:
     """Baseline: a one-dimensional 2PL model of the benchmark alone, without texts, as adaptive tests use it.
 
     Priors: ability standard normal, discrimination N(1, 1/4), intercept N(pool's mean, 4).
     """
-    of_benchmark = model.bank.benchmark_rows(benchmark)
-    responses = model.bank.dense_responses()[of_benchmark]
-    keep = np.isin(of_benchmark, rows)
-    responses = responses[:, (~np.isnan(responses)).mean(axis=0) > 0.8][keep]
+    responses = bank.dense_responses()
+    took = (~np.isnan(responses[bank.benchmark_rows(benchmark)])).mean(axis=0) > 0.8
+    if took.sum() < 2:
+        return
+    responses = responses[np.ix_(exam.rows, took)]
     accuracy = np.nanmean(responses, axis=0).clip(0.01, 0.99)
     logits = np.log(accuracy / (1 - accuracy))
     abilities = ((logits - logits.mean()) / max(logits.std(), 1e-6))[:, None]
-    expected = np.tile([logits.mean(), 1.0], (len(rows), 1))
-    parameters, nothing, nobody = expected, np.zeros((len(rows), 0)), np.zeros((len(abilities), 0))
+    expected = np.tile([logits.mean(), 1.0], (len(responses), 1))
+    parameters, nothing, nobody = expected, np.zeros((len(responses), 0)), np.zeros((len(abilities), 0))
     for _ in range(6):
         precisions = np.array([0.25, 4.0])
         parameters, _cov = fit_questions(responses, abilities, nothing, nobody, expected, precisions, parameters)
         abilities, _cov = fit_abilities(responses, parameters[:, 0], parameters[:, 1:], np.ones(1), abilities)
     prior = abilities.mean(axis=0), np.atleast_2d(np.cov(abilities.T)) * 1.1
     for method, strategy in zip(ONE_TRAIT, ("adaptive", "random"), strict=True):
-        questions = parameters[:, 0], parameters[:, 1:]
-        for (placed,) in simulate_placements(*questions, truth[:, None], prior, counts, strategy, [generator]):
-            about["n_answers"] = placed.n_answers
-            yield ScoreRecord(**about, method=method, error=placed.mean - truth.mean())
+        arrays = parameters[:, 0], parameters[:, 1:], exam.truth[:, None], prior
+        for (placed,) in simulate_placements(*arrays, exam.counts, strategy, [generator]):
+            yield record(method, placed.n_answers, placed.mean - float(exam.truth.mean()))
 
 
 # --- new questions ---
@@ -274,7 +288,7 @@ def _forecast_new_questions(
             yield from _new_question_records(retrained, RETRAINED, n_answers, splits, held_out, seed)
 
 
-def _draw_answers(train: ResponseMatrix, llm: str, n_answers: int, seed: int) -> dict[int, float]:
+def _draw_answers(train: ResponseMatrix, llm: str, n_answers: int, seed: int) -> Answers:
     """Some of an LLM's responses, by question id."""
     llm_index = train.llm_names.index(llm)
     responses = train.column(llm_index)
@@ -283,7 +297,7 @@ def _draw_answers(train: ResponseMatrix, llm: str, n_answers: int, seed: int) ->
     return {int(train.question_ids[row]): float(responses[row]) for row in chosen}
 
 
-def _with_only(train: EncodedResponses, answers: Mapping[str, Mapping[int, float]]) -> EncodedResponses:
+def _with_only(train: EncodedResponses, answers: Mapping[str, Answers]) -> EncodedResponses:
     """The training split in which some LLMs have these answers alone."""
     responses = train.responses
     ids, kept = responses.question_ids[responses.question_indices], np.ones(responses.n_observed, bool)
@@ -303,40 +317,30 @@ def _new_question_records(
     seed: int,
 ) -> Iterator[NewQuestionRecord]:
     responses = splits["test"].responses.select(llms=model.config.llm_names).responses()
-    probabilities = model.network_proba(splits["test"].question_embeds)
-    others = [column for column, name in enumerate(model.config.llm_names) if name not in held_out]
+    probs = model.network_proba(splits["test"].question_embeds)
+    others = [index for index, name in enumerate(model.config.llm_names) if name not in held_out]
+    rival = np.where(np.isnan(responses[:, others]), -1.0, probs[:, others]).max(axis=1)
+    nobody_else = ~(np.nan_to_num(responses[:, others]) > 0.5).any(axis=1)
     for llm in held_out:
-        column = model.llm_index(llm)
-        observed = ~np.isnan(responses[:, column])
-        rival = np.where(np.isnan(responses[:, others]), -1.0, probabilities[:, others]).max(axis=1)
-        nobody_else = ~(np.nan_to_num(responses[:, others]) > 0.5).any(axis=1)
-        alone = observed & (responses[:, column] > 0.5) & nobody_else & (rival >= 0)
-        won = alone & (probabilities[:, column] > rival)
-        yield NewQuestionRecord(
-            seed,
-            llm,
-            method,
-            n_answers,
-            probabilities[observed, column],
-            responses[observed, column],
-            int(alone.sum()),
-            int(won.sum()),
-        )
+        own, mine = responses[:, model.llm_index(llm)], probs[:, model.llm_index(llm)]
+        alone = (np.nan_to_num(own) > 0.5) & nobody_else & (rival >= 0)
+        observed, n_won = ~np.isnan(own), int((alone & (mine > rival)).sum())
+        answers = mine[observed], own[observed]
+        yield NewQuestionRecord(seed, llm, method, n_answers, *answers, int(alone.sum()), n_won)
 
 
-def summarise_new_questions(records: list[NewQuestionRecord]) -> list[dict[str, object]]:
+def summarise_new_questions(records: Sequence[NewQuestionRecord]) -> list[dict[str, Any]]:
     """Accuracy, AUC and routing of each method and number of answers, over all LLMs of a seed, mean over the seeds."""
     found = []
     for method, n_answers in sorted({(record.method, record.n_answers) for record in records}):
         chosen = [record for record in records if (record.method, record.n_answers) == (method, n_answers)]
         by_seed = []
         for seed in sorted({record.seed for record in chosen}):
-            mine = [record for record in chosen if record.seed == seed]
-            responses = np.concatenate([record.responses for record in mine])[:, None]
-            probabilities = np.concatenate([record.probabilities for record in mine])[:, None]
-            by_seed.append([metrics.accuracy(probabilities, responses), metrics.auc(probabilities, responses)])
-        accuracy, auc = np.mean(by_seed, axis=0)
-        n_alone, n_won = sum(r.n_only_right for r in chosen), sum(r.n_won for r in chosen)
-        row = {"method": method, "n_answers": n_answers, "accuracy": float(accuracy), "auc": float(auc)}
+            pairs = [(record.probabilities, record.responses) for record in chosen if record.seed == seed]
+            probs, responses = (np.concatenate(part)[:, None] for part in zip(*pairs, strict=True))
+            by_seed.append([metrics.accuracy(probs, responses), metrics.auc(probs, responses)])
+        accuracy, auc = np.mean(by_seed, axis=0).tolist()
+        n_alone, n_won = sum(record.n_only_right for record in chosen), sum(record.n_won for record in chosen)
+        row = {"method": method, "n_answers": n_answers, "accuracy": accuracy, "auc": auc}
         found.append({**row, "n_only_right": n_alone, "share_won": n_won / n_alone if n_alone else None})
     return found
