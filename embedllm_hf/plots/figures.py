@@ -105,7 +105,7 @@ def placement_figure(rows: Sequence[Mapping[str, object]]) -> Figure:
 
     Args:
         rows (`Sequence[Mapping[str, object]]`): `method`, `n_answers`, `mean_absolute_error`, its interval `low` and
-            `high`, and `coverage` for methods with intervals, as `experiments.unseen_report` gives them.
+            `high`, and `coverage` for methods with intervals, as `new_llms.unseen_report` gives them.
 
     Raises:
         ImportError: If matplotlib is missing.
