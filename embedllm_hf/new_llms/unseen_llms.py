@@ -141,7 +141,8 @@ def folds_of(splits: Mapping[str, EncodedResponses], settings: UnseenSettings, s
     for fold in tqdm(range(n_folds), desc=f"seed {seed}", unit="fold"):
         rest = names[folds != fold].tolist()
         model = train_on(splits["train"].select(llms=rest), splits["validation"].select(llms=rest), seed)
-        yield Fold(seed, with_items(model, everything.select(llms=rest)), tuple(names[folds == fold].tolist()), everything)
+        model = with_items(model, everything.select(llms=rest))
+        yield Fold(seed, model, tuple(names[folds == fold].tolist()), everything)
 
 
 def train_on(train: EncodedResponses, validation: EncodedResponses, seed: int) -> EmbedLLM:
