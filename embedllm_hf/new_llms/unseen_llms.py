@@ -258,10 +258,11 @@ def _one_trait_records(
     for _ in range(6):
         precisions = np.array([0.25, 4.0])
         parameters, _cov = fit_questions(responses, abilities, nothing, nobody, expected, precisions, parameters)
-        abilities, _cov = fit_abilities(responses, parameters[:, 0], parameters[:, 1:], np.ones(1), abilities)
+        questions = parameters[:, 0], parameters[:, 1:]
+        abilities, _cov = fit_abilities(responses, questions, np.ones(1), abilities)
     prior = abilities.mean(axis=0), np.atleast_2d(np.cov(abilities.T)) * 1.1
     for method, strategy in zip(ONE_TRAIT, ("adaptive", "random"), strict=True):
-        arrays = parameters[:, 0], parameters[:, 1:], exam.truth[:, None], prior
+        arrays = *questions, exam.truth[:, None], prior
         for (placed,) in simulate_placements(*arrays, exam.counts, strategy, [generator]):
             yield record(method, placed.n_answers, placed.mean - float(exam.truth.mean()))
 
