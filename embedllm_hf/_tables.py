@@ -26,7 +26,5 @@ def format_table(
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     aligns = [str.ljust] * left + [str.rjust] * (len(head) - left)
-    aligned = [
-        [align(cell, width) for align, cell, width in zip(aligns, line, widths, strict=True)] for line in lines
-    ]
+    aligned = [[align(cell, width) for align, cell, width in zip(aligns, line, widths, strict=True)] for line in lines]
     return "\n".join("  ".join(line).rstrip() for line in aligned)

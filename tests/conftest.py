@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -52,12 +52,22 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def real_data() -> Path:
-    """The folder of the real responses; without it the test is skipped, or fails where CI demands it."""
-    folder = Path(__file__).parents[2] / "shared" / "data" / "open-llm-responses"
-    if not folder.is_dir():
-        message = "REAL DATA MISSING: the folder shared/data/open-llm-responses is not beside the checkout"
-        if os.environ.get("EMBEDLLM_REQUIRE_REAL_DATA"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return folder
+def data_folder() -> Callable[[str], Path]:
+    """Gives the folder of a real data set; without it a test is skipped, or fails where CI demands it."""
+
+    def folder_of(name: str) -> Path:
+        folder = Path(__file__).parents[2] / "shared" / "data" / name
+        if not folder.is_dir():
+            message = f"REAL DATA MISSING: the folder shared/data/{name} is not beside the checkout"
+            if os.environ.get("EMBEDLLM_REQUIRE_REAL_DATA"):
+                pytest.fail(message)
+            pytest.skip(message)
+        return folder
+
+    return folder_of
+
+
+@pytest.fixture(scope="session")
+def real_data(data_folder) -> Path:
+    """The folder of the real responses that the README's figures are from."""
+    return data_folder("open-llm-responses")

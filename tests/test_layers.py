@@ -11,7 +11,7 @@ import pytest
 import embedllm_hf
 
 PACKAGE = Path(embedllm_hf.__file__).parent
-# From the bottom up: the flow of the data. A module imports only from layers before its own, and inside its own folder.
+# From the bottom up, the flow of the data. A module imports only from layers before its own, and inside its folder.
 # A module that is not named here fails a test.
 LAYERS = (
     "_errors",

@@ -5,6 +5,7 @@ the data set is not there.
 """
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -14,14 +15,17 @@ from embedllm_hf.cli import main
 pytestmark = pytest.mark.real_data
 
 
+def train(data: Path, folder: Path) -> dict:
+    """metrics.json of the README's command."""
+    vectors = data / "question_embeddings.all-MiniLM-L6-v2.safetensors"
+    options = ["--dataset", data, "--question_embeddings", vectors, "--disable_tqdm", "--output_dir", folder]
+    assert main(["train", *map(str, options)]) == 0
+    return json.loads((folder / "metrics.json").read_text())
+
+
 @pytest.fixture(scope="module")
 def metrics(real_data, tmp_path_factory) -> dict:
-    """metrics.json of the README's command."""
-    folder = tmp_path_factory.mktemp("real") / "model"
-    vectors = real_data / "question_embeddings.all-MiniLM-L6-v2.safetensors"
-    options = ["--dataset", real_data, "--encoder", "offline", "--question_embeddings", vectors, "--disable_tqdm"]
-    assert main(["train", *map(str, options), "--output_dir", str(folder)]) == 0
-    return json.loads((folder / "metrics.json").read_text())
+    return train(real_data, tmp_path_factory.mktemp("real") / "model")
 
 
 # The figures of the README, from the default seed: accuracy, AUC, log loss, Brier score, ECE, routing accuracy.
@@ -73,3 +77,11 @@ def test_routing(metrics):
     """Routing beats "always the best LLM"."""
     assert metrics["embedllm"]["routing_accuracy"] > metrics["llm_mean"]["routing_accuracy"]
     assert metrics["embedllm"]["routing_accuracy"] > 0.751
+
+
+@pytest.mark.parametrize("name", ["bfcl-2024-08", "kor-bench"])
+def test_forecasts_hold_on_other_data(data_folder, tmp_path, name):
+    """On data that no setting was chosen on, forecasts are better than kNN's in AUC and log loss."""
+    metrics = train(data_folder(name), tmp_path / "model")
+    assert metrics["embedllm"]["auc"] > metrics["knn"]["auc"]
+    assert metrics["embedllm"]["log_loss"] < metrics["knn"]["log_loss"]

@@ -22,6 +22,7 @@ def main(options: argparse.Namespace) -> int:
     """Print a line an LLM, the best first."""
     questions = None if options.questions is None else read_questions(options.questions)
 
+    from .._tables import format_table
     from ..inference.leaderboard import Leaderboard
 
     llms = split_names(options.llms)
@@ -30,10 +31,15 @@ def main(options: argparse.Namespace) -> int:
     if options.json:
         print_json([row.to_dict() for row in rows])
         return 0
-    width = max(len(row.llm) for row in rows)
-    print(f"{'':>3}  {'':<{width}}  accuracy  90% interval    beats next  alone right")
-    for row in rows:
-        beats = "" if row.beats_next is None else f"{row.beats_next:.2f}"
-        interval = f"[{row.low:.3f}, {row.high:.3f}]"
-        print(f"{row.rank:>3}  {row.llm:<{width}}  {row.accuracy:8.3f}  {interval}  {beats:>10}  {row.only_one:11.3f}")
+    cells = [
+        [
+            f"{row.rank}. {row.llm}",
+            f"{row.accuracy:.3f}",
+            f"[{row.low:.3f}, {row.high:.3f}]",
+            "" if row.beats_next is None else f"{row.beats_next:.2f}",
+            f"{row.only_one:.3f}",
+        ]
+        for row in rows
+    ]
+    print(format_table(["llm", "accuracy", "90% interval", "beats next", "alone right"], cells))
     return 0

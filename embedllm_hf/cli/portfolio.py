@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Print the LLMs in the order in which they add most."""
+    from .._tables import format_table
     from ..inference.portfolio import portfolio
     from ..modeling_embedllm import EmbedLLM
 
@@ -36,8 +37,8 @@ def main(options: argparse.Namespace) -> int:
     if options.json:
         print_json(chosen.to_dict())
         return 0
-    for name, accuracy in zip(chosen.llms, chosen.steps, strict=True):
-        print(f"{accuracy:.3f}  + {name}")
+    steps = zip(chosen.llms, chosen.steps, strict=True)
+    print(format_table(["llm", "accuracy up to here"], [[name, f"{accuracy:.3f}"] for name, accuracy in steps]))
     how = "best of all choices" if chosen.exact else "greedy choice"
     cost = "" if chosen.cost is None else f", cost {chosen.cost:g}"
     print(

@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Print a line an LLM, the most alike first."""
+    from .._tables import format_table
     from ..inference.similar import similar_llms
     from ..modeling_embedllm import EmbedLLM
 
@@ -26,9 +27,15 @@ def main(options: argparse.Namespace) -> int:
     if options.json:
         print_json([other.to_dict() for other in found])
         return 0
-    width = max(len("llm"), *(len(other.llm) for other in found)) if found else 3
-    print(f"{'llm':<{width}}  agreement  distance  shared questions: same")
-    for other in found:
-        same = "-" if other.shared_agreement is None else f"{other.shared_agreement:.3f}"
-        print(f"{other.llm:<{width}}  {other.agreement:9.3f}  {other.distance:8.3f}  {other.n_shared:16,}: {same}")
+    cells = [
+        [
+            other.llm,
+            f"{other.agreement:.3f}",
+            f"{other.distance:.3f}",
+            f"{other.n_shared:,}",
+            "-" if other.shared_agreement is None else f"{other.shared_agreement:.3f}",
+        ]
+        for other in found
+    ]
+    print(format_table(["llm", "agreement", "distance", "shared questions", "same answers"], cells))
     return 0

@@ -168,8 +168,7 @@ class QuestionEncoder:
 
         Raises:
             OSError: If it cannot be loaded.
-            ValueError: If its weights are a damaged file, or of a trained encoder other ones than the model was
-                trained with.
+            ValueError: If its weights are damaged, or not those that the model was trained with.
         """
         if self._model is None:
             from safetensors import SafetensorError
@@ -182,16 +181,12 @@ class QuestionEncoder:
             try:
                 model = SentenceTransformer(source, revision=self.revision, device=self.device)
             except OSError as error:
-                at = f" at revision {self.revision}" if self.revision else ""
-                raise FileError(
-                    f"the text encoder `{source}`{at} cannot be loaded ({str(error).splitlines()[0]}). "
-                    "Check the name and the network, or use `offline`."
-                ) from error
+                which = f"`{source}` at revision {self.revision}" if self.revision else f"`{source}`"
+                reason = f"the text encoder {which} cannot be loaded ({str(error).splitlines()[0]})"
+                raise FileError(f"{reason}. Check the name and the network, or use `offline`.") from error
             except SafetensorError as error:
-                raise InputError(
-                    f"{source}: the text encoder's weights are not a whole safetensors file ({error}). Fetch or train "
-                    "it again."
-                ) from error
+                damage = f"the text encoder's weights are not a whole safetensors file ({error})"
+                raise InputError(f"{source}: {damage}. Fetch or train it again.") from error
             if self.digest is not None and weights_digest(model) != self.digest:
                 raise InputError(
                     f"{self._folder}: holds another text encoder than the one that the model was trained with. "

@@ -135,16 +135,13 @@ def evaluate_model(
         predictions[name] = baseline.predict_proba(question_embeds, responses.categories)
     truth = responses.responses()
     scores = _measure(predictions, truth, slice(None))
-    over_mean = None
-    if LLM_MEAN in predictions:
-        over_mean = _gain(predictions, LLM_MEAN, truth, metrics.routed_responses)
     return EvaluationReport(
         dataset=responses.summary(),
         scores=scores,
         oracle={"routing_accuracy": metrics.oracle_accuracy(truth)},
         benchmarks=_by_benchmark(predictions, truth, responses.categories.astype(str)),
         gains=_gains(predictions, scores, truth),
-        routing_over_best_llm=over_mean,
+        routing_over_best_llm=_gain(predictions, LLM_MEAN, truth, metrics.routed_responses),
         guarantee=check_guarantee(model, logits, truth, min_success, costs),
         reliability=metrics.reliability_bins(predictions[MODEL], truth),
         train_seconds=train_seconds,
@@ -204,7 +201,9 @@ def _hits(probs: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def _gain(predictions: dict, over: str, truth: np.ndarray, outcomes: Callable) -> dict[str, Any] | None:
-    """EmbedLLM minus another predictor in the mean of `outcomes`, if any is defined."""
+    """EmbedLLM minus another predictor in the mean of `outcomes`, if there is one and any outcome is defined."""
+    if over not in predictions:
+        return None
     ours, theirs = (outcomes(predictions[name], truth) for name in (MODEL, over))
     if np.isnan(ours).all():
         return None

@@ -34,7 +34,7 @@ class _TextPipeline(Pipeline):
     model: EmbedLLM
     _OPTIONS: ClassVar[tuple[str, ...]] = ()  # of a call
     # The parent's hints say that these are None.
-    _load_tokenizer = _load_processor = _load_feature_extractor = _load_image_processor = _load_video_processor = False  # type: ignore[assignment]
+    _load_tokenizer = _load_processor = _load_feature_extractor = _load_image_processor = _load_video_processor = False
 
     def __init__(self, model: EmbedLLM, *args: Any, encoder: QuestionEncoder | None = None, **kwargs: Any):
         if not isinstance(model, EmbedLLM):

@@ -99,7 +99,7 @@ def simulate_placements(
 
 
 def _order(strategy: str, logits: np.ndarray, there: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """The order of a choice that does not look at answers, of the questions that are `there`; else nothing."""
+    """The order of a choice that does not look at answers, of the questions that are `there`; empty if adaptive."""
     rows = np.flatnonzero(there)
     if strategy == "adaptive":
         return rows[:0]
@@ -159,10 +159,8 @@ def fit_factor(errors: Sequence[tuple[int, float]]) -> tuple[float, float, float
     """Logarithms of the factor without answers and with 64, and its slope in the logarithm of the answers.
 
     Without answers it is the errors' 90% quantile (split conformal prediction, with its `n + 1`); with answers a
-    quantile regression of log error on log answers (Koenker and Bassett, Econometrica 1978).
-
-    Args:
-        errors (`Sequence[tuple[int, float]]`): Answers, and error in the model's standard deviations.
+    quantile regression of log error on log answers (Koenker and Bassett, Econometrica 1978). `errors` are pairs of
+    the number of answers and the error in the model's standard deviations.
     """
     counts = np.array([count for count, _ in errors], float)
     logs = np.log(np.maximum([error for _, error in errors], 1e-6)) - np.log(Z90)

@@ -17,9 +17,7 @@ from ..network import EmbedLLMNetwork
 
 MIN_LLMS = 3  # that a pool can be fitted to
 N_FREE_TRAITS = 2  # more did not help: 3 and 4 were within the noise
-# Rounds of questions and abilities in turn, and those before the difficulties are fixed; 8 give the same error,
-# within the noise.
-_ROUNDS, _PILOT_ROUNDS = 5, 2
+_ROUNDS, _PILOT_ROUNDS = 5, 2  # in all, and before the difficulties are fixed; 8 give the same error
 _RIDGE = 30.0  # of the regression on text vectors of unit length; 10 does as well, 100 is 5% worse
 _SHRINKAGE, _INFLATION = 0.1, 1.1  # of a new LLM's prior covariance: towards its diagonal, and for its own error
 _CELLS_AT_ONCE = 4_000_000  # (question, LLM) pairs of one block; bounds the memory
@@ -117,9 +115,8 @@ def fit_pool(network: NetworkView, responses: np.ndarray, features: np.ndarray) 
         discriminations = np.column_stack([parameters[:, 1:], difficulty])
         if round_ == _ROUNDS - 1:
             break
-        abilities, ability_covariances = fit_abilities(
-            responses, parameters[:, 0], discriminations, 1 / ability_variances, abilities
-        )
+        questions = parameters[:, 0], discriminations
+        abilities, ability_covariances = fit_abilities(responses, questions, 1 / ability_variances, abilities)
         if difficulty.shape[1]:
             uncertain = np.diagonal(ability_covariances, axis1=1, axis2=2).mean(axis=0)[n_free:]
             ability_variances[n_free:] = (abilities[:, n_free:] ** 2).mean(axis=0) + uncertain
@@ -205,15 +202,10 @@ def fit_questions(
 
 
 def fit_abilities(
-    responses: np.ndarray,
-    intercepts: np.ndarray,
-    discriminations: np.ndarray,
-    precisions: np.ndarray,
-    start: np.ndarray,
+    responses: np.ndarray, questions: tuple[np.ndarray, np.ndarray], precisions: np.ndarray, start: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Each LLM's ability `(n_llms, n_traits)` given the questions, and its covariance; prior N(0, 1 / precisions)."""
-    n_traits = discriminations.shape[1]
-    abilities = start.copy()
+    (intercepts, discriminations), abilities = questions, start
     for _ in range(10):
         gradient = -abilities * precisions
         curvature = np.tile(np.diag(precisions), (len(abilities), 1, 1))
@@ -223,7 +215,7 @@ def fit_abilities(
             probabilities = expit(intercepts[block, None] + discrimination @ abilities.T)
             gradient += np.where(observed, answers - probabilities, 0.0).T @ discrimination
             information = np.where(observed, probabilities * (1 - probabilities), 0.0)
-            curvature += (information.T @ products).reshape(-1, n_traits, n_traits)
+            curvature += (information.T @ products).reshape(curvature.shape)
         step = _capped(np.linalg.solve(curvature, gradient[:, :, None])[:, :, 0])
         abilities = abilities + step
         if np.abs(step).max() < 1e-4:

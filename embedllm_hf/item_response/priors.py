@@ -23,16 +23,10 @@ Prior = tuple[np.ndarray, np.ndarray]  # mean and covariance
 
 
 def item_parameters_of(bank: QuestionBank) -> ItemParameters:
-    """A bank's item parameters.
-
-    Raises:
-        ValueError: If it has none, since the pool is too small.
-    """
+    """A bank's item parameters; a `ValueError` if it has none, since the pool is too small."""
     if bank.item_parameters is None:
-        raise InputError(
-            f"the model has no item parameters, which place LLMs: its pool of {len(bank.llm_names)} LLMs is too "
-            f"small. Train on {MIN_LLMS} LLMs or more."
-        )
+        found = f"its pool of {len(bank.llm_names)} LLMs is too small. Train on {MIN_LLMS} LLMs or more."
+        raise InputError(f"the model has no item parameters, which place LLMs: {found}")
     return bank.item_parameters
 
 
@@ -42,8 +36,7 @@ def benchmark_priors(
     """Means `(n_benchmarks, dim)` and covariances of a new LLM's ability or vector, by the benchmark that it takes.
 
     Args:
-        new_llm_prior (`Callable`): Gives the prior that some LLMs of the pool tell, from a mask of them; or that of
-            all, from None.
+        new_llm_prior (`Callable`): The prior by some LLMs of the pool, from a mask of them; by all, from None.
         bank (`QuestionBank`): For the benchmarks, in their order.
         responses (`np.ndarray` of shape `(n_questions, n_llms)`): The pool's, NaN where not observed.
     """
@@ -83,11 +76,11 @@ def place_by_prior(
     prior_of: Callable[[tuple[int, ...]], Prior],
 ) -> Posterior:
     """`place_llms` with a prior for each LLM, that of the benchmarks that it has `taken`."""
-    means, covariances = [None] * len(rows), [None] * len(rows)
+    width = questions[1].shape[1]
+    found = Posterior(np.empty((len(rows), width)), np.empty((len(rows), width, width)))
     for benchmarks in sorted(set(taken)):
-        members = [position for position, mine in enumerate(taken) if mine == benchmarks]
-        answers = [rows[position] for position in members], [responses[position] for position in members]
+        members = [llm for llm, mine in enumerate(taken) if mine == benchmarks]
+        answers = [rows[llm] for llm in members], [responses[llm] for llm in members]
         placed = place_llms(*questions, *answers, *prior_of(benchmarks))
-        for position, mean, covariance in zip(members, placed.mean, placed.covariance, strict=True):
-            means[position], covariances[position] = mean, covariance
-    return Posterior(np.array(means), np.array(covariances))
+        found.mean[members], found.covariance[members] = placed.mean, placed.covariance
+    return found

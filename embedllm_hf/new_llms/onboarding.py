@@ -22,9 +22,8 @@ from ..bank.item_parameters import DEFAULT_STRATEGY, STRATEGIES
 from ..bank.question_bank import QuestionBank, question_keys
 from ..encoding.question_encoder import QuestionEncoder
 from ..inference.base import EncodedModel, bank_of
-from ..item_response.fit import MIN_LLMS
 from ..item_response.pool import NetworkView
-from ..item_response.priors import benchmarks_of, place_abilities, place_by_prior
+from ..item_response.priors import benchmarks_of, item_parameters_of, place_abilities, place_by_prior
 from ..modeling_embedllm import EmbedLLM
 
 logger = logging.getLogger(__name__)
@@ -106,7 +105,7 @@ def refine(
     """
     llm_index = model.llm_index(name)
     if strategy is None:
-        strategy = STRATEGIES[item_bank_of(model).item_parameters.strategies[llm_index]]
+        strategy = STRATEGIES[item_parameters_of(bank_of(model)).strategies[llm_index]]
     check_choice("strategy", strategy, STRATEGIES)
     return _place(model, {name: more_answers}, encoder=encoder, strategy=strategy)
 
@@ -135,12 +134,13 @@ def find_answers(
     Answers that the bank has of an LLM come first; they and the new ones must agree.
 
     Returns:
-        `tuple[QuestionBank, dict[str, PlacedAnswers]]`: The bank, or one that knows the new texts too, and the answers.
+        `tuple[QuestionBank, dict[str, PlacedAnswers]]`: The bank, or one that knows the new texts too; the answers.
 
     Raises:
         KeyError, ValueError: As for `onboard`.
     """
-    bank = item_bank_of(model)
+    bank = bank_of(model)
+    item_parameters_of(bank)  # refused without them
     for name, answers in answers_by_llm.items():
         _check_answers(name, answers)
     texts = list(dict.fromkeys(key for answers in answers_by_llm.values() for key in answers if isinstance(key, str)))
@@ -150,7 +150,7 @@ def find_answers(
         embeds = encoder.encode(new)
         _warn_of_cut_texts(encoder, new)
         bank = bank.with_texts(question_keys(new), embeds)
-    row_of = dict(zip(texts, bank.rows_of_texts(texts).tolist(), strict=True))
+    row_of: dict[str | int, int] = dict(zip(texts, bank.rows_of_texts(texts).tolist(), strict=True))
     ids = list({key for answers in answers_by_llm.values() for key in answers if not isinstance(key, str)})
     rows = bank.rows_of_ids(ids).tolist() if ids else []
     unknown = [id_ for id_, row in zip(ids, rows, strict=True) if row < 0 or id_ < 0]
@@ -163,7 +163,8 @@ def find_answers(
     for name, answers in answers_by_llm.items():
         by_row = _answers_kept(bank, name)
         for key, value in answers.items():
-            if by_row.setdefault(row_of[key], np.float32(value)) != np.float32(value):
+            grade = float(np.float32(value))
+            if by_row.setdefault(row_of[key], grade) != grade:
                 raise InputError(
                     f"answers of `{name}` to the question {key!r} contradict each other: {by_row[row_of[key]]:g} and "
                     f"{value:g}. Keep one."
@@ -181,13 +182,13 @@ def _place(
         if not len(placed.rows):
             logger.warning("`%s` has no answers: it is placed in the pool's middle, with a wide interval.", name)
     names, answers = list(found), list(found.values())
-    rows, responses = [item.rows for item in answers], [item.responses for item in answers]
+    rows, responses = [given.rows for given in answers], [given.responses for given in answers]
     vectors = _place_vectors(model, bank, rows, responses)
     abilities = place_abilities(bank, rows, responses)
     grown = model.with_llm_vectors(names, vectors[:, :-1], vectors[:, -1])
     llm_indices = [grown.llm_index(name) for name in names]
     bank = bank.of_pool(grown.config.llm_names, range(model.config.n_llms))
-    item = bank.item_parameters.with_llms(llm_indices, abilities.mean, abilities.covariance, strategy)
+    item = item_parameters_of(bank).with_llms(llm_indices, abilities.mean, abilities.covariance, strategy)
     grown._set_bank(_with_new_responses(replace(bank, item_parameters=item), llm_indices, answers))
     return grown
 
@@ -196,13 +197,12 @@ def _place_vectors(
     model: EmbedLLM, bank: QuestionBank, rows: list[np.ndarray], responses: list[np.ndarray]
 ) -> np.ndarray:
     """Vectors and biases `(n_llms, embed_dim + 1)` in the network; a bias is 0 where the model has none."""
-    network, item = NetworkView.of(model), bank.item_parameters
+    network, item = NetworkView.of(model), item_parameters_of(bank)
     asked, places = np.unique(np.concatenate([np.zeros(0, int), *rows]), return_inverse=True)
     features = np.column_stack([np.ones(len(asked)), bank.question_embeds[asked].astype(np.float64)])
     question_vectors = np.column_stack([features @ network.vector_map, np.ones(len(asked))])
     intercepts = features @ network.base_map + item.residuals[asked]
-    ends = np.cumsum([len(item) for item in rows])
-    local = np.split(places, ends[:-1])
+    local = np.split(places, np.cumsum([len(mine) for mine in rows])[:-1])
     n_used = question_vectors.shape[1] - (model.llm_bias is None)
 
     def prior_of(benchmarks: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -218,9 +218,9 @@ def _place_vectors(
 
 def _with_new_responses(bank: QuestionBank, llm_indices: list[int], answers: list[PlacedAnswers]) -> QuestionBank:
     """Add the answers that are not kept yet."""
-    llms = np.repeat(llm_indices, [len(item.rows) for item in answers])
-    rows = np.concatenate([item.rows for item in answers])
-    values = np.concatenate([item.responses for item in answers])
+    llms = np.repeat(llm_indices, [len(given.rows) for given in answers])
+    rows = np.concatenate([given.rows for given in answers])
+    values = np.concatenate([given.responses for given in answers])
     new = np.ones(len(rows), bool)
     for llm_index in np.array(llm_indices)[np.isin(llm_indices, bank.responses.indices)]:
         mine = llms == llm_index
@@ -234,18 +234,7 @@ def _answers_kept(bank: QuestionBank, name: str) -> dict[int, float]:
         return {}
     responses = bank.responses_of(bank.llm_names.index(name))
     answered = np.flatnonzero(~np.isnan(responses))
-    return dict(zip(answered.tolist(), responses[answered], strict=True))
-
-
-def item_bank_of(model: EmbedLLM) -> QuestionBank:
-    """A model's bank with item parameters, or a `ValueError` that says how to get one."""
-    bank = bank_of(model)
-    if bank.item_parameters is None:
-        raise InputError(
-            f"the model has no item parameters, which place LLMs: its pool of {model.config.n_llms} LLMs is too small. "
-            f"Train on {MIN_LLMS} LLMs or more."
-        )
-    return bank
+    return dict(zip(answered.tolist(), responses[answered].tolist(), strict=True))
 
 
 def _check_answers(name: str, answers: Answers) -> None:

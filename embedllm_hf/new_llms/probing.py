@@ -1,15 +1,16 @@
 """Which questions to put to an LLM next, so that its score on a target is known soon.
 
-The adaptive choice takes, one after the other, the question whose answer is expected to reduce the variance of the
-target most (`item_response.posterior.next_probes`). The random and the stratified choice are there to compare with, by
-the same function. A target is a mean over questions: one benchmark, several that count alike, or all of them; or the
-difference of two LLMs' means, to choose between them.
+A target is an LLM's mean over the questions of one benchmark, of several or of all; or the difference of two LLMs'
+means, to choose between them. The adaptive choice takes, one after the other, the question whose answer is expected to
+reduce the target's variance most (`item_response.posterior.next_probes`). The random and the stratified choice are
+there to compare with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +19,9 @@ from .._errors import InputError
 from ..bank.item_parameters import STRATEGIES
 from ..bank.question_bank import QuestionBank
 from ..encoding.question_encoder import QuestionEncoder
+from ..inference.base import Result
 from ..item_response.posterior import interval, next_probes, score_moments, stratified_order
-from ..item_response.priors import benchmarks_of, place_abilities
+from ..item_response.priors import benchmarks_of, item_parameters_of, place_abilities
 from ..item_response.transfer import transfer_variance
 from ..modeling_embedllm import EmbedLLM
 from .onboarding import Answers, PlacedAnswers, find_answers
@@ -28,8 +30,8 @@ ADAPTIVE = "adaptive"
 
 
 @dataclass(frozen=True)
-class Lead:
-    """By how much the LLM that is asked is ahead of another one on the target.
+class Lead(Result):
+    """How far the LLM that is asked is ahead of another one on the target.
 
     Attributes:
         against (`str`): The other LLM.
@@ -55,7 +57,7 @@ class Lead:
 
 
 @dataclass(frozen=True)
-class Probes:
+class Probes(Result):
     """The next questions, with what is known before them and expected after.
 
     Attributes:
@@ -83,14 +85,13 @@ class Probes:
         """Width of the interval now."""
         return self.high - self.low
 
-    def to_dict(self) -> dict[str, object]:
-        """The fields by name."""
-        fields = {**asdict(self), "width": self.width}
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name, with the widths; `lead` only where there is one."""
+        fields = {**super().to_dict(), "width": self.width}
+        lead = fields.pop("lead")
         if self.lead is None:
-            del fields["lead"]
-        else:
-            fields["lead"] |= {"width": self.lead.width, "decided": self.lead.decided}
-        return fields
+            return fields
+        return {**fields, "lead": {**lead, "width": self.lead.width, "decided": self.lead.decided}}
 
 
 def probe(
@@ -134,24 +135,22 @@ def probe(
     name = "" if llm is None else llm
     answers_by_llm = {name: answers or {}, **_rival_answers(model, llm, against, against_answers)}
     bank, found = find_answers(model, answers_by_llm, encoder)
-    target = _Target.of(bank, benchmark)
+    target = Target.of(bank, benchmark)
     asked = _Standing.of(target, found[name], strategy)
-    chosen, covariance = _choose(target, asked, n, seed)
-    variance, later = asked.variance(), asked.variance(chosen, covariance)
-    low, high = interval(asked.mean, variance)
-    expected = interval(asked.mean, later)
+    chosen, covariance = _choose(asked, n, seed)
+    variances = asked.variance(), asked.variance(chosen, covariance)  # now and then
     lead = None
     if against is not None:
-        rival = _Standing.of(target, found[against], _strategy_of(bank, against, strategy))
-        lead = _lead(against, asked.mean - rival.mean, variance + rival.variance(), later + rival.variance())
-    rows = target.rows[chosen]
+        if against in bank.llm_names:
+            strategy = STRATEGIES[item_parameters_of(bank).strategies[bank.llm_names.index(against)]]
+        rival = _Standing.of(target, found[against], strategy)
+        theirs = rival.variance()
+        lead = Lead(against, *_intervals(asked.mean - rival.mean, [v + theirs for v in variances], lowest=-1.0))
+    rows, names = target.rows[chosen], list(bank.benchmarks)
     return Probes(
-        question_ids=tuple(bank.question_ids[rows].tolist()),
-        benchmarks=tuple(_benchmark_names(bank, rows)),
-        accuracy=asked.mean,
-        low=low,
-        high=high,
-        expected_width=expected[1] - expected[0],
+        tuple(bank.question_ids[rows].tolist()),
+        tuple(names[number] for number in bank.benchmark_of_question[rows]),
+        *_intervals(asked.mean, variances),
         n_answers=len(found[name].rows),
         n_left=int(np.isnan(asked.responses).sum()),
         lead=lead,
@@ -160,12 +159,12 @@ def probe(
 
 def ask_until(
     model: EmbedLLM,
-    ask: Callable[[int], float],
+    ask: Callable[[int], float | None],
     answers: Mapping[str | int, float] | None = None,
     *,
     until_width: float | None = None,
     max_questions: int | None = None,
-    **options: object,
+    **options: Any,
 ) -> dict[str | int, float]:
     """Ask an LLM one question after the other, each chosen after the last answer, until the target is known.
 
@@ -204,72 +203,69 @@ def ask_until(
 def is_known(plan: Probes, until_width: float | None = None) -> bool:
     """The stop rule: whether the interval is narrower than `until_width`, in [0, 1]; never without one.
 
-    Where the choice is between two LLMs, the interval is that of their difference, and it also ends when it is clear
-    which of them is better.
+    Between two LLMs it is the interval of their difference, and a lead that is decided ends it too.
     """
-    asked_for = plan if plan.lead is None else plan.lead
+    width = plan.width if plan.lead is None else plan.lead.width
     decided = plan.lead is not None and plan.lead.decided
-    return decided or (until_width is not None and asked_for.width < until_width)
-
-
-def target_of(bank: QuestionBank, benchmark: str | Sequence[str] | None) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of a target's questions and the weight of each in its score; benchmarks count alike, questions in them too.
-
-    Raises:
-        KeyError: If a benchmark is unknown.
-        ValueError: If there is none.
-    """
-    names = _names(bank, benchmark)
-    weights = np.zeros(len(bank))
-    for name in names:
-        rows = bank.benchmark_rows(name)
-        weights[rows] += 1 / (len(rows) * len(names))
-    rows = np.flatnonzero(weights)
-    return rows, weights[rows]
-
-
-def _names(bank: QuestionBank, benchmark: str | Sequence[str] | None) -> tuple[str, ...]:
-    """The benchmarks of a target by name."""
-    names = bank.benchmarks if benchmark is None else [benchmark] if isinstance(benchmark, str) else benchmark
-    if not len(names):
-        raise InputError("`benchmark` is empty, expected at least one, or None for all.")
-    return tuple(names)
+    return decided or (until_width is not None and width < until_width)
 
 
 @dataclass(frozen=True)
-class _Target:
-    """A target's questions: their `rows`, the `weights` of each, intercepts and discriminations, all `(n, ...)`."""
+class Target:
+    """The questions of a score: benchmarks count alike in it, and questions alike in each.
+
+    Attributes:
+        bank (`QuestionBank`): With item parameters.
+        benchmarks (`tuple[str, ...]`): Their names.
+        rows, weights (`np.ndarray` of shape `(n,)`): The questions' rows, and the weight of each; these sum to 1.
+        questions (`tuple`): Their intercepts `(n,)` and discriminations `(n, n_traits)`.
+    """
 
     bank: QuestionBank
-    names: tuple[str, ...]
+    benchmarks: tuple[str, ...]
     rows: np.ndarray
     weights: np.ndarray
     questions: tuple[np.ndarray, np.ndarray]
 
     @classmethod
-    def of(cls, bank: QuestionBank, benchmark: str | Sequence[str] | None) -> _Target:
-        rows, weights = target_of(bank, benchmark)
-        item = bank.item_parameters
-        questions = item.intercepts[rows].astype(np.float64), item.discriminations[rows].astype(np.float64)
-        return cls(bank, _names(bank, benchmark), rows, weights, questions)
+    def of(cls, bank: QuestionBank, benchmark: str | Sequence[str] | None) -> Target:
+        """The target of some benchmarks by name, or of all.
+
+        Raises:
+            KeyError: If a benchmark is unknown.
+            ValueError: If there is none.
+        """
+        names = tuple(
+            bank.benchmarks if benchmark is None else [benchmark] if isinstance(benchmark, str) else benchmark
+        )
+        if not names:
+            raise InputError("`benchmark` is empty, expected at least one, or None for all.")
+        weights = np.zeros(len(bank))
+        for name in names:
+            rows = bank.benchmark_rows(name)
+            weights[rows] += 1 / (len(rows) * len(names))
+        rows = np.flatnonzero(weights)
+        return cls(bank, names, rows, weights[rows], item_parameters_of(bank).questions(rows))
 
     def transfer_variance(self, answered: np.ndarray) -> float:
         """Variance of the score since an LLM that has `answered` some rows has none of some of its benchmarks."""
         total = 0.0
-        for name in self.names if len(answered) else ():
+        for name in self.benchmarks if len(answered) else ():
             rows = self.bank.benchmark_rows(name)
             if not np.isin(answered, rows).any():
                 total += transfer_variance(self.bank, rows)
-        return total / len(self.names) ** 2
+        return total / len(self.benchmarks) ** 2
 
 
 @dataclass(frozen=True)
 class _Standing:
-    """What is known of an LLM's score on a target: its ability, its `responses` to it `(n,)`, NaN where there is none,
-    and the rows of all questions, of the target or not, that it has `answered`.
-    """  # noqa: D205 - one sentence
+    """What is known of an LLM's score on a target.
 
-    target: _Target
+    Its ability with its covariance; its `responses` to the target `(n,)`, NaN where there is none; the rows of all
+    questions, of the target or not, that it has `answered`; how they were chosen.
+    """
+
+    target: Target
     ability: np.ndarray
     covariance: np.ndarray
     responses: np.ndarray
@@ -277,55 +273,62 @@ class _Standing:
     strategy: str
 
     @classmethod
-    def of(cls, target: _Target, placed: PlacedAnswers, strategy: str) -> _Standing:
+    def of(cls, target: Target, placed: PlacedAnswers, strategy: str) -> _Standing:
         benchmarks = benchmarks_of(target.bank, target.rows)
         posterior = place_abilities(target.bank, [placed.rows], [placed.responses], benchmarks)
         responses = np.full(len(target.bank), np.nan)
         responses[placed.rows] = placed.responses
-        ability, covariance = posterior.mean[0], posterior.covariance[0]
-        return cls(target, ability, covariance, responses[target.rows], placed.rows, strategy)
+        known = posterior.mean[0], posterior.covariance[0]
+        return cls(target, *known, responses[target.rows], placed.rows, strategy)
 
     @property
     def mean(self) -> float:
         """The score, as it is expected."""
-        arrays = (*self.target.questions, self.target.weights, self.responses)
-        return score_moments(*arrays, self.ability, self.covariance)[0]
+        return self._moments(self.responses, self.covariance)[0]
 
-    def variance(self, chosen: Sequence[int] = (), covariance: np.ndarray | None = None) -> float:
+    def variance(self, chosen: np.ndarray | None = None, covariance: np.ndarray | None = None) -> float:
         """The score's variance, calibrated; or the one expected once some `chosen` questions are answered.
 
         `covariance` is then the ability's. Those answers are taken as forecast, so their own chance falls away.
         """
+        chosen = np.zeros(0, int) if chosen is None else chosen
         responses = self.responses.copy()
-        responses[list(chosen)] = 0.5
-        covariance = self.covariance if covariance is None else covariance
-        arrays = (*self.target.questions, self.target.weights, responses)
-        answered = np.concatenate([self.answered, self.target.rows[list(chosen)]])
-        factor = self.target.bank.item_parameters.interval_factor(self.strategy, len(answered))
-        own = score_moments(*arrays, self.ability, covariance)[1]
+        responses[chosen] = 0.5
+        answered = np.concatenate([self.answered, self.target.rows[chosen]])
+        factor = item_parameters_of(self.target.bank).interval_factor(self.strategy, len(answered))
+        own = self._moments(responses, self.covariance if covariance is None else covariance)[1]
         return factor**2 * own + self.target.transfer_variance(answered)
 
+    def _moments(self, responses: np.ndarray, covariance: np.ndarray) -> tuple[float, float]:
+        return score_moments(*self.target.questions, self.target.weights, responses, self.ability, covariance)
 
-def _choose(target: _Target, asked: _Standing, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+
+def _intervals(mean: float, variances: Sequence[float], *, lowest: float = 0.0) -> tuple[float, float, float, float]:
+    """A mean, low and high by the first variance, the interval's width by the second."""
+    (low, high), later = (interval(mean, variance, lowest=lowest) for variance in variances)
+    return mean, low, high, later[1] - later[0]
+
+
+def _choose(asked: _Standing, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Positions of the next questions in the target, and the ability's covariance expected after them.
 
     Answers of one LLM say nothing of the other's ability, so what reduces the variance of the difference of two scores
     is what reduces that of the asked LLM's score.
+
+    A choice that does not look at answers has one order, whatever has been answered: it goes on after an interruption.
     """
-    allowed = np.isnan(asked.responses)
-    known = (asked.ability, asked.covariance)
-    if asked.strategy == ADAPTIVE:
-        return next_probes(*target.questions, target.weights, allowed, *known, n)
-    chosen = _order(asked.strategy, target, allowed, seed)[:n]
-    only = np.isin(np.arange(len(allowed)), chosen)
-    return chosen, next_probes(*target.questions, target.weights, only, *known, len(chosen))[1]
-
-
-def _lead(against: str, difference: float, variance: float, variance_later: float) -> Lead:
-    """The lead over another LLM, from the variance of the difference now and after the chosen questions."""
-    low, high = interval(difference, variance, lowest=-1.0)
-    later = interval(difference, variance_later, lowest=-1.0)
-    return Lead(against, difference, low, high, expected_width=later[1] - later[0])
+    target, allowed = asked.target, np.isnan(asked.responses)
+    if asked.strategy != ADAPTIVE:
+        generator, (intercepts, discriminations) = np.random.default_rng(seed), target.questions
+        if asked.strategy == "random":
+            order = generator.permutation(len(allowed))
+        else:
+            prior_mean = item_parameters_of(target.bank).prior_mean
+            order = stratified_order(intercepts + discriminations @ prior_mean, generator)
+        chosen = order[allowed[order]][:n]
+        allowed = np.isin(np.arange(len(allowed)), chosen)
+    probes, covariance = next_probes(*target.questions, target.weights, allowed, asked.ability, asked.covariance, n)
+    return probes if asked.strategy == ADAPTIVE else chosen, covariance
 
 
 def _rival_answers(
@@ -341,30 +344,3 @@ def _rival_answers(
     if not against_answers:
         model.llm_index(against)  # a KeyError with the closest names
     return {against: against_answers or {}}
-
-
-def _strategy_of(bank: QuestionBank, llm: str, default: str) -> str:
-    """How the questions of an LLM were chosen; by default if it is not one of the pool."""
-    if llm not in bank.llm_names:
-        return default
-    return STRATEGIES[bank.item_parameters.strategies[bank.llm_names.index(llm)]]
-
-
-def _order(strategy: str, target: _Target, allowed: np.ndarray, seed: int) -> np.ndarray:
-    """The target's questions in the order of a choice that does not look at answers, without those not allowed.
-
-    It is the same whatever has been answered, so going on after an interruption continues the same order.
-    """
-    generator = np.random.default_rng(seed)
-    if strategy == "random":
-        order = generator.permutation(len(allowed))
-    else:
-        intercepts, discriminations = target.questions
-        order = stratified_order(intercepts + discriminations @ target.bank.item_parameters.prior_mean, generator)
-    return order[allowed[order]]
-
-
-def _benchmark_names(bank: QuestionBank, rows: np.ndarray) -> list[str]:
-    """The benchmark of each question."""
-    names = list(bank.benchmarks)
-    return [names[number] for number in bank.benchmark_of_question[rows]]

@@ -27,7 +27,7 @@ from ..inference.base import bank_of
 from ..item_response.calibration import Placement, is_scored, simulate_placements
 from ..item_response.fit import fit_item_parameters
 from ..item_response.posterior import interval
-from ..item_response.priors import benchmarks_of
+from ..item_response.priors import benchmarks_of, item_parameters_of
 from ..modeling_embedllm import EmbedLLM
 from ..training.arguments import EmbedLLMTrainingArguments
 from ..training.network_trainer import NetworkTrainer
@@ -141,7 +141,8 @@ def folds_of(splits: Mapping[str, EncodedResponses], settings: UnseenSettings, s
     for fold in tqdm(range(n_folds), desc=f"seed {seed}", unit="fold"):
         rest = names[folds != fold].tolist()
         model = train_on(splits["train"].select(llms=rest), splits["validation"].select(llms=rest), seed)
-        yield Fold(seed, with_items(model, everything.select(llms=rest)), tuple(names[folds == fold].tolist()), everything)
+        model = with_items(model, everything.select(llms=rest))
+        yield Fold(seed, model, tuple(names[folds == fold].tolist()), everything)
 
 
 def train_on(train: EncodedResponses, validation: EncodedResponses, seed: int) -> EmbedLLM:
@@ -177,12 +178,9 @@ def targets_of(fold: Fold) -> Iterator[Target]:
 def place(fold: Fold, target: Target, settings: UnseenSettings) -> Iterator[tuple[ScoreRecord, Placement]]:
     """Forecast a target's score from ever more answers, by each way of choosing the questions."""
     bank, rows, truth = bank_of(fold.model), target.rows, target.truth
-    item = bank.item_parameters
-    assert item is not None
+    item = item_parameters_of(bank)
     prior = item.new_llm_prior(benchmarks_of(bank, rows))
-    intercepts, discriminations = (
-        values[rows].astype(np.float64) for values in (item.intercepts, item.discriminations)
-    )
+    intercepts, discriminations = item.questions(rows)
     counts, score = [count for count in settings.n_answers if count < len(rows)], truth.mean()
     for strategy in STRATEGIES:
         for draw in range(1 if strategy == "adaptive" else settings.n_draws):

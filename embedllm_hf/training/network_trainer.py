@@ -89,7 +89,7 @@ class NetworkTrainer:
         """
         args, accelerator, split = self.args, self.accelerator, self.train_split
         self.model._forget_fitted()
-        set_seed(args.seed)  # of the noise on text vectors, if there is any
+        set_seed(args.seed + 1)  # of the noise on text vectors; the initial weights have the other one
         options = {"block_size": args.block_size, "seed": args.seed, **share_of(accelerator)}
         blocks = QuestionBlocks(split.responses, split.question_embeds, **options)
         start_from_llm_means(self.model, split.responses)

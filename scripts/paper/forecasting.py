@@ -56,7 +56,7 @@ def run(data: PaperData, progress: Callable[[str], None]) -> dict:
 
 
 def _part(train: EncodedResponses, size: int, seed: int) -> EncodedResponses:
-    """Some training questions; the parts of one seed lie inside each other."""
+    """Some training questions, others for each seed; each category keeps its share."""
     n_all = train.responses.n_questions
     if size == n_all:
         return train

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from embedllm_hf import EmbedLLM, EncodedResponses, ResponseMatrix, metrics
+from embedllm_hf.inference.base import bank_of
 from embedllm_hf.item_response.calibration import simulate_placements
 from embedllm_hf.item_response.pool import fit_abilities, fit_questions
 from embedllm_hf.new_llms.onboarding import onboard_many
@@ -69,25 +70,26 @@ def one_trait_records(fold: Fold, target: Target, settings: UnseenSettings) -> I
 
     Priors: ability standard normal, discrimination N(1, 1/4), intercept N(pool's mean, 4).
     """
-    bank, rows, truth = fold.model.bank, target.rows, target.truth
-    counts = [count for count in settings.n_answers if count < len(rows)]
+    bank, truth = bank_of(fold.model), target.truth
+    counts = [count for count in settings.n_answers if count < len(truth)]
     generator = np.random.default_rng(target.seed)
-    of_benchmark = bank.benchmark_rows(target.benchmark)
-    responses = bank.dense_responses()[of_benchmark]
-    keep = np.isin(of_benchmark, rows)
-    responses = responses[:, (~np.isnan(responses)).mean(axis=0) > 0.8][keep]
+    responses = bank.dense_responses()
+    took = (~np.isnan(responses[bank.benchmark_rows(target.benchmark)])).mean(axis=0) > 0.8
+    if took.sum() < 2:
+        return
+    responses = responses[np.ix_(target.rows, took)]
     accuracy = np.nanmean(responses, axis=0).clip(0.01, 0.99)
     logits = np.log(accuracy / (1 - accuracy))
     abilities = ((logits - logits.mean()) / max(logits.std(), 1e-6))[:, None]
-    expected = np.tile([logits.mean(), 1.0], (len(rows), 1))
-    parameters, nothing, nobody = expected, np.zeros((len(rows), 0)), np.zeros((len(abilities), 0))
+    expected = np.tile([logits.mean(), 1.0], (len(responses), 1))
+    parameters, nothing, nobody = expected, np.zeros((len(responses), 0)), np.zeros((len(abilities), 0))
     for _ in range(6):
         precisions = np.array([0.25, 4.0])
         parameters, _cov = fit_questions(responses, abilities, nothing, nobody, expected, precisions, parameters)
-        abilities, _cov = fit_abilities(responses, parameters[:, 0], parameters[:, 1:], np.ones(1), abilities)
+        questions = parameters[:, 0], parameters[:, 1:]
+        abilities, _cov = fit_abilities(responses, questions, np.ones(1), abilities)
     prior = abilities.mean(axis=0), np.atleast_2d(np.cov(abilities.T)) * 1.1
     for method, strategy in zip(ONE_TRAIT, ("adaptive", "random"), strict=True):
-        questions = parameters[:, 0], parameters[:, 1:]
         for (placed,) in simulate_placements(*questions, truth[:, None], prior, counts, strategy, [generator]):
             about = (fold.seed, target.llm, target.benchmark, method, placed.n_answers)
             yield ScoreRecord(*about, error=placed.mean - truth.mean())

@@ -86,9 +86,7 @@ def test_vectors_of_another_encoder_are_refused_where_they_are_used(split, tmp_p
     save_embeddings(tmp_path / "v.safetensors", split.question_embeds, split.responses.question_ids, OTHER)
     encoded = EncodedResponses.from_file(split.responses, tmp_path / "v.safetensors")
     assert encoded.encoder == OTHER
-    with pytest.raises(
-        ValueError, match=r"of the encoder `user/other`, expected `.*MiniLM-L6-v2`.*--encoder user/o"
-    ):
+    with pytest.raises(ValueError, match=r"of the encoder `user/other`, expected `.*MiniLM-L6-v2`.*--encoder user/o"):
         encode_responses(encoded, QuestionEncoder("offline"))
     model, args = new_model(), EmbedLLMTrainingArguments(output_dir=str(tmp_path))
     with pytest.raises(ValueError, match=r"`train` has text vectors of width 8 from `user/other`, expected .*MiniLM"):

@@ -102,7 +102,8 @@ def test_portfolio_prints_its_steps_or_json(capsys, quickstart, tmp_path):
     """Under a number, and under a budget of another column of the table."""
     code, out, _ = run(capsys, "portfolio", "--model", quickstart, "--size", 2)
     assert code == 0
-    assert len(out.splitlines()) == 3
+    chosen = portfolio(EmbedLLM.from_pretrained(quickstart), size=2)
+    assert [line.split()[0] for line in out.splitlines()[1:3]] == list(chosen.llms)
     assert "2 LLMs (best of all choices)" in out
     table = tmp_path / "llms.csv"
     lines = [f"{name},{70 if 'large' in name else 7}" for name in planted_llms()]

@@ -8,7 +8,7 @@ from embedllm_hf.item_response.posterior import Z90
 from embedllm_hf.item_response.priors import place_abilities
 from embedllm_hf.item_response.transfer import transfer_variance
 from embedllm_hf.new_llms import probing
-from embedllm_hf.new_llms.probing import ask_until, is_known, target_of
+from embedllm_hf.new_llms.probing import Target, ask_until, is_known
 from tests.placing import pool_of, simulated_pool, without_calibration
 
 
@@ -100,10 +100,11 @@ def test_answers_of_the_pool_count(model):
 
 def test_targets_count_benchmarks_alike(model):
     """Several benchmarks have equal weight whatever their size, all of them are the default, unknown ones an error."""
-    rows, weights = target_of(model.bank, ["one", "two"])
+    target = Target.of(model.bank, ["one", "two"])
+    rows, weights = target.rows, target.weights
     assert weights[rows % 2 == 0].sum() == pytest.approx(0.5)
     assert weights.sum() == pytest.approx(1)
-    np.testing.assert_array_equal(target_of(model.bank, None)[1], weights)
+    np.testing.assert_array_equal(Target.of(model.bank, None).weights, weights)
     both = probe(model, n=12)
     assert set(both.benchmarks) == {"one", "two"}
     with pytest.raises(KeyError, match=r"unknown benchmark `won`.*did you mean .*`one`"):
@@ -171,12 +172,9 @@ def test_the_next_question_is_the_best_for_the_difference(model):
     """
     answers, other = dict.fromkeys(range(0, 20, 2), 1), {100: 0, 102: 1, 104: 0}
     plan = probe(model, "new/a", answers, benchmark="one", against="new/b", against_answers=other)
-    item = model.bank.item_parameters
-    rows, weights = target_of(model.bank, "one")
-    intercepts, discriminations = (
-        item.intercepts[rows].astype(float),
-        item.discriminations[rows].astype(float),
-    )
+    target = Target.of(model.bank, "one")
+    rows, weights = target.rows, target.weights
+    intercepts, discriminations = target.questions
     pair = [np.array(sorted(given)) for given in (answers, other)]
     values = [
         np.array([given[row] for row in asked], float) for given, asked in zip((answers, other), pair, strict=True)

@@ -332,4 +332,4 @@ def test_train_embed_and_evaluate(tiny, tmp_path, capsys):
     assert run(capsys, "embed", *data, "--model", folder, "--output", vectors)[0] == 0
     evaluate = ["evaluate", "--model", str(folder), *data, "--question_embeddings"]
     assert run(capsys, *evaluate, vectors)[0] == 0
-    refused(run(capsys, *evaluate, frozen), "the text vectors are from the encoder", "expected")
+    refused(run(capsys, *evaluate, frozen), "the text vectors are of the encoder", "expected")
