@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -146,6 +145,7 @@ class TextEncoderTrainer:
         self.model, self.args = model, args
         self.train_responses, self.validation = train, validation
         self.history = TextTrainingHistory()
+        self._checkpoint = checkpoint_folder(args, TEXT_ENCODER)
         process_state()  # before Accelerate looks for itself
         # Encoders have weights that sentence vectors do not use (a pooler, say): DDP has to look for them.
         unused = DistributedDataParallelKwargs(find_unused_parameters=True)
@@ -159,10 +159,6 @@ class TextEncoderTrainer:
             raise InputError(
                 "FSDP does not train the text encoder, which each process holds whole. Use DDP (multi_gpu.yaml)."
             )
-
-    @property
-    def _checkpoint(self) -> Path:
-        return checkpoint_folder(self.args, TEXT_ENCODER)
 
     def train(self) -> TextTrainingHistory:
         """Train, keep the best epoch, and give the model its encoder.

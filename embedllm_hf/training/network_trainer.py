@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,6 +68,7 @@ class NetworkTrainer:
         self.args = args
         self.train_split, self.validation = train, validation
         self.history = TrainingHistory()
+        self._checkpoint = checkpoint_folder(args, NETWORK)
         process_state()  # before Accelerate looks for itself
         self.accelerator = Accelerator(
             mixed_precision=args.mixed_precision,
@@ -76,10 +76,6 @@ class NetworkTrainer:
             project_dir=args.output_dir,
             step_scheduler_with_optimizer=False,  # one scheduler step a block, however many processes share it
         )
-
-    @property
-    def _checkpoint(self) -> Path:
-        return checkpoint_folder(self.args, NETWORK)
 
     def train(self) -> TrainingHistory:
         """Train until the last epoch or early stopping, and load the best epoch's weights.
