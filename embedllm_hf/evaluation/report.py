@@ -128,11 +128,11 @@ def evaluate_model(
         )
     if baselines is None:
         baselines = fit_baselines(bank_of(model))
-    question_embeds = encode_responses(dataset, model.encoder).question_embeds
-    logits = model.predict_logits(question_embeds)
-    predictions = _predict(model, responses, question_embeds, logits)
+    encoded = encode_responses(dataset, model.encoder)
+    logits = model.predict_logits(encoded.question_embeds)
+    predictions = _predict(model, encoded, logits)
     for name, baseline in baselines.items():
-        predictions[name] = baseline.predict_proba(question_embeds, responses.categories)
+        predictions[name] = baseline.predict_proba(encoded.question_embeds, responses.categories)
     truth = responses.responses()
     scores = _measure(predictions, truth, slice(None))
     return EvaluationReport(
@@ -150,13 +150,12 @@ def evaluate_model(
     )
 
 
-def _predict(
-    model: EmbedLLM, responses: ResponseMatrix, question_embeds: np.ndarray, logits: np.ndarray
-) -> dict[str, np.ndarray]:
+def _predict(model: EmbedLLM, encoded: EncodedResponses, logits: np.ndarray) -> dict[str, np.ndarray]:
     """The model's predictions by row of the report, each `(n_questions, n_llms)`."""
     predictions, bank = {MODEL: expit(logits).astype(np.float32)}, model.bank
     if bank is None:
         return predictions
+    responses, question_embeds = encoded.responses, encoded.question_embeds
     if bank.blend is not None:
         predictions[NETWORK] = model.network_proba(question_embeds)
         if bank.blend.has_categories and set(bank.categories) & set(responses.categories.astype(str)):

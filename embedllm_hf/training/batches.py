@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from ..data.responses import ResponseMatrix
+from ..encoding.encoded_responses import EncodedResponses
 
 _MIN_BLOCKS = 10
 _BLOCKS_A_POOL = 16  # texts are sorted by length within this many blocks of a shuffled order
@@ -52,8 +53,7 @@ class QuestionBlocks:
     """Shuffled blocks of a training split.
 
     Args:
-        responses (`ResponseMatrix`): The split.
-        question_embeds (`np.ndarray` of shape `(n_questions, text_dim)`): Its text vectors.
+        encoded (`EncodedResponses`): The split.
         block_size (`int`): Questions a block, over all processes; less if an epoch would have under ten blocks,
             which is too few steps to learn a small pool (measured on the planted one).
         seed (`int`): Of the order.
@@ -63,8 +63,7 @@ class QuestionBlocks:
 
     def __init__(
         self,
-        responses: ResponseMatrix,
-        question_embeds: np.ndarray,
+        encoded: EncodedResponses,
         *,
         block_size: int,
         seed: int,
@@ -72,6 +71,7 @@ class QuestionBlocks:
         process_index: int = 0,
         n_processes: int = 1,
     ) -> None:
+        responses = encoded.responses
         self.n_questions = responses.n_questions
         self.block_size = effective_block_size(block_size, self.n_questions)
         self.seed = seed
@@ -79,7 +79,7 @@ class QuestionBlocks:
         self.process_index = process_index
         self.n_processes = n_processes
         self.total_weight = float(responses.entry_weights.sum(dtype=np.float64))
-        self.question_embeds = torch.as_tensor(question_embeds, dtype=torch.float32, device=device)
+        self.question_embeds = torch.as_tensor(encoded.question_embeds, dtype=torch.float32, device=device)
         self.is_dense = self.n_questions * responses.n_llms <= DENSE_CELLS
         if self.is_dense:
             self.labels = torch.as_tensor(responses.responses(fill=0.0), device=device)
@@ -157,7 +157,7 @@ class TextBlocks(QuestionBlocks):
     """
 
     def __init__(self, responses: ResponseMatrix, **options: Any) -> None:
-        super().__init__(responses, np.empty((responses.n_questions, 0)), **options)
+        super().__init__(EncodedResponses(responses, np.empty((responses.n_questions, 0))), **options)
         self.lengths = torch.tensor([len(text) for text in responses.questions])
         self._n_pools = math.ceil(self.n_questions / (self.block_size * _BLOCKS_A_POOL))
 

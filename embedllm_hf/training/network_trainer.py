@@ -87,7 +87,7 @@ class NetworkTrainer:
         self.model._forget_fitted()
         set_seed(args.seed + 1)  # of the noise on text vectors; the initial weights have the other one
         options = {"block_size": args.block_size, "seed": args.seed, **share_of(accelerator)}
-        blocks = QuestionBlocks(split.responses, split.question_embeds, **options)
+        blocks = QuestionBlocks(split, **options)
         start_from_llm_means(self.model, split.responses)
         n_steps = len(blocks) * args.num_train_epochs
         # FSDP leaves a network in pieces: it gets one of its own, whose weights `self.model` takes over each epoch.

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from embedllm_hf import ResponseMatrix
+from embedllm_hf import EncodedResponses, ResponseMatrix
 from embedllm_hf.training.batches import QuestionBlocks, TextBlocks
 from tests.pool import LLMS, TEXT_DIM, make_frame, make_split
 
@@ -17,8 +17,7 @@ CPU = torch.device("cpu")
 
 def make_blocks(index: int = 0, n_processes: int = 1, **options) -> QuestionBlocks:
     options = {"block_size": 32, "seed": 0, "device": CPU, **options}
-    split = (TRAIN.responses, TRAIN.question_embeds)
-    return QuestionBlocks(*split, process_index=index, n_processes=n_processes, **options)
+    return QuestionBlocks(TRAIN, process_index=index, n_processes=n_processes, **options)
 
 
 def test_blocks_cover_each_question_once():
@@ -40,7 +39,7 @@ def test_each_pair_weighs_the_same():
     frame = make_frame(40, hidden=0.0)
     repeats = frame[frame.prompt_id == 0]
     responses = ResponseMatrix.from_pandas(pd.concat([frame, repeats, repeats, repeats]), llm_names=LLMS)
-    blocks = QuestionBlocks(responses, np.zeros((40, TEXT_DIM), np.float32), block_size=10, seed=0, device=CPU)
+    blocks = QuestionBlocks(EncodedResponses(responses, np.zeros((40, TEXT_DIM))), block_size=10, seed=0, device=CPU)
     assert blocks.label_weights[0].tolist() == [4.0] * len(LLMS)
     total = sum(block.label_weights.sum().item() for block in blocks.epoch(0))
     assert total == pytest.approx(blocks.mean_block_weight * 40 / blocks.block_size)
