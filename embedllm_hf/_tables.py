@@ -15,9 +15,6 @@ def format_table(
         rows (`Sequence[Sequence]`): A cell for each column, already formatted as it shall be read.
         markdown (`bool`): Write Markdown, in which a `|` of a cell is escaped, instead of aligned columns.
         left (`int`): Number of columns to the left.
-
-    Returns:
-        `str`: One line for each row, without a line break at the end.
     """
     lines = [[" ".join(str(cell).split()) for cell in line] for line in (head, *rows)]
     if markdown:
@@ -26,7 +23,5 @@ def format_table(
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     aligns = [str.ljust] * left + [str.rjust] * (len(head) - left)
-    aligned = [
-        [align(cell, width) for align, cell, width in zip(aligns, line, widths, strict=True)] for line in lines
-    ]
+    aligned = [[align(cell, width) for align, cell, width in zip(aligns, line, widths, strict=True)] for line in lines]
     return "\n".join("  ".join(line).rstrip() for line in aligned)
