@@ -34,11 +34,7 @@ def unknown_name(kind: str, name: str, known: Sequence[str]) -> KeyError:
 
 
 def index_of(kind: str, name: str, known: Sequence[str]) -> int:
-    """Position of `name` in `known`.
-
-    Raises:
-        KeyError: If it is not there; the message offers the closest names.
-    """
+    """Position of `name` in `known`, or a `KeyError` that offers the closest names."""
     try:
         return list(known).index(name)
     except ValueError:
@@ -61,11 +57,7 @@ def check_distinct(argument: str, names: Sequence[str]) -> None:
 
 
 def require_extra(module: str, extra: str, purpose: str) -> ModuleType:
-    """Import an optional package.
-
-    Raises:
-        ImportError: If it is missing, with the `pip install` line that brings it.
-    """
+    """Import an optional package, or raise an `ImportError` with the `pip install` line that brings it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -15,9 +15,6 @@ def format_table(
         rows (`Sequence[Sequence]`): A cell for each column, already formatted as it shall be read.
         markdown (`bool`): Write Markdown, in which a `|` of a cell is escaped, instead of aligned columns.
         left (`int`): Number of columns to the left.
-
-    Returns:
-        `str`: One line for each row, without a line break at the end.
     """
     lines = [[" ".join(str(cell).split()) for cell in line] for line in (head, *rows)]
     if markdown:

@@ -11,6 +11,7 @@ import json
 import logging
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import jinja2
@@ -50,9 +51,8 @@ def write_model_card(
     by this library, stays as it is.
 
     Args:
-        folder (`str` or `Path`): An existing folder.
-        config, metrics, repo_id, benchmarks: As for `model_card`.
         llm_embeds (`np.ndarray` of shape `(n_llms, embed_dim)`): The LLM vectors, for the map.
+        folder, config, metrics, repo_id, benchmarks: An existing folder, and the arguments of `model_card`.
     """
     folder = Path(folder)
     path = folder / CARD_FILE
@@ -90,7 +90,7 @@ def model_card(
     pictures: Sequence[str] = (RELIABILITY_FILE, MAP_FILE),
     benchmarks: Sequence[str] = (),
 ) -> ModelCard:
-    """Build the card.
+    """Build the card, text and metadata.
 
     Args:
         config (`EmbedLLMConfig`): Sizes, names, encoder.
@@ -98,9 +98,6 @@ def model_card(
         repo_id (`str`, *optional*): Where the model lives on the Hub. Default: a path that the reader replaces.
         pictures (`Sequence[str]`): Pictures that stand beside the card.
         benchmarks (`Sequence[str]`): Benchmarks that the model can forecast; the first is in the example.
-
-    Returns:
-        `huggingface_hub.ModelCard`: Text and metadata.
     """
     metrics = metrics or {}
     dataset, oracle = metrics.get("dataset") or {}, metrics.get("oracle") or {}
@@ -150,13 +147,9 @@ def _template() -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # the output is Markdown; names go through `code`
     )
-    environment.globals.update(code=card_text.code, python=_python, shell=shlex.quote)
+    python = partial(json.dumps, ensure_ascii=False)  # a string literal, in double quotes
+    environment.globals.update(code=card_text.code, python=python, shell=shlex.quote)
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
-
-
-def _python(text: str) -> str:
-    """A string literal of Python, in double quotes."""
-    return json.dumps(text, ensure_ascii=False)
 
 
 # --- metadata ---
@@ -176,9 +169,7 @@ def card_data(config: EmbedLLMConfig, metrics: Mapping, *, model_name: str) -> M
         license="apache-2.0",
         base_model=base_model,
         base_model_relation=relation if base_model else None,
-        datasets=[dataset["id"]]
-        if card_text.is_on_hub(dataset)
-        else None,  # a folder's name could be somebody else's id
+        datasets=[dataset["id"]] if card_text.is_on_hub(dataset) else None,  # a folder's name could be another's id
         model_name=model_name if results else None,
         eval_results=results or None,
     )

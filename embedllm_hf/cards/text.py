@@ -142,14 +142,11 @@ def benchmark_table(benchmarks: Mapping[str, Mapping[str, Mapping]]) -> str:
     if not benchmarks:
         return ""
     predictors = list(next(iter(benchmarks.values())))
-    keys = ("accuracy", "routing_accuracy")
-    rows = [
-        [
-            code(name),
-            *(" / ".join(_number((scores.get(row) or {}).get(key), ".3f") for key in keys) for row in predictors),
-        ]
-        for name, scores in benchmarks.items()
-    ]
+    rows = []
+    for name, scores in benchmarks.items():
+        found = [scores.get(predictor) or {} for predictor in predictors]
+        pairs = [(_number(one.get("accuracy"), ".3f"), _number(one.get("routing_accuracy"), ".3f")) for one in found]
+        rows.append([code(name), *map(" / ".join, pairs)])
     return format_table(["", *map(code, predictors)], rows, markdown=True)
 
 

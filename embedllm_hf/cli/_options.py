@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._errors import InputError
+from .._files import whole_file
 
 if TYPE_CHECKING:
     from ..data.responses import ResponseMatrix
@@ -21,8 +22,21 @@ COSTS_HELP = (
     "CSV with `llm` and `cost` (a call), or `usd_per_million_input_tokens` and `usd_per_million_output_tokens` (by "
     "the question's tokens; `output_tokens` is the length to expect of an answer), or only the output price"
 )
+# Options that several verbs have in the same words.
+_SHARED: dict[str, dict[str, Any]] = {
+    "model": {"required": True, "help": "Hub id or folder of a trained model"},
+    "llm": {"required": True, "help": "name of an LLM of the pool"},
+    "dataset_revision": {"help": "branch, tag or commit of a Hub data set"},
+    "json": {"action": "store_true", "help": "print JSON"},
+}
 _CONVERT: dict[str, type] = {"int": int, "float": float, "str": str, "str | None": str}
 _Arguments = TypeVar("_Arguments")
+
+
+def add_shared_options(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Add options that several verbs have in the same words: `model`, `llm`, `dataset_revision`, `json`."""
+    for name in names:
+        parser.add_argument(f"--{name}", **_SHARED[name])
 
 
 def add_dataclass_options(parser: argparse.ArgumentParser, arguments: Any, *, skip: Iterable[str] = ()) -> None:
@@ -51,7 +65,7 @@ def add_data_options(parser: argparse.ArgumentParser, *, split: str | None = Non
     parser.add_argument(
         "--dataset", required=True, help="Hub data set id, a folder in the same layout, or `planted` (a made-up pool)"
     )
-    parser.add_argument("--dataset_revision", help="branch, tag or commit of a Hub data set")
+    add_shared_options(parser, "dataset_revision")
     parser.add_argument(
         "--duplicates", default="mean", help="what repeated rows become: mean, last, majority, max (default: mean)"
     )
@@ -116,6 +130,17 @@ def read_fixed_costs(
 def split_names(names: str | None) -> list[str] | None:
     """The names in an option, which commas stand between."""
     return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
+
+
+def write_json(path: str, value: object, *, indent: int = 2) -> None:
+    """Write a value as JSON into a file, whole or not at all."""
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(value, indent=indent) + "\n", encoding="utf-8")
+
+
+def print_json_line(question: str, result: Mapping[str, object]) -> None:
+    """Print a question and what was found for it as a line of JSON, at once."""
+    print(json.dumps({"question": question, **result}, ensure_ascii=False), flush=True)
 
 
 def print_json(value: object) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING
 
 from .._errors import InputError
-from ._options import with_vectors
+from ._options import with_vectors, write_json
 
 if TYPE_CHECKING:
     from ..encoding.encoded_responses import EncodedResponses
@@ -51,7 +50,6 @@ def evaluate_unseen(options: argparse.Namespace) -> int:
     """Measure seed by seed, print the table, write the numbers."""
     import torch
 
-    from .._files import whole_file
     from ..new_llms.unseen_llms import measure, score_table, summarise
 
     settings, splits = load_unseen(options)
@@ -60,6 +58,5 @@ def evaluate_unseen(options: argparse.Namespace) -> int:
     print("Error of forecast scores by answers, and coverage of their 90% intervals, of LLMs that were held out:\n")
     print(score_table(rows))
     if options.output:
-        with whole_file(options.output) as partial:
-            partial.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        write_json(options.output, rows, indent=1)
     return 0

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 from ._options import (
     COSTS_HELP,
     add_data_options,
+    add_shared_options,
     load_measured,
     print_json,
     read_fixed_costs,
+    write_json,
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
-    parser.add_argument("--model", required=True, help="Hub id or folder of a trained model")
+    add_shared_options(parser, "model")
     add_data_options(parser, split="test")
     parser.add_argument("--costs", required=True, help=COSTS_HELP)
     parser.add_argument("--json", action="store_true", help="print the curves as JSON")
@@ -27,7 +28,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Sweep the cost weight beside the baselines, print."""
-    from .._files import whole_file
     from ..data.llm_table import read_costs
     from ..evaluation.cost_report import cost_report
 
@@ -41,8 +41,7 @@ def main(options: argparse.Namespace) -> int:
     else:
         print(report)
     if options.output:
-        with whole_file(options.output) as partial:
-            partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_json(options.output, content)
     if options.figure:
         from ..plots import cost_quality_figure, save_png
 

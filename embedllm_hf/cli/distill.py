@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from ._options import add_shared_options
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
@@ -11,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", required=True, help="Hub id or folder of the trained model whose encoder it learns from"
     )
     parser.add_argument("--dataset", required=True, help="data set whose training questions it learns from")
-    parser.add_argument("--dataset_revision", help="branch, tag or commit of a Hub data set")
+    add_shared_options(parser, "dataset_revision")
     parser.add_argument("--output_dir", required=True, help="new folder of the static encoder")
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 
+from ._options import add_shared_options
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
     parser.add_argument("--dataset", required=True, help="Hub data set id, a folder in the same layout, or `planted`")
-    parser.add_argument("--dataset_revision", help="branch, tag or commit of a Hub data set")
+    add_shared_options(parser, "dataset_revision")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--encoder", help="text encoder: Hub id, folder, or `offline` (default: the paper's)")
     which.add_argument("--model", help="Hub id or folder of a trained model, for the encoder that it was trained with")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from .._errors import InputError
-from ._options import COSTS_HELP, add_data_options, load_measured, read_fixed_costs
+from ._options import COSTS_HELP, add_data_options, load_measured, read_fixed_costs, write_json
 from ._unseen import add_unseen_options, evaluate_unseen
 
 
@@ -33,7 +32,6 @@ def main(options: argparse.Namespace) -> int:
         return evaluate_unseen(options)
     if options.model is None:
         raise InputError("--model is needed: the Hub id or folder of a trained model (or --unseen_llms).")
-    from .._files import whole_file
     from ..data.llm_table import read_costs
     from ..evaluation.cost_report import cost_report
     from ..evaluation.report import evaluate_model
@@ -54,6 +52,5 @@ def main(options: argparse.Namespace) -> int:
         content["aiq"] = curves.aiq()
         print(f"\n{curves.aiq_table()}")
     if options.output:
-        with whole_file(options.output) as partial:
-            partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_json(options.output, content)
     return 0

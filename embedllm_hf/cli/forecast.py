@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING
 
 from .._errors import InputError
-from ._options import print_json
+from ._options import add_shared_options, print_json, print_json_line
 from ._questions import QUESTIONS_HELP, read_questions
 
 if TYPE_CHECKING:
@@ -18,8 +17,7 @@ _BATCH = 1024  # questions that are forecast, and then printed, together
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
-    parser.add_argument("--model", required=True, help="Hub id or folder of a trained model")
-    parser.add_argument("--llm", required=True, help="name of an LLM of the pool")
+    add_shared_options(parser, "model", "llm")
     parser.add_argument("--benchmark", help="a benchmark, or one of its categories, that the model knows")
     parser.add_argument("--questions", help=f"one's own, {QUESTIONS_HELP}")
     parser.add_argument("--each", action="store_true", help="forecast each of --questions, not their mean")
@@ -62,7 +60,7 @@ def _print_each(forecaster: Forecaster, llm: str, questions: list[str], *, as_js
         batch = questions[start : start + _BATCH]
         for question, forecast in zip(batch, forecaster.answers(llm, batch), strict=True):
             if as_json:
-                print(json.dumps({"question": question, **forecast.to_dict()}, ensure_ascii=False), flush=True)
+                print_json_line(question, forecast.to_dict())
             else:
                 interval = f"90% interval [{forecast.low:.3f}, {forecast.high:.3f}]"
                 print(f"{forecast.probability:.3f}  {interval}  {' '.join(question.split())[:80]}")

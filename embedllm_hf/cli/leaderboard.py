@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 
-from ._options import print_json, split_names
+from ._options import add_shared_options, print_json, split_names
 from ._questions import QUESTIONS_HELP, read_questions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
-    parser.add_argument("--model", required=True, help="Hub id or folder of a trained model")
+    add_shared_options(parser, "model")
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--questions", help=QUESTIONS_HELP)
     target.add_argument("--benchmark", help="a benchmark, or one of its categories, that the model knows")
     parser.add_argument("--llms", help="rank these LLMs only, with commas")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_shared_options(parser, "json")
 
 
 def main(options: argparse.Namespace) -> int:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 
 from ..bank.item_parameters import DEFAULT_STRATEGY, STRATEGIES
+from ._options import add_shared_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
-    parser.add_argument("--model", required=True, help="Hub id or folder of a trained model")
+    add_shared_options(parser, "model")
     parser.add_argument("--llm", required=True, help="name of the new LLM")
     parser.add_argument("--answers", required=True, help=".csv or .jsonl with `prompt_id` or `prompt`, and `label`")
     parser.add_argument("--output_dir", required=True, help="folder of the model with the new LLM")

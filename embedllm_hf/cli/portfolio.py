@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from ._options import COSTS_HELP, print_json, read_fixed_costs
+from ._options import COSTS_HELP, add_shared_options, print_json, read_fixed_costs
 from ._questions import read_questions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
-    parser.add_argument("--model", required=True, help="Hub id or folder of a trained model")
+    add_shared_options(parser, "model")
     parser.add_argument("--size", type=int, help="at most so many LLMs")
     parser.add_argument("--budget", type=float, help="at most so much summed cost")
     parser.add_argument("--costs", help=COSTS_HELP)
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--questions", help="file of questions that they will be asked; - is standard input (default: the known ones)"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_shared_options(parser, "json")
 
 
 def main(options: argparse.Namespace) -> int:

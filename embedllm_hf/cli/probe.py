@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .._errors import InputError
 from ..bank.item_parameters import STRATEGIES
-from ._options import print_json
+from ._options import add_shared_options, print_json
 
 if TYPE_CHECKING:
     from ..modeling_embedllm import EmbedLLM
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
-    parser.add_argument("--model", required=True, help="Hub id or folder of a trained model")
+    add_shared_options(parser, "model")
     parser.add_argument("--llm", required=True, help="name of the LLM, of the pool or a new one")
     parser.add_argument("--answers", help="its answers so far: .csv or .jsonl, as for `embedllm onboard`")
     parser.add_argument(
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the random and stratified choice (default: 0)")
     parser.add_argument("--dataset", help="Hub id or folder that the questions' texts are read from")
     parser.add_argument("--interactive", action="store_true", help="ask here, and add each answer to --answers")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_shared_options(parser, "json")
 
 
 def main(options: argparse.Namespace) -> int:

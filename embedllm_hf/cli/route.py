@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from .._errors import InputError
-from ._options import COSTS_HELP, print_json, split_names
+from ._options import COSTS_HELP, add_shared_options, print_json, print_json_line, split_names
 from ._questions import QUESTIONS_HELP, read_questions
 
 _BATCH = 1024  # questions that are routed, and then printed, together
@@ -14,7 +13,7 @@ _BATCH = 1024  # questions that are routed, and then printed, together
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
-    parser.add_argument("--model", required=True, help="Hub id or folder of a trained model")
+    add_shared_options(parser, "model")
     parser.add_argument(
         "--llms",
         help="choose among these LLMs only: names, patterns such as 'Qwen/*', facts such as license:mit, with commas",
@@ -73,7 +72,7 @@ def main(options: argparse.Namespace) -> int:
             if not options.json:
                 print(_line(question, decision, width))
             elif options.questions is not None:
-                print(json.dumps({"question": question, **decision.to_dict()}, ensure_ascii=False), flush=True)
+                print_json_line(question, decision.to_dict())
             else:
                 printed.append({"question": question, **decision.to_dict()})
     if printed:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from ._options import print_json, split_names
+from ._options import add_shared_options, print_json, split_names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
-    parser.add_argument("--model", required=True, help="Hub id or folder of a trained model")
-    parser.add_argument("--llm", required=True, help="name of an LLM of the pool")
+    add_shared_options(parser, "model", "llm")
     parser.add_argument("-n", type=int, default=5, help="how many to list (default: 5)")
     parser.add_argument("--exclude", help="LLMs that are not there to stand in for it, with commas")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_shared_options(parser, "json")
 
 
 def main(options: argparse.Namespace) -> int:

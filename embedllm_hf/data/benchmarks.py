@@ -10,13 +10,7 @@ def benchmark_categories(categories: Iterable[str]) -> dict[str, tuple[str, ...]
     """Group categories into benchmarks by their common leading words.
 
     `mmlu_pro_law` and `mmlu_pro_math` make the benchmark `mmlu_pro`; a category that shares its first word with no
-    other, such as `gsm8k`, is a benchmark of its own.
-
-    Args:
-        categories (`Iterable[str]`): Category names; repeats are ignored.
-
-    Returns:
-        `dict[str, tuple[str, ...]]`: Categories of each benchmark, in alphabetical order.
+    other, such as `gsm8k`, is a benchmark of its own. Repeats are ignored; the order is alphabetical.
     """
     groups: dict[str, list[str]] = {}
     for category in sorted(set(categories)):

@@ -52,10 +52,7 @@ Facts = Mapping[str, Mapping[str, Any]] | str | Path
 
 
 def read_llm_table(path: str | Path) -> dict[str, dict[str, str]]:
-    """Read a table of LLMs, CSV or JSON Lines.
-
-    Returns:
-        `dict[str, dict[str, str]]`: The cells of each LLM by column.
+    """Read a table of LLMs, CSV or JSON Lines: the cells of each LLM by column.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -85,12 +82,7 @@ def read_llm_table(path: str | Path) -> dict[str, dict[str, str]]:
 def read_costs(costs: Costs, *, column: str | None = None) -> dict[str, Cost]:
     """Cost of each LLM: from a mapping, or from a CSV file (see the module); one without a cost is left out.
 
-    Args:
-        costs: The mapping, or the file.
-        column (`str`, *optional*): The file's column, whose numbers are taken as they are. Default: see the module.
-
-    Returns:
-        `dict[str, float | TokenPrice]`: What a call costs, or a token.
+    If `column` is given, the numbers of that column of the file are taken as they are.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -144,15 +136,7 @@ def costs_at(costs: Mapping[str, Cost], n_tokens: float) -> dict[str, float]:
 
 
 def costs_of(costs: Mapping[str, Cost], llm_names: Sequence[str], n_tokens: np.ndarray | None = None) -> np.ndarray:
-    """Costs of some LLMs.
-
-    Args:
-        costs (`Mapping[str, float | TokenPrice]`): From `read_costs`.
-        llm_names (`Sequence[str]`): The LLMs.
-        n_tokens (`np.ndarray` of shape `(n_questions,)`, *optional*): Lengths of questions, for costs by the token.
-
-    Returns:
-        `np.ndarray` of shape `(n_llms,)`, or `(n_questions, n_llms)` with `n_tokens`.
+    """Costs of some LLMs, `(n_llms,)`, or `(n_questions, n_llms)` with the lengths `n_tokens` of questions.
 
     Raises:
         ValueError: If one of them has none (the message says which), or they are by the token and there is no length.
@@ -196,7 +180,7 @@ def select_llms(
     having: Mapping[str, Sequence[str] | None] | None = None,
     max_params: float | None = None,
 ) -> np.ndarray:
-    """Choose LLMs by allow and deny lists.
+    """Choose LLMs by allow and deny lists; gives their positions in `names`, ascending.
 
     An entry of a list is a name, a pattern such as `Qwen/*`, or a fact such as `license:apache-2.0` or
     `license:*-nc-*`. A fact that is not known of an LLM fits no entry: the LLM passes no list that allows, and no
@@ -209,9 +193,6 @@ def select_llms(
         exclude (`Sequence[str]`): None that fits one of these entries.
         having (*optional*): By fact the values that are allowed, or patterns of them; None allows all.
         max_params (`float`, *optional*): Only those of at most so many billion parameters.
-
-    Returns:
-        `np.ndarray` of shape `(n,)`, int: Their positions in `names`, ascending.
 
     Raises:
         KeyError: If an entry is no LLM, or a pattern fits none.

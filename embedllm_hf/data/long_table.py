@@ -45,16 +45,13 @@ def collect_names(tables: Tables) -> tuple[str, ...]:
 def collect_tables(
     tables: Tables, *, llm_names: Sequence[str] | None = None, duplicates: str = "mean"
 ) -> dict[str, Any]:
-    """Read long tables, one after the other, as if they were one.
+    """Read long tables, one after the other, as if they were one, into the fields of a `ResponseMatrix` (no origin).
 
     Args:
         tables (`Iterable[tuple[str, Iterable[pa.RecordBatch]]]`): The name of each table, for messages, and its rows
             with the columns that `ResponseMatrix.from_long` names.
         llm_names (`Sequence[str]`, *optional*): The pool and its order.
         duplicates (`str`): See `ResponseMatrix.from_long`.
-
-    Returns:
-        `dict[str, Any]`: The fields of a `ResponseMatrix`, its origin apart.
 
     Raises:
         ValueError: On an unusable row, naming it.

@@ -72,11 +72,8 @@ def planted_llms() -> tuple[str, ...]:
 def planted_probabilities(question_ids: np.ndarray) -> np.ndarray:
     """The probability with which each made-up LLM is right: what a perfect model would predict.
 
-    Args:
-        question_ids (`np.ndarray` of shape `(n_questions,)`): `ResponseMatrix.question_ids` of a planted split.
-
-    Returns:
-        `np.ndarray` of shape `(n_questions, n_llms)`: In (0, 1), columns as in `planted_llms`.
+    The ids `(n_questions,)` are `ResponseMatrix.question_ids` of a planted split. The probabilities are
+    `(n_questions, n_llms)` in (0, 1), with columns as in `planted_llms`.
     """
     questions = _questions()
     pool = [(strengths, _SKILL[size]) for strengths, size in product(_FAMILIES.values(), _SKILL)]
@@ -99,14 +96,11 @@ def _questions() -> list[tuple[str, str, int]]:
 
 
 def planted_pool(split: str, *, seed: int = 0) -> ResponseMatrix:
-    """Make one split of the planted pool.
+    """Make one split of the planted pool, `(SPLIT_SIZES[split], 8)`, about a tenth missing.
 
     Args:
         split (`str`): `"train"`, `"validation"` or `"test"`; no question is in two of them.
         seed (`int`): Of the split, of the answers and of what is hidden.
-
-    Returns:
-        `ResponseMatrix`: Of shape `(SPLIT_SIZES[split], 8)`, about a tenth missing.
 
     Raises:
         ValueError: If `split` is another name.

@@ -234,10 +234,7 @@ class ResponseMatrix:
         )
 
     def keep(self, entries: np.ndarray) -> ResponseMatrix:
-        """Forget all responses but some; questions and LLMs stay.
-
-        Args:
-            entries (`np.ndarray` of shape `(n_observed,)`, bool): Which entries stay.
+        """Forget all responses but those of `entries`, a bool mask `(n_observed,)`; questions and LLMs stay.
 
         Raises:
             ValueError: If `entries` is no such mask.
@@ -259,13 +256,9 @@ class ResponseMatrix:
 
     @classmethod
     def concat(cls, parts: Sequence[ResponseMatrix]) -> ResponseMatrix:
-        """Put the questions of several matrices, splits for instance, into one.
+        """Put the questions of several matrices, splits for instance, into one, by id.
 
-        Args:
-            parts (`Sequence[ResponseMatrix]`): Matrices with the same `llm_names` and `duplicates`.
-
-        Returns:
-            `ResponseMatrix`: All questions, by id; its origin is the data set that the parts share, without a split.
+        Its origin is the data set that the parts share, without a split.
 
         Raises:
             ValueError: If there are no parts, they differ in LLMs or rule, or a question stands in two of them.
@@ -282,9 +275,9 @@ class ResponseMatrix:
         again = np.flatnonzero(ids[1:] == ids[:-1])
         if len(again):
             changed = texts[again] != texts[again + 1]
-            reason = (
-                "with different texts: are these parts of one data set?" if changed.any() else "the splits overlap."
-            )
+            reason = "the splits overlap."
+            if changed.any():
+                reason = "with different texts: are these parts of one data set?"
             raise InputError(
                 f"`parts`: {len(again)} questions stand in more than one part, `prompt_id` "
                 f"{ids[again[np.argmax(changed)]]} for instance, {reason} Drop them from one part with `select`."
@@ -366,26 +359,16 @@ class ResponseMatrix:
         return cls.from_long(table, **options)
 
     def push_to_hub(self, repo_id: str, *, split: str, **options: Any) -> str:
-        """Upload as one split of a Hub data set, whose other splits stay.
+        """Upload as one split of a Hub data set, `"train"` for instance; its other splits stay.
 
-        Args:
-            repo_id (`str`): Id of the data set, made if it is not there.
-            split (`str`): `"train"`, `"validation"`, `"test"` or another name.
-            options: `private`, `token` and `revision`, as in `data.upload.push_tables`, which has the errors too.
-
-        Returns:
-            `str`: Address of the commit.
+        Options, errors and the result, the address of the commit, are those of `data.upload.push_tables`.
         """
         tables = {split: self.to_long()}
         return push_tables(tables, repo_id, llm_names=self.llm_names, duplicates=self.duplicates, **options)
 
 
 def check_pool(responses: ResponseMatrix, where: str) -> None:
-    """Refuse what no pool can be learned from: no responses, or a single LLM.
-
-    Raises:
-        ValueError: With what was found in `where`.
-    """
+    """Raise a `ValueError` for what no pool can be learned from: no responses, or a single LLM."""
     if responses.n_observed == 0:
         raise InputError(f"{where}: the split holds no responses. Choose a split with rows.")
     if responses.n_llms < 2:

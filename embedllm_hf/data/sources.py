@@ -70,9 +70,6 @@ def load_responses(
         split (`str`): `"train"`, `"validation"` (also `"val"`), `"test"`, or another name that has files.
         streaming (`bool`): Read a Hub data set's table over the network, for one that is too large for the disk.
 
-    Returns:
-        `ResponseMatrix`: Of shape `(n_questions, n_llms)`.
-
     Raises:
         FileNotFoundError: If the folder, the data set or the split is not there.
         ValueError: If a file is damaged or a row is not usable; the message names file and row.
@@ -114,12 +111,8 @@ def _load(
         llm_names = collect_names(pair for found in tables.values() for pair in data.read(found))
     loaded = {}
     for split in wanted:
-        loaded[split] = ResponseMatrix.from_tables(
-            data.read(tables[split]),
-            llm_names=llm_names,
-            duplicates=duplicates,
-            origin=DataOrigin(data.id, data.revision, split),
-        )
+        rows, origin = data.read(tables[split]), DataOrigin(data.id, data.revision, split)
+        loaded[split] = ResponseMatrix.from_tables(rows, origin=origin, llm_names=llm_names, duplicates=duplicates)
     return loaded
 
 

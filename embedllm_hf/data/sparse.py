@@ -48,15 +48,9 @@ def column(matrix: sparse.csr_array, llm_index: int) -> np.ndarray:
 def select(
     matrix: sparse.csr_array, rows: np.ndarray | None = None, columns: np.ndarray | None = None
 ) -> tuple[sparse.csr_array, np.ndarray]:
-    """Keep some rows, some columns, or both.
+    """Keep some rows, some columns, or both; each are positions in the order wanted, or a bool mask.
 
-    Args:
-        matrix (`sparse.csr_array`): With ascending columns in each row.
-        rows, columns (`np.ndarray`, *optional*): Positions in the order wanted, or a bool mask. Default: all.
-
-    Returns:
-        `tuple[sparse.csr_array, np.ndarray]`: The selection, columns ascending in each row, and for each of its
-        entries the position of that entry in `matrix`.
+    Columns ascend in each row, before and after. With the selection come the positions of its entries in `matrix`.
     """
     numbered = with_entries(matrix, np.arange(1, matrix.nnz + 1))  # from 1, so that no entry is a zero
     if rows is not None:

@@ -59,14 +59,7 @@ def split_questions(
 
     The questions stand in random order within each category, the categories one after the other, and every
     `1 / share`-th is taken, from a random start (systematic sampling). So small categories share their fractions.
-
-    Args:
-        responses (`ResponseMatrix`): What to split.
-        share (`float`): Share of the questions that goes to the second part, in (0, 1); both parts get at least one.
-        seed (`int`): Of the choice.
-
-    Returns:
-        `tuple[ResponseMatrix, ResponseMatrix]`: The rest, and the share; no question is in both.
+    The first part is the rest, the second the share, in (0, 1); no question is in both, and each has at least one.
 
     Raises:
         ValueError: If `share` is not in (0, 1), or there are fewer than two questions.

@@ -10,7 +10,7 @@ import io
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -41,6 +41,8 @@ def push_tables(
 ) -> str:
     """Upload long tables as splits of a Hub data set: Parquet, `model_order.csv` and a card, in one commit.
 
+    The result is the address of the commit.
+
     Args:
         tables (`Mapping[str, pa.Table]`): By split, as `ResponseMatrix.to_long` gives them.
         repo_id (`str`): Id of the data set, made if it is not there. Its other splits stay.
@@ -48,17 +50,15 @@ def push_tables(
         private (`bool`, *optional*): Whether a new data set is private.
         token, revision (*optional*): As in huggingface_hub.
 
-    Returns:
-        `str`: Address of the commit.
-
     Raises:
         OSError: If the Hub refuses or cannot be reached; nothing is changed then.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
     api = HfApi(token=token)
+    where: dict[str, Any] = {"repo_type": "dataset", "revision": revision, "token": token}
     splits = {split_name(split): table for split, table in tables.items()}
-    contents = {_file(split): _parquet(table) for split, table in splits.items()}
+    contents = {f"{split}.parquet": _parquet(table) for split, table in splits.items()}
     order = io.BytesIO()
     pa_csv.write_csv(pa.table({"model_id": range(len(llm_names)), "model_name": list(llm_names)}), order)
     contents[ORDER_FILE] = order.getvalue()
@@ -72,24 +72,12 @@ def push_tables(
         files = {**contents, "README.md": str(card).encode()}
         operations = [CommitOperationAdd(name, content) for name, content in files.items()]
         try:
-            return commit(
-                repo_id,
-                operations,
-                message=message,
-                repo_type="dataset",
-                token=token,
-                revision=revision,
-                parent_commit=head,
-            ).commit_url
+            return commit(repo_id, operations, message=message, parent_commit=head, **where).commit_url
         except Conflict:
             if not attempts_left:
                 raise
             logger.info("%s changed during the push; merging with the change.", repo_id)
     raise AssertionError("unreachable")
-
-
-def _file(split: str) -> str:
-    return f"{split}.parquet"
 
 
 def _card(
@@ -104,14 +92,13 @@ def _card(
         card = DatasetCard.load(path)
     except EntryNotFoundError:
         title = repo_id.split("/")[-1]
-        text = _CARD.read_text(encoding="utf-8").format(
-            title=title, repo_id=repo_id, split=next(iter(splits)), duplicates=duplicates
-        )
+        values = {"title": title, "repo_id": repo_id, "split": next(iter(splits)), "duplicates": duplicates}
+        text = _CARD.read_text(encoding="utf-8").format(**values)
         data = DatasetCardData(pretty_name=title, tags=["llm-evaluation", "model-routing", "correctness"])
         card = DatasetCard(f"---\n{data.to_yaml()}\n---\n{text}")
     configs = getattr(card.data, "configs", None) or [{"config_name": "default", "data_files": []}]
     files = [entry for entry in configs[0]["data_files"] if entry["split"] not in splits]
-    configs[0]["data_files"] = [*files, *({"split": split, "path": _file(split)} for split in splits)]
+    configs[0]["data_files"] = [*files, *({"split": split, "path": f"{split}.parquet"} for split in splits)]
     card.data.configs = configs
     return card
 

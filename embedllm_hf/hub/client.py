@@ -33,17 +33,11 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Files of a repository at one commit, on this disk.
+    """Files of a repository at one commit, on this disk."""
 
-    Attributes:
-        folder (`Path`): Where the fetched files are.
-        revision (`str`): The commit.
-        files (`tuple[str, ...]`): All files of the repository, fetched or not.
-    """
-
-    folder: Path
-    revision: str
-    files: tuple[str, ...]
+    folder: Path  # of the fetched files
+    revision: str  # the commit
+    files: tuple[str, ...]  # all of the repository, fetched or not
 
 
 def fetch_snapshot(
@@ -58,12 +52,7 @@ def fetch_snapshot(
 ) -> Snapshot:
     """Fetch the chosen files of a repository at one commit, from the cache if the Hub cannot be reached.
 
-    Args:
-        repo_id (`str`): Id of the repository.
-        choose (`Callable`): Takes all file names, gives those to fetch.
-        repo_type (`str`): `"model"` or `"dataset"`.
-        revision (`str`, *optional*): Branch, tag or commit.
-        token, cache_dir, local_files_only (*optional*): As in huggingface_hub.
+    `choose` takes all file names and gives those to fetch. The other arguments are as in huggingface_hub.
 
     Raises:
         UserError: As `explain_hub_errors` has them; a `FileError` if a file's content is not what the Hub announced.
@@ -127,11 +116,7 @@ def commit(
 ) -> CommitInfo:
     """Put files into a repository in one commit, making the repository if it is not there.
 
-    Args:
-        repo_id (`str`): Id of the repository.
-        operations (`Sequence[CommitOperation]`): Files to add or delete.
-        message (`str`): Summary of the commit.
-        repo_type, private, token, revision, create_pr, parent_commit (*optional*): As in huggingface_hub.
+    Arguments as in huggingface_hub; `message` is the commit's summary.
 
     Raises:
         UserError: As `explain_hub_errors` has them; a `Conflict` if `parent_commit` is not the last commit any more.
@@ -143,16 +128,9 @@ def commit(
     with explain_hub_errors(repo_id, revision):
         if not create_pr:
             retried(lambda: api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True))
+        where: dict[str, Any] = {"repo_type": repo_type, "revision": revision, "parent_commit": parent_commit}
         return retried(
-            lambda: api.create_commit(
-                repo_id,
-                operations,
-                commit_message=message,
-                repo_type=repo_type,
-                revision=revision,
-                create_pr=create_pr,
-                parent_commit=parent_commit,
-            )
+            lambda: api.create_commit(repo_id, operations, commit_message=message, create_pr=create_pr, **where)
         )
 
 
@@ -185,10 +163,7 @@ _EXPLANATIONS: dict[str, tuple[type[FileError], str]] = {
         MissingFile,
         "no such repository, or it is private. Check the id; for a private one log in (hf auth login) or set HF_TOKEN",
     ),
-    "RevisionNotFoundError": (
-        MissingFile,
-        "the repository has no such revision. Check the branch, tag or commit",
-    ),
+    "RevisionNotFoundError": (MissingFile, "the repository has no such revision. Check the branch, tag or commit"),
     "LocalEntryNotFoundError": (MissingFile, _NOT_CACHED),
     "CachedRepoTreeNotFoundError": (MissingFile, _NOT_CACHED),
     "EntryNotFoundError": (MissingFile, "a file is missing in the repository. Check the revision"),

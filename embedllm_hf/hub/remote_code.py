@@ -28,12 +28,7 @@ def remote_code_files() -> list[Path]:
 def export_remote_code(folder: str | os.PathLike, classes: Mapping[str, type]) -> list[Path]:
     """Add the network's source files to the folder of a saved model, and name its classes in `config.json`.
 
-    Args:
-        folder (`str` or `Path`): A folder with `config.json`.
-        classes (`Mapping[str, type]`): The class that each Auto class of transformers loads, out of those files.
-
-    Returns:
-        `list[Path]`: The files that were added.
+    `classes` has the class that each Auto class of transformers loads. The result is the files that were added.
 
     Raises:
         FileNotFoundError: If the folder has no `config.json`.

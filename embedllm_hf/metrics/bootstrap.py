@@ -14,12 +14,7 @@ from .._errors import InputError
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """A difference of two means over the same questions, with a 95% interval.
-
-    Attributes:
-        difference (`float`): First minus second.
-        low, high (`float`): Bounds of the interval.
-    """
+    """A difference of two means over the same questions, first minus second, with the bounds of its 95% interval."""
 
     difference: float
     low: float
@@ -38,8 +33,7 @@ def paired_difference(
     Args:
         first, second (`np.ndarray` of shape `(n_questions,)` or `(n_questions, n_llms)`): Score of each question or
             pair, for instance 1 where the prediction was right; NaN where it does not count.
-        n_resamples (`int`): Draws of the bootstrap.
-        seed (`int`): Of the draws.
+        n_resamples, seed (`int`): Draws of the bootstrap, and the seed of them.
 
     Returns:
         `PairedDifference`: Of the means over all that counts, with the percentile interval (Efron, 1979).

@@ -38,14 +38,11 @@ def observed_pairs(probs: np.ndarray, responses: np.ndarray) -> tuple[np.ndarray
 
 
 def accuracy(probs: np.ndarray, responses: np.ndarray) -> float:
-    """Share of observed pairs whose side of one half was predicted.
+    """Share of observed pairs whose side of one half was predicted; in [0, 1], higher is better.
 
     Args:
         probs (`np.ndarray` of shape `(n_questions, n_llms)`): Probability of a right answer, in [0, 1].
         responses (`np.ndarray`, same shape): In [0, 1]; above one half counts as right; NaN where not observed.
-
-    Returns:
-        `float`: In [0, 1], higher is better.
 
     Raises:
         ValueError: If shapes differ, nothing is observed, or a value lies outside [0, 1].
@@ -57,11 +54,7 @@ def accuracy(probs: np.ndarray, responses: np.ndarray) -> float:
 def auc(probs: np.ndarray, responses: np.ndarray) -> float:
     """Area under the ROC curve: the chance that a right answer had a higher probability than a wrong one.
 
-    Arguments and errors as for `accuracy`.
-
-    Returns:
-        `float`: In [0, 1], 0.5 is chance; NaN if all responses are on one side.
-
+    In [0, 1], 0.5 is chance; NaN if all responses are on one side. Arguments and errors as for `accuracy`.
     Reference: Mann and Whitney (1947), the rank form; ties count one half.
     """
     probs, responses = observed_pairs(probs, responses)
@@ -73,12 +66,10 @@ def auc(probs: np.ndarray, responses: np.ndarray) -> float:
 
 
 def log_loss(probs: np.ndarray, responses: np.ndarray) -> float:
-    """Mean negative log likelihood, in nats; probabilities are kept 1e-7 away from 0 and 1.
+    """Mean negative log likelihood, in nats: 0 or more, lower is better; 0.693 is a constant guess of one half.
 
-    Arguments and errors as for `accuracy`; a graded response counts as that share of a right answer.
-
-    Returns:
-        `float`: 0 or more, lower is better; 0.693 is a constant guess of one half.
+    Arguments and errors as for `accuracy`; a graded response counts as that share of a right answer. Probabilities
+    are kept 1e-7 away from 0 and 1.
     """
     probs, responses = observed_pairs(probs, responses)
     probs = probs.clip(1e-7, 1 - 1e-7)
@@ -88,10 +79,7 @@ def log_loss(probs: np.ndarray, responses: np.ndarray) -> float:
 def brier_score(probs: np.ndarray, responses: np.ndarray) -> float:
     """Mean squared gap between probability and response (Brier, 1950).
 
-    Arguments and errors as for `accuracy`.
-
-    Returns:
-        `float`: In [0, 1], lower is better; 0.25 is a constant guess of one half.
+    In [0, 1], lower is better; 0.25 is a constant guess of one half. Arguments and errors as for `accuracy`.
     """
     probs, responses = observed_pairs(probs, responses)
     return float(((probs - responses) ** 2).mean())
@@ -99,30 +87,19 @@ def brier_score(probs: np.ndarray, responses: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Pairs of similar probability: the prediction and the outcome.
-
-    Attributes:
-        low, high (`float`): Bounds of the probabilities.
-        mean_probability (`float`): Of the pairs.
-        share_right (`float`): Their mean response.
-        n_pairs (`int`): How many there are, at least one.
-    """
+    """Pairs whose probabilities lie between `low` and `high`: the prediction and the outcome."""
 
     low: float
     high: float
     mean_probability: float
-    share_right: float
-    n_pairs: int
+    share_right: float  # mean response
+    n_pairs: int  # at least one
 
 
 def reliability_bins(probs: np.ndarray, responses: np.ndarray, n_bins: int = 15) -> list[ReliabilityBin]:
     """Predicted against actual share of right answers, in equal-width bins of the probability.
 
-    Arguments and errors as for `accuracy`.
-
-    Returns:
-        `list[ReliabilityBin]`: From low to high, without the bins that hold no pair.
-
+    The bins go from low to high, without those that hold no pair. Arguments and errors as for `accuracy`.
     Reference: Niculescu-Mizil and Caruana (2005); 15 bins as in Guo et al. (2017).
     """
     probs, responses = observed_pairs(probs, responses)
@@ -143,12 +120,7 @@ def reliability_bins(probs: np.ndarray, responses: np.ndarray, n_bins: int = 15)
 def expected_calibration_error(probs: np.ndarray, responses: np.ndarray, *, n_bins: int = 15) -> float:
     """Mean gap between predicted and actual share of right answers over `reliability_bins`, weighted by their pairs.
 
-    Arguments and errors as for `accuracy`.
-
-    Returns:
-        `float`: In [0, 1], lower is better.
-
-    Reference: Naeini et al. (2015).
+    In [0, 1], lower is better. Arguments and errors as for `accuracy`. Reference: Naeini et al. (2015).
     """
     bins = reliability_bins(probs, responses, n_bins)
     gaps = sum(abs(item.mean_probability - item.share_right) * item.n_pairs for item in bins)
@@ -158,11 +130,8 @@ def expected_calibration_error(probs: np.ndarray, responses: np.ndarray, *, n_bi
 def median_calibration_error(probs: np.ndarray, responses: np.ndarray, *, n_bins: int = 15) -> float:
     """Median over LLMs of `expected_calibration_error`, each over the questions that it has answered.
 
-    Arguments and errors as for `accuracy`; an LLM without answers does not count. With few answers an LLM's error is
-    far above 0 even if it is perfectly calibrated, so compare it on the same questions only.
-
-    Returns:
-        `float`: In [0, 1], lower is better.
+    In [0, 1], lower is better. Arguments and errors as for `accuracy`; an LLM without answers does not count. With few
+    answers an LLM's error is far above 0 even if it is perfectly calibrated, so compare it on the same questions only.
     """
     probs, responses = np.asarray(probs, np.float64), np.asarray(responses, np.float64)
     observed_pairs(probs, responses)
@@ -175,17 +144,13 @@ def median_calibration_error(probs: np.ndarray, responses: np.ndarray, *, n_bins
 
 
 def calibration_covariance(probs: np.ndarray, responses: np.ndarray) -> np.ndarray:
-    """Uncertainty of the calibration: covariance of intercept a and slope b in `logit P = a + b logit p`.
+    """Uncertainty of the calibration: covariance `(2, 2)` of intercept a and slope b in `logit P = a + b logit p`.
 
     It is taken at a = 0 and b = 1, where probabilities are calibrated. Answers to one question depend on each other,
     so the G questions are counted, not the answers: `B^-1 (G / (G - 1) sum_q s_q s_q') B^-1`, with `x = (1, logit p)`,
     `B = sum p(1-p) x x'`, and `s_q` the sum of `(y - p) x` over the answers to question q.
 
     Arguments and errors as for `accuracy`; probabilities are kept 1e-6 away from 0 and 1.
-
-    Returns:
-        `np.ndarray` of shape `(2, 2)`.
-
     Reference: Cox (1958) for the two numbers, Liang and Zeger (1986) for their covariance.
     """
     observed_pairs(probs, responses)

@@ -22,16 +22,11 @@ _N_WEIGHTS = 200
 
 @dataclass(frozen=True, eq=False)
 class CostQualityCurve:
-    """Points of a router, from the dearest to the cheapest.
+    """Points of a router, from the dearest to the cheapest, each array `(n_points,)`."""
 
-    Attributes:
-        cost_weight (`np.ndarray` of shape `(n_points,)`): Ascending; the last is infinite, where only cost counts.
-        cost, quality (`np.ndarray` of shape `(n_points,)`): Mean cost and mean response of the chosen LLMs.
-    """
-
-    cost_weight: np.ndarray
-    cost: np.ndarray
-    quality: np.ndarray
+    cost_weight: np.ndarray  # ascending; the last is infinite, where only cost counts
+    cost: np.ndarray  # mean of the chosen LLMs
+    quality: np.ndarray  # their mean response
 
     def to_dict(self) -> dict[str, list[float]]:
         """The points by name; the infinite weight is None, since JSON has no infinity."""
@@ -90,13 +85,8 @@ def cost_quality_curve(
 def frontier(cost: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Corners of the non-decreasing convex hull of some points, from the cheapest to the best.
 
-    Between two points a router can mix, so what lies below the line between them is never needed.
-
-    Args:
-        cost, quality (`np.ndarray` of shape `(n,)`): Points.
-
-    Returns:
-        `tuple[np.ndarray, np.ndarray]`: Cost ascending, quality ascending and concave.
+    Between two points a router can mix, so what lies below the line between them is never needed. Costs and qualities
+    are `(n,)`; those of the corners ascend, and quality is concave.
     """
     corners: list[tuple[float, float]] = []
     for x, y in sorted(zip(np.asarray(cost, float).tolist(), np.asarray(quality, float).tolist(), strict=True)):
@@ -118,7 +108,7 @@ def _turns_left(first: tuple[float, float], second: tuple[float, float], third: 
 
 
 def aiq(cost: np.ndarray, quality: np.ndarray, cost_range: tuple[float, float]) -> float:
-    """Average quality over a range of costs, under the non-decreasing convex hull (RouterBench).
+    """Average quality over a range of costs, under the non-decreasing convex hull; in [0, 1] (RouterBench).
 
     To the right of the last corner quality stays; to the left of the first one the router is mixed with answering
     nothing, which costs nothing and is never right.
@@ -126,9 +116,6 @@ def aiq(cost: np.ndarray, quality: np.ndarray, cost_range: tuple[float, float]) 
     Args:
         cost, quality (`np.ndarray` of shape `(n,)`): Points of the router; one point for a single LLM.
         cost_range (`tuple[float, float]`): Lowest and highest cost, the same for all that are compared.
-
-    Returns:
-        `float`: In [0, 1], higher is better.
 
     Raises:
         ValueError: If the range is empty.
@@ -147,13 +134,11 @@ def deferral_area(cost: np.ndarray, quality: np.ndarray, cost_range: tuple[float
 def quality_neutral_cost(cost: np.ndarray, quality: np.ndarray, target: float, reference_cost: float) -> float:
     """QNC: the least cost at which a router is as good as the most accurate LLM, over that LLM's cost (UniRoute).
 
+    0 or more, lower is better, below 1 is cheaper; NaN if the router is never as good.
+
     Args:
         cost, quality (`np.ndarray` of shape `(n,)`): Points of the router; between neighbours it can be mixed.
-        target (`float`): Quality of the most accurate LLM.
-        reference_cost (`float`): Its cost, above 0.
-
-    Returns:
-        `float`: 0 or more, lower is better, below 1 is cheaper; NaN if the router is never as good.
+        target, reference_cost (`float`): Quality of the most accurate LLM, and its cost, above 0.
     """
     xs, ys = _best_by_cost(cost, quality)
     reached = np.flatnonzero(ys >= target - 1e-12)
@@ -186,20 +171,16 @@ def _mean_quality(cost: np.ndarray, quality: np.ndarray, cost_range: tuple[float
 def cost_quality(probs: np.ndarray, responses: np.ndarray, costs: np.ndarray) -> dict[str, float]:
     """The summaries of one router, over the costs from the cheapest to the dearest LLM.
 
-    Arguments and errors as for `cost_quality_curve`.
-
-    Returns:
-        `dict[str, float]`: `aiq`, `deferral_area` and `quality_neutral_cost`, against the LLM with the highest mean
-        response. With two LLMs, of which one is better, also `apgr`, `cpt_50` and `cpt_80` on the questions that both
-        have answered. NaN where not defined.
+    These are `aiq`, `deferral_area` and `quality_neutral_cost`, against the LLM with the highest mean response. With
+    two LLMs, of which one is better, also `apgr`, `cpt_50` and `cpt_80` on the questions that both have answered. NaN
+    where not defined. Arguments and errors as for `cost_quality_curve`.
     """
     probs, responses, costs = (np.asarray(array, np.float64) for array in (probs, responses, costs))
     curve = cost_quality_curve(probs, responses, costs)
     cost_range = float(costs.min()), float(costs.max())
     qualities = np.array([np.nanmean(column) if (~np.isnan(column)).any() else -np.inf for column in responses.T])
     strong = int(np.lexsort((costs, -qualities))[0])
-    nan = float("nan")
-    qnc = nan
+    nan = qnc = float("nan")
     if costs[strong] > 0:
         qnc = quality_neutral_cost(curve.cost, curve.quality, qualities[strong], costs[strong])
     summary = {
@@ -232,8 +213,7 @@ def recovered_gap(scores: np.ndarray, weak: np.ndarray, strong: np.ndarray) -> t
         weak, strong (`np.ndarray` of shape `(n_questions,)`): Responses of the two LLMs.
 
     Returns:
-        `tuple[np.ndarray, np.ndarray]`: Shares of calls to the strong LLM and PGR, each `(n_questions + 1,)`, from 0
-        to 1.
+        Shares of calls to the strong LLM and PGR, each `(n_questions + 1,)`, from 0 to 1.
 
     Raises:
         ValueError: If shapes differ, or the strong LLM is not better.
@@ -258,10 +238,9 @@ def apgr(scores: np.ndarray, weak: np.ndarray, strong: np.ndarray) -> float:
 
 
 def cpt(scores: np.ndarray, weak: np.ndarray, strong: np.ndarray, *, recovery: float) -> float:
-    """CPT: the least share of calls to the strong LLM that recovers so much of the gap. Arguments: `recovered_gap`.
+    """CPT: the least share of calls to the strong LLM that recovers so much of the gap, in (0, 1].
 
-    Args:
-        recovery (`float`): Share of the gap, in (0, 1]; 0.5 for CPT(50%).
+    For CPT(50%) `recovery` is 0.5. The other arguments: `recovered_gap`.
     """
     if not 0 < recovery <= 1:
         raise InputError(f"`recovery` is {recovery}, expected a share of the gap in (0, 1].")

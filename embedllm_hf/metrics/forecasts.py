@@ -19,13 +19,11 @@ def benchmark_forecast(
         lows, highs (`np.ndarray` of shape `(n,)`, *optional*): Bounds of the forecasts' intervals.
 
     Returns:
-        `dict[str, float]`: `mean_absolute_error`; `kendall_tau` (tau-b, NaN for fewer than two scores); with bounds,
-        `coverage`, the share of actual scores inside, and `mean_width`.
+        `dict[str, float]`: `mean_absolute_error`; `kendall_tau` (Kendall, 1938; tau-b, NaN for fewer than two scores);
+        with bounds, `coverage`, the share of actual scores inside, and `mean_width`.
 
     Raises:
         ValueError: If lengths differ or no score is known.
-
-    Reference: Kendall (1938), by SciPy.
     """
     given = {"predictions": predictions, "references": references, "lows": lows, "highs": highs}
     columns = {name: np.asarray(values, np.float64) for name, values in given.items() if values is not None}

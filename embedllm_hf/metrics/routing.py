@@ -12,15 +12,13 @@ from .._errors import InputError
 
 
 def routed_responses(probs: np.ndarray, responses: np.ndarray) -> np.ndarray:
-    """The response of the chosen LLM on each question.
+    """The response of the chosen LLM on each question, `(n_questions,)`; NaN where fewer than two LLMs were observed.
+
+    Of equally probable LLMs the first column is chosen.
 
     Args:
         probs (`np.ndarray` of shape `(n_questions, n_llms)`): Probability of a right answer.
         responses (`np.ndarray`, same shape): In [0, 1], NaN where not observed.
-
-    Returns:
-        `np.ndarray` of shape `(n_questions,)`: NaN where fewer than two LLMs were observed. Of equally probable LLMs
-        the first column is chosen.
 
     Raises:
         ValueError: If shapes differ.
@@ -35,10 +33,9 @@ def routed_responses(probs: np.ndarray, responses: np.ndarray) -> np.ndarray:
 
 
 def routing_accuracy(probs: np.ndarray, responses: np.ndarray) -> float:
-    """Mean response of the chosen LLM. Arguments as for `routed_responses`.
+    """Mean response of the chosen LLM, in [0, 1], higher is better; NaN if no question has two observed LLMs.
 
-    Returns:
-        `float`: In [0, 1], higher is better; NaN if no question has two observed LLMs.
+    Arguments and errors as for `routed_responses`.
     """
     outcomes = routed_responses(probs, responses)
     counted = outcomes[~np.isnan(outcomes)]

@@ -92,18 +92,11 @@ def label_points(axes: Axes, points: np.ndarray, labels: Sequence[str], colours:
     gaps = np.linalg.norm(at[:, None] - at[None], axis=2) + np.diag(np.full(len(at), np.inf))
     n_left_out = 0
     for row in np.argsort(-gaps.min(axis=1), kind="stable"):
+        darker = [0.7 * channel for channel in to_rgb(colours[row])]  # small text needs contrast
+        style: dict[str, Any] = {"fontsize": 7, "color": darker, "parse_math": False}  # a `$` in a name is a `$`
         for right, up, horizontal, vertical in _PLACES:
-            text = axes.annotate(
-                labels[row],
-                points[row],
-                xytext=(right, up),
-                textcoords="offset points",
-                ha=horizontal,
-                va=vertical,
-                fontsize=7,
-                color=[0.7 * channel for channel in to_rgb(colours[row])],  # darker: small text needs contrast
-                parse_math=False,  # a `$` in a name is a `$`
-            )
+            style |= {"xytext": (right, up), "ha": horizontal, "va": vertical}
+            text = axes.annotate(labels[row], points[row], textcoords="offset points", **style)
             box = text.get_window_extent(renderer)
             inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
             if inside and not any(box.overlaps(other) for other in taken):

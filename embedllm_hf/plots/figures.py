@@ -13,16 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._errors import InputError
-from .canvas import (
-    COLOURS,
-    GREY,
-    INK,
-    SHAPES,
-    label_points,
-    new_figure,
-    plain_axes,
-    short_name,
-)
+from .canvas import COLOURS, GREY, INK, SHAPES, label_points, new_figure, plain_axes, short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,8 +25,7 @@ MIN_LLMS_ON_MAP = 3
 def reliability_figure(bins: Sequence[Mapping[str, float]]) -> Figure:
     """Draw predicted against actual share of right answers, and below it how many pairs each bin holds.
 
-    Args:
-        bins (`Sequence[Mapping[str, float]]`): The fields of `metrics.ReliabilityBin`, as `metrics.json` has them.
+    A bin has the fields of `metrics.ReliabilityBin`, as in `metrics.json`.
 
     Raises:
         ImportError: If matplotlib is missing.
@@ -69,11 +59,8 @@ def reliability_figure(bins: Sequence[Mapping[str, float]]) -> Figure:
 def llm_map_figure(llm_embeds: np.ndarray, llm_names: Sequence[str]) -> Figure:
     """Draw the LLM vectors in the plane of their first two principal components, coloured by organisation.
 
-    The organisation is what stands before the `/` of a name. Labels that find no room are left out, and counted.
-
-    Args:
-        llm_embeds (`np.ndarray` of shape `(n_llms, embed_dim)`): The LLM vectors, finite.
-        llm_names (`Sequence[str]`): Their names.
+    The vectors `(n_llms, embed_dim)` are finite. The organisation is what stands before the `/` of a name. Labels that
+    find no room are left out, and counted.
 
     Raises:
         ImportError: If matplotlib is missing.
@@ -103,10 +90,8 @@ def llm_map_figure(llm_embeds: np.ndarray, llm_names: Sequence[str]) -> Figure:
 def principal_plane(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Project vectors `(n, dim)` to their first two principal components.
 
-    Returns:
-        `tuple[np.ndarray, np.ndarray]`: Coordinates `(n, 2)` and each component's share of the variance `(2,)`. The
-        vector farthest out along a component is on its positive side, so that a picture does not flip. A component
-        that does not exist is zero.
+    The result is coordinates `(n, 2)` and each component's share of the variance `(2,)`. The vector farthest out along
+    a component is on its positive side, so that a picture does not flip. A component that does not exist is zero.
     """
     from sklearn.decomposition import PCA  # here, since the import takes a while
 
@@ -116,9 +101,8 @@ def principal_plane(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     missing = 2 - found.shape[1]
     points = np.pad(found, ((0, 0), (0, missing)))
     farthest = points[np.abs(points).argmax(axis=0), [0, 1]]
-    return points * np.where(farthest < 0, -1.0, 1.0), np.nan_to_num(
-        np.pad(pca.explained_variance_ratio_, (0, missing))
-    )
+    shares = np.nan_to_num(np.pad(pca.explained_variance_ratio_, (0, missing)))
+    return points * np.where(farthest < 0, -1.0, 1.0), shares
 
 
 _ROUTERS = {"embedllm": "EmbedLLM", "knn": "kNN", "llm_category_mean": "LLM x category", "llm_mean": "LLM mean"}
@@ -127,8 +111,7 @@ _ROUTERS = {"embedllm": "EmbedLLM", "knn": "kNN", "llm_category_mean": "LLM x ca
 def cost_quality_figure(benchmarks: Mapping[str, Mapping]) -> Figure:
     """Draw mean response against mean cost, a panel a benchmark: routers, the oracle, and single LLMs as points.
 
-    Args:
-        benchmarks (`Mapping[str, Mapping]`): `benchmarks` of `CostReport.to_dict`.
+    The `benchmarks` are those of `CostReport.to_dict`.
 
     Raises:
         ImportError: If matplotlib is missing.
@@ -142,14 +125,13 @@ def cost_quality_figure(benchmarks: Mapping[str, Mapping]) -> Figure:
     panels = figure.subplots(n_rows, n_columns, squeeze=False)
     for axes in panels.ravel()[len(benchmarks) :]:
         axes.set_visible(False)
-    for axes, (benchmark, part) in zip(panels.ravel(), benchmarks.items(), strict=False):
+    entries: dict[str, Any] = {}
+    for position, (benchmark, part) in enumerate(benchmarks.items()):
+        axes = panels.ravel()[position]
         _draw_cost_quality(axes, part)
         axes.set_title(f"{benchmark}: {part['n_questions']:,} questions, {len(part['llms'])} LLMs", fontsize=10)
-    entries: dict[str, Any] = {}
-    for axes in panels.ravel()[: len(benchmarks)]:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    for position, axes in enumerate(panels.ravel()[: len(benchmarks)]):
         if position % n_columns == 0:
             axes.set_ylabel("Share of right answers", fontsize=9)
         if position + n_columns >= len(benchmarks):  # nothing below

@@ -26,12 +26,11 @@ class BenchmarkForecast(evaluate.Metric):
 
     def _info(self) -> evaluate.MetricInfo:
         names = ("predictions", "references", "lows", "highs")
-        features = {name: datasets.Value("float64") for name in names}
         return evaluate.MetricInfo(
             description=__doc__.splitlines()[0],
             citation=CITATION,
             inputs_description=_INPUTS,
-            features=datasets.Features(features),
+            features=datasets.Features(dict.fromkeys(names, datasets.Value("float64"))),
         )
 
     def _compute(self, predictions: list, references: list, lows: list, highs: list) -> dict[str, float]:

@@ -25,12 +25,11 @@ class RoutingAccuracy(evaluate.Metric):
 
     def _info(self) -> evaluate.MetricInfo:
         scores = datasets.Sequence(datasets.Value("float64"))
-        features = {"predictions": scores, "references": scores}
         return evaluate.MetricInfo(
             description=__doc__.splitlines()[0],
             citation=CITATION,
             inputs_description=_INPUTS,
-            features=datasets.Features(features),
+            features=datasets.Features(predictions=scores, references=scores),
         )
 
     def _compute(self, predictions: list, references: list) -> dict[str, float]:
