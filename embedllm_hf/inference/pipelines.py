@@ -33,8 +33,7 @@ class _TextPipeline(Pipeline):
 
     model: EmbedLLM
     _OPTIONS: ClassVar[tuple[str, ...]] = ()  # of a call
-    # The parent's hints say that these are None.
-    _load_tokenizer = _load_processor = _load_feature_extractor = _load_image_processor = _load_video_processor = False  # type: ignore[assignment]
+    _load_tokenizer = _load_processor = _load_feature_extractor = _load_image_processor = _load_video_processor = False
 
     def __init__(self, model: EmbedLLM, *args: Any, encoder: QuestionEncoder | None = None, **kwargs: Any):
         if not isinstance(model, EmbedLLM):
@@ -142,8 +141,7 @@ class ForecastingPipeline(_TextPipeline):
     - `{"questions": [...]}`, one's own questions, and gives the same for their mean.
 
     Args:
-        model (`EmbedLLM`): A trained model; through `pipeline` also its Hub id or folder.
-        encoder (`QuestionEncoder`, *optional*): Default: the one that the model was trained with.
+        model, encoder: As for `RoutingPipeline`.
         llm (`str`, *optional*): Name of an LLM of the pool, here for all calls or at a call for that one.
 
     Raises:
