@@ -61,8 +61,7 @@ class EvaluationReport:
             LLM with the best training mean.
         guarantee (`KeptGuarantee`): What `min_success` guaranteed, and what came of it.
         reliability (`list[ReliabilityBin]`): EmbedLLM's probabilities against what happened.
-        train_seconds (`float | None`): Time of the training loop.
-        seed (`int | None`): Of the training.
+        train_seconds (`float | None`), seed (`int | None`): Time of the training loop, and seed of the training.
         versions (`dict[str, str]`): Of the packages.
     """
 
@@ -135,16 +134,14 @@ def evaluate_model(
         predictions[name] = baseline.predict_proba(question_embeds, responses.categories)
     truth = responses.responses()
     scores = _measure(predictions, truth, slice(None))
-    over_mean = None
-    if LLM_MEAN in predictions:
-        over_mean = _gain(predictions, LLM_MEAN, truth, metrics.routed_responses)
+    has_mean = LLM_MEAN in predictions
     return EvaluationReport(
         dataset=responses.summary(),
         scores=scores,
         oracle={"routing_accuracy": metrics.oracle_accuracy(truth)},
         benchmarks=_by_benchmark(predictions, truth, responses.categories.astype(str)),
         gains=_gains(predictions, scores, truth),
-        routing_over_best_llm=over_mean,
+        routing_over_best_llm=_gain(predictions, LLM_MEAN, truth, metrics.routed_responses) if has_mean else None,
         guarantee=check_guarantee(model, logits, truth, min_success, costs),
         reliability=metrics.reliability_bins(predictions[MODEL], truth),
         train_seconds=train_seconds,
