@@ -107,9 +107,8 @@ class EmbedLLMConfig(PreTrainedConfig):
                 raise InputError(f"`{name}` is {value}, expected a positive number.")
         if noise_std < 0:
             raise InputError(f"`noise_std` is {noise_std}, expected 0 or more.")
-        llm_names = list(llm_names)
-        check_distinct("`llm_names`", llm_names)
-        self.llm_names = llm_names
+        self.llm_names = list(llm_names)
+        check_distinct("`llm_names`", self.llm_names)
         self.text_dim = text_dim
         self.embed_dim = embed_dim
         self.llm_bias = llm_bias
@@ -117,9 +116,8 @@ class EmbedLLMConfig(PreTrainedConfig):
         self.noise_std = noise_std
         self.initializer_range = initializer_range
         self.encoder_name = encoder_name
-        if encoder_revision is None and encoder_name == DEFAULT_ENCODER:
-            encoder_revision = DEFAULT_ENCODER_REVISION
-        self.encoder_revision = encoder_revision
+        default_revision = DEFAULT_ENCODER_REVISION if encoder_name == DEFAULT_ENCODER else None
+        self.encoder_revision = default_revision if encoder_revision is None else encoder_revision
         self.trained_encoder = trained_encoder
         self.bank_sha256 = bank_sha256
         super().__init__(**kwargs)

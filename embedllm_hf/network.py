@@ -46,11 +46,7 @@ class EmbedLLMOutput(ModelOutput):
 
 
 class EmbedLLMNetwork(PreTrainedModel):
-    """The LLM vectors and the probability that each LLM answers a question correctly; `EmbedLLM` is built on it.
-
-    Args:
-        config (`EmbedLLMConfig`): Sizes and names.
-    """
+    """The LLM vectors and the probability that each LLM answers a question correctly; `EmbedLLM` is built on it."""
 
     config_class = EmbedLLMConfig
     base_model_prefix = "embedllm"
@@ -105,9 +101,6 @@ class EmbedLLMNetwork(PreTrainedModel):
             question_indices (`torch.Tensor` of shape `(batch,)`, *optional*): The row of `question_embeds` of each
                 pair, for many pairs of few questions. Default: one row a pair.
 
-        Returns:
-            `EmbedLLMOutput`: `logits`, and `loss` if there are labels.
-
         Raises:
             ValueError: If the text vectors have another width than the model's.
         """
@@ -117,9 +110,8 @@ class EmbedLLMNetwork(PreTrainedModel):
         logits = self._score(*self._question_side(question_embeds), llm_indices, question_indices)
         loss = None
         if labels is not None:
-            losses = F.binary_cross_entropy_with_logits(
-                logits, labels.to(logits.dtype), label_weights, reduction="sum"
-            )
+            targets = labels.to(logits.dtype)
+            losses = F.binary_cross_entropy_with_logits(logits, targets, label_weights, reduction="sum")
             if loss_normalizer is None:
                 loss_normalizer = labels.numel() if label_weights is None else label_weights.sum()
             loss = losses / loss_normalizer
@@ -176,11 +168,7 @@ class EmbedLLMNetwork(PreTrainedModel):
     def network_logits(self, question_embeds: np.ndarray | torch.Tensor) -> np.ndarray:
         """Log odds that each LLM answers each question correctly; noise is off whatever the mode.
 
-        Args:
-            question_embeds (`np.ndarray` or `torch.Tensor` of shape `(n_questions, text_dim)`): Text vectors.
-
-        Returns:
-            `np.ndarray` of shape `(n_questions, n_llms)`, float32.
+        Takes text vectors `(n_questions, text_dim)` and gives `(n_questions, n_llms)`, float32.
 
         Raises:
             ValueError: If the width is not the model's.
@@ -209,14 +197,9 @@ class EmbedLLMNetwork(PreTrainedModel):
     def pair_logits(
         self, question_embeds: np.ndarray, question_indices: np.ndarray, llm_indices: np.ndarray
     ) -> np.ndarray:
-        """Logits of some pairs only, for pools too large to score whole.
+        """Logits of some pairs only, for pools too large to score whole; `(n_pairs,)` float32.
 
-        Args:
-            question_embeds (`np.ndarray` of shape `(n_questions, text_dim)`): Text vectors.
-            question_indices, llm_indices (`np.ndarray` of shape `(n_pairs,)`): Row and column of each pair.
-
-        Returns:
-            `np.ndarray` of shape `(n_pairs,)`, float32.
+        The indices `(n_pairs,)` are each pair's row of `question_embeds` `(n_questions, text_dim)`, and its LLM.
         """
         self._check_width(question_embeds)
         sides = self._question_side(self._as_weights(question_embeds))
@@ -228,9 +211,7 @@ class EmbedLLMNetwork(PreTrainedModel):
     def question_maps(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The questions' side as linear maps of `(1, x)`, x a text vector; zero and the unit vectors tell them.
 
-        Returns:
-            `tuple[torch.Tensor, torch.Tensor]`: To v_q, `(1 + text_dim, embed_dim)`, and to the question bias,
-            `(1 + text_dim,)`.
+        They go to v_q, `(1 + text_dim, embed_dim)`, and to the question bias, `(1 + text_dim,)`.
         """
         weight = self.llm_embedding.weight
         units = torch.eye(self.config.text_dim, device=weight.device, dtype=weight.dtype)
@@ -242,11 +223,9 @@ class EmbedLLMNetwork(PreTrainedModel):
 
     @torch.no_grad()
     def folded(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The whole network as one linear map from text vectors to logits, for scoring many questions.
+        """The whole network as one linear map of text vectors, `z = x M^T + o`, for scoring many questions.
 
-        Returns:
-            `tuple[torch.Tensor, torch.Tensor]`: `M` of shape `(n_llms, text_dim)` and `o` of shape `(n_llms,)`, with
-            `z = x M^T + o`.
+        Its parts are M, `(n_llms, text_dim)`, and o, `(n_llms,)`.
         """
         vectors, biases = self.question_maps()
         maps = self.llm_embedding.weight @ vectors.T + biases
@@ -276,12 +255,7 @@ class EmbedLLMNetwork(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *args: object, **kwargs: object):
-        """Load from a Hub id or a folder, strictly.
-
-        Takes the arguments of `PreTrainedModel.from_pretrained`.
-
-        Returns:
-            The model, in evaluation mode.
+        """Load from a Hub id or a folder, strictly, in evaluation mode; arguments as for `PreTrainedModel`.
 
         Raises:
             ValueError: If a weight is missing, unexpected, of the wrong shape, or the file is damaged.

@@ -20,17 +20,14 @@ from .bank.item_parameters import STRATEGIES
 from .bank.question_bank import QuestionBank
 from .configuration_embedllm import EmbedLLMConfig
 from .network import EmbedLLMNetwork
-from .predictors.stacked import Categories, StackedPredictor
+from .predictors import Categories
+from .predictors.stacked import StackedPredictor
 
 _PER_LLM_WEIGHTS = {"llm_embedding.weight", "llm_bias"}
 
 
 class PooledNetwork(EmbedLLMNetwork):
-    """A network and the bank that its forecasts are made with; `EmbedLLM` is built on it.
-
-    Args:
-        config (`EmbedLLMConfig`): Sizes and names.
-    """
+    """A network and the bank that its forecasts are made with; `EmbedLLM` is built on it."""
 
     def __init__(self, config: EmbedLLMConfig) -> None:
         super().__init__(config)
@@ -87,7 +84,6 @@ class PooledNetwork(EmbedLLMNetwork):
         """A new model with one LLM more; this one stays as it is, and no other LLM's vector changes by a bit.
 
         Args:
-            name (`str`): Its name.
             llm_embed (`np.ndarray` of shape `(embed_dim,)`): Its vector.
             llm_bias (`float`): Its bias, in logits.
 

@@ -45,12 +45,7 @@ def save_bank(bank: QuestionBank, folder: Path) -> str:
 
 
 def load_bank(folder: Path, sha256: str, llm_names: Sequence[str]) -> QuestionBank:
-    """Read the bank of a model's folder, strictly.
-
-    Args:
-        folder (`Path`): The model's.
-        sha256 (`str`): Of the file, from `config.json`.
-        llm_names (`Sequence[str]`): The model's pool.
+    """Read the bank of a model's folder, strictly: `config.json` has the file's SHA-256 and the pool's names.
 
     Raises:
         ValueError: If the file is missing, another one, damaged, or of another pool.

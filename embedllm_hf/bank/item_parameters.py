@@ -72,9 +72,8 @@ class ItemParameters:
     benchmark_vector_prior_covariances: np.ndarray
 
     def __post_init__(self) -> None:
-        n_questions, n_llms, n_traits = len(self.intercepts), len(self.abilities), len(self.prior_mean)
-        width = len(self.vector_prior_mean)
-        n_benchmarks = len(self.benchmark_prior_means)
+        n_questions, n_llms, n_traits = len(self.intercepts), len(self.abilities), self.n_traits
+        width, n_benchmarks = len(self.vector_prior_mean), len(self.benchmark_prior_means)
         shapes = {
             "discriminations": (n_questions, n_traits),
             "residuals": (n_questions,),
@@ -180,6 +179,7 @@ class ItemParameters:
 
 def _mixture(means: np.ndarray, covariances: np.ndarray, chosen: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance of a mixture, in equal parts, of the `chosen` of some distributions."""
-    gaps = means[list(chosen)] - means[list(chosen)].mean(axis=0)
-    within = covariances[list(chosen)].mean(axis=0)
-    return means[list(chosen)].mean(axis=0), within + gaps.T @ gaps / len(gaps)
+    parts = means[list(chosen)]
+    mean = parts.mean(axis=0)
+    gaps = parts - mean
+    return mean, covariances[list(chosen)].mean(axis=0) + gaps.T @ gaps / len(gaps)

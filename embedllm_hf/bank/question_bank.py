@@ -6,7 +6,6 @@ item-response parameters and the weights of the stacked predictor. A bank is fro
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +17,7 @@ from .._checks import check_shapes, unknown_name
 from .._errors import InputError
 from ..data import sparse as observed
 from ..data.benchmarks import benchmark_categories
+from ..encoding.cache import text_key
 from ..encoding.embeddings_file import positions_of
 from ..encoding.encoded_responses import EncodedResponses
 from .blend import Blend
@@ -29,8 +29,7 @@ _PER_QUESTION = ("keys", "question_ids", "question_embeds", "category_indices")
 
 def question_keys(questions: Sequence[str] | np.ndarray) -> np.ndarray:
     """Hash texts: the first 8 bytes of SHA-256, as int64, `(n_questions,)`."""
-    digests = b"".join(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8] for text in questions)
-    return np.frombuffer(digests, "<i8")
+    return np.frombuffer(b"".join(text_key(text)[:8] for text in questions), "<i8")
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,11 +173,9 @@ class QuestionBank:
         return replace(bare, **kept, responses=self.responses[:n_listed], weights=self.weights[:n_listed])
 
     def with_texts(self, keys: np.ndarray, question_embeds: np.ndarray) -> QuestionBank:
-        """The same with a new LLM's own texts at the end, which are of no category and no benchmark.
+        """The same with a new LLM's own texts at the end: no category, no benchmark, and `NO_ID` as id.
 
-        Args:
-            keys (`np.ndarray` of shape `(n,)`): `question_keys` of the texts; as ids they have `NO_ID`.
-            question_embeds (`np.ndarray` of shape `(n, text_dim)`): Their text vectors.
+        `keys` `(n,)` are `question_keys` of the texts, `question_embeds` `(n, text_dim)` their text vectors.
         """
         none = np.full(len(keys), NO_CATEGORY, np.int32)
         embeds, item = question_embeds.astype(np.float16), self.item_parameters

@@ -33,8 +33,7 @@ class VectorCache:
 
     Args:
         folder (`Path`): Where the caches are, made if it is not there.
-        name (`str`): The encoder's name, for people.
-        identity (`str`): What tells encoders apart: name and revision, or the state of a folder.
+        name, identity (`str`): The encoder's name, for people, and what tells encoders apart.
     """
 
     def __init__(self, folder: str | Path, *, name: str, identity: str) -> None:

@@ -33,8 +33,7 @@ def distill_encoder(encoder: QuestionEncoder, output_dir: str | Path, questions:
     """Write a static encoder into a new folder, which `QuestionEncoder(output_dir)` and `--encoder` then take.
 
     Args:
-        encoder (`QuestionEncoder`): The encoder to learn from; vectors that its cache holds are not encoded again.
-        output_dir (`str` or `Path`): The folder.
+        encoder, output_dir: The encoder to learn from, and the folder.
         questions (`Sequence[str]`): Texts like those that it will encode, some thousands of them.
 
     Raises:
@@ -55,7 +54,7 @@ def distill_encoder(encoder: QuestionEncoder, output_dir: str | Path, questions:
 
 
 def fit_token_vectors(tokens: sparse.csr_array, embeds: np.ndarray) -> np.ndarray:
-    """Token vectors whose mean over a text comes close to the text's vector, by ridge regression.
+    """Token vectors, `(n_tokens, text_dim)` float32, whose mean over a text is near the text's: ridge regression.
 
         minimise  sum_q |x_q - mean_{t in q} (s_t d_t + m)|^2 + ridge sum_t |d_t|^2,    s_t = a / (a + frequency of t)
 
@@ -64,9 +63,6 @@ def fit_token_vectors(tokens: sparse.csr_array, embeds: np.ndarray) -> np.ndarra
     Args:
         tokens (`sparse.csr_array` of shape `(n_questions, n_tokens)`): How often each token stands in each text.
         embeds (`np.ndarray` of shape `(n_questions, text_dim)`): The texts' vectors.
-
-    Returns:
-        `np.ndarray` of shape `(n_tokens, text_dim)`, float32.
     """
     from sklearn.linear_model import Ridge
 

@@ -15,15 +15,9 @@ _VECTORS, _IDS = "question_embeddings", "prompt_id"
 
 
 def read_embeddings(path: str | Path, question_ids: np.ndarray) -> tuple[np.ndarray, EncoderId | None]:
-    """Read the text vectors of some questions.
+    """Read the text vectors of some questions, and their encoder if the file names it.
 
-    Args:
-        path (`str` or `Path`): A file with `question_embeddings` `(n, text_dim)` and `prompt_id` `(n,)`.
-        question_ids (`np.ndarray` of shape `(n_questions,)`): `ResponseMatrix.question_ids`.
-
-    Returns:
-        `tuple[np.ndarray, EncoderId | None]`: Vectors in the order of the ids, `(n_questions, text_dim)` float32, and
-        their encoder if the file names it.
+    The vectors are `(n_questions, text_dim)` float32, in the order of `question_ids`.
 
     Raises:
         FileNotFoundError: If there is no such file.

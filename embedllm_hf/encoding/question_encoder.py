@@ -89,7 +89,6 @@ class QuestionEncoder:
             source (`SentenceTransformer` or `Path`): The encoder, or a folder with it.
             name (`str`): The encoder that it was trained from.
             digest (`str`, *optional*): SHA-256 of the weights that a folder must hold.
-            options: As for the class.
         """
         encoder = cls(name, **options)
         if isinstance(source, Path):
@@ -109,14 +108,7 @@ class QuestionEncoder:
         return self.encode(["width"]).shape[1]
 
     def encode(self, questions: Texts, *, show_progress: bool = False) -> np.ndarray:
-        """Encode texts.
-
-        Args:
-            questions (`Sequence[str]`): The texts; repeats are encoded once.
-            show_progress (`bool`): Show a bar on standard error.
-
-        Returns:
-            `np.ndarray` of shape `(n_questions, text_dim)`, float32.
+        """The vectors of texts, `(n_questions, text_dim)` float32; repeats are encoded once.
 
         Raises:
             TypeError: If `questions` is one text.
@@ -208,9 +200,8 @@ class QuestionEncoder:
 
     def _pin(self) -> None:
         """Find the commit of a Hub encoder that was named without one, so that its vectors are never mixed up."""
-        if self.digest is None and self.revision is None and self.name != OFFLINE_ENCODER:
-            if Path(self.name).is_dir():
-                return
+        is_hub_id = self.name != OFFLINE_ENCODER and not Path(self.name).is_dir()
+        if is_hub_id and self.digest is None and self.revision is None:
             with suppress(OSError, ValueError):  # what cannot be found is said when the encoder is loaded
                 self.revision = fetch_snapshot(self.name, lambda files: []).revision
 

@@ -8,7 +8,7 @@ two observed LLMs, for routers only.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from ..metrics.cost_curves import CostQualityCurve
 from ..modeling_embedllm import EmbedLLM
 from ..predictors import Predictor
 from ..predictors.baselines import fit_baselines
-from .report import MODEL
+from .report import MODEL, without_nan
 
 ALL = "all"
 ORACLE = "oracle"
@@ -37,15 +37,13 @@ class BenchmarkCurves:
     """One benchmark's curves.
 
     Attributes:
-        n_questions (`int`): Questions of the complete part.
-        llm_names (`tuple[str, ...]`): LLMs of the complete part.
+        n_questions (`int`), llm_names (`tuple[str, ...]`): Questions and LLMs of the complete part.
         llm_costs, llm_qualities (`np.ndarray` of shape `(n_llms,)`): Their costs and mean responses; the latter NaN
             for `all`.
         curves (`dict[str, CostQualityCurve]`): By router.
         summary (`dict[str, dict[str, float]]`): AIQ, area under the deferral curve, QNC and peak quality by router;
-            APGR and CPT between the cheapest and the most accurate LLM; `single_llms` is the frontier of the points of
-            the single LLMs, and `best_llm` the single LLM with the highest AIQ.
-        pair (`tuple[str, str] | None`): That cheapest and that most accurate LLM.
+            APGR and CPT between the LLMs of `pair`; `single_llms` is the frontier of the points of the single LLMs.
+        pair (`tuple[str, str] | None`): The cheapest and the most accurate LLM.
         best_llm (`str | None`): The single LLM with the highest AIQ.
     """
 
@@ -60,18 +58,14 @@ class BenchmarkCurves:
 
     def to_dict(self) -> dict[str, object]:
         """The content as JSON has it."""
+        points = zip(self.llm_names, self.llm_costs, self.llm_qualities, strict=True)
+        llms = {name: {"cost": float(cost), "quality": float(quality)} for name, cost, quality in points}
         return {
             "n_questions": self.n_questions,
-            "llms": {
-                name: {"cost": float(cost), "quality": None if np.isnan(quality) else float(quality)}
-                for name, cost, quality in zip(self.llm_names, self.llm_costs, self.llm_qualities, strict=True)
-            },
+            "llms": without_nan(llms),
             "pair": None if self.pair is None else {"weak": self.pair[0], "strong": self.pair[1]},
             "best_llm": self.best_llm,
-            "summary": {
-                router: {name: None if np.isnan(value) else value for name, value in values.items()}
-                for router, values in self.summary.items()
-            },
+            "summary": without_nan(self.summary),
             "curves": {router: curve.to_dict() for router, curve in self.curves.items()},
         }
 
@@ -158,15 +152,11 @@ def cost_report(
 
 
 def complete_part(truth: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of questions and LLMs whose responses are all observed.
+    """Positions of questions and LLMs whose responses are all observed; the LLMs answered at least 90% of `rows`.
 
     Args:
         truth (`np.ndarray` of shape `(n_questions, n_llms)`): Responses, NaN where not observed.
         rows (`np.ndarray` of shape `(n_questions,)`, bool): The questions to choose from.
-
-    Returns:
-        `tuple[np.ndarray, np.ndarray]`: The LLMs that answered at least 90% of these questions, second, and the
-        questions that all of them answered, first.
     """
     observed = ~np.isnan(truth)
     llms = np.flatnonzero(observed[rows].mean(axis=0) >= _COMPLETE_SHARE) if rows.any() else np.empty(0, int)
@@ -199,9 +189,8 @@ def _complete_curves(predictions: dict, truth: np.ndarray, costs: np.ndarray, na
     for name, values in part.summary.items():
         curve = part.curves[name]
         if costs[strong] > 0:
-            values["qnc"] = cost_curves.quality_neutral_cost(
-                curve.cost, curve.quality, qualities[strong], costs[strong]
-            )
+            target = qualities[strong], costs[strong]
+            values["qnc"] = cost_curves.quality_neutral_cost(curve.cost, curve.quality, *target)
         if comparable:
             gap = predictions[name][:, strong] - predictions[name][:, weak], truth[:, weak], truth[:, strong]
             values["apgr"] = cost_curves.apgr(*gap)
@@ -213,9 +202,7 @@ def _complete_curves(predictions: dict, truth: np.ndarray, costs: np.ndarray, na
     aiq = cost_curves.aiq(costs, qualities, cost_range)
     part.summary["single_llms"] = {"aiq": aiq, "peak_quality": float(qualities.max())}
     pair = (names[weak], names[strong]) if comparable else None
-    return BenchmarkCurves(
-        part.n_questions, part.llm_names, costs, qualities, part.curves, part.summary, pair, names[best]
-    )
+    return replace(part, llm_qualities=qualities, pair=pair, best_llm=names[best])
 
 
 def format_cost_report(report: CostReport) -> str:

@@ -49,13 +49,9 @@ class KeptGuarantee:
 def check_guarantee(
     model: EmbedLLM, logits: np.ndarray, truth: np.ndarray, min_success: float, costs: Costs | None = None
 ) -> KeptGuarantee:
-    """Route under `min_success` among observed LLMs, and count.
+    """Route under `min_success` among observed LLMs, and count; `min_success` and `costs` as for `evaluate_model`.
 
-    Args:
-        model (`EmbedLLM`): The model that forecast.
-        logits, truth (`np.ndarray` of shape `(n_questions, n_llms)`): Its logits, and responses, NaN not observed.
-        min_success (`float`): In (0, 1).
-        costs (*optional*): As for `evaluate_model`.
+    `logits` and `truth` are `(n_questions, n_llms)`: the model's, and responses, NaN where not observed.
     """
     allowed, cost = ~np.isnan(truth), None
     if costs is not None:

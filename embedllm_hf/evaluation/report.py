@@ -61,8 +61,7 @@ class EvaluationReport:
             LLM with the best training mean.
         guarantee (`KeptGuarantee`): What `min_success` guaranteed, and what came of it.
         reliability (`list[ReliabilityBin]`): EmbedLLM's probabilities against what happened.
-        train_seconds (`float | None`): Time of the training loop.
-        seed (`int | None`): Of the training.
+        train_seconds (`float | None`), seed (`int | None`): Time of the training loop, and seed of the training.
         versions (`dict[str, str]`): Of the packages.
     """
 

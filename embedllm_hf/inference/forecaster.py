@@ -28,7 +28,6 @@ class AnswerForecast(Result):
     """Whether an LLM will answer a question correctly.
 
     Attributes:
-        llm (`str`): The LLM.
         probability (`float`): Of a right answer, in [0, 1].
         low, high (`float`): 90% interval of that for this question; see `predictors.confidence`.
         at_least (`float`): Of answers with this probability at least this share is right, with 95% confidence.
@@ -46,7 +45,6 @@ class ScoreForecast(Result):
     """A forecast of a mean over questions.
 
     Attributes:
-        llm (`str`): The LLM.
         accuracy (`float`): Expected share of right answers, in [0, 1].
         low, high (`float`): 90% interval of that share: from the uncertainty of the LLM's ability, if the model
             has item parameters, and from the chance of the answers that were not observed.
@@ -66,14 +64,7 @@ class Forecaster(EncodedModel):
     """Forecasts correctness and scores; made as any `EncodedModel`."""
 
     def probabilities(self, llm: str, questions: Sequence[str]) -> np.ndarray:
-        """Probability that an LLM answers each question correctly.
-
-        Args:
-            llm (`str`): Name of an LLM of the pool.
-            questions (`Sequence[str]`): Texts.
-
-        Returns:
-            `np.ndarray` of shape `(n_questions,)`: In [0, 1].
+        """Probability in [0, 1] that an LLM of the pool answers each question correctly, `(n_questions,)`.
 
         Raises:
             KeyError: If the LLM is unknown.
@@ -120,15 +111,11 @@ class Forecaster(EncodedModel):
         return self._with_ability(llm, intercepts, discriminations, responses)
 
     def benchmark(self, llm: str, benchmark: str) -> ScoreForecast:
-        """Forecast an LLM's score on a benchmark whose questions the model knows.
+        """Forecast an LLM's score on a benchmark that the model knows (`mmlu_pro`), or on a category (`mmlu_pro_law`).
 
         Responses that were observed count as they are; the others by their probability. The interval of an LLM that
         has answered none of the benchmark is wider, by how far the pool's scores on it lie from the forecasts of their
         answers elsewhere.
-
-        Args:
-            llm (`str`): Name of an LLM of the pool.
-            benchmark (`str`): A benchmark (`mmlu_pro`) or one of its categories (`mmlu_pro_law`).
 
         Raises:
             KeyError: If the LLM or the benchmark is unknown; the message offers close names.
@@ -163,15 +150,10 @@ class Forecaster(EncodedModel):
 
 
 def known_probabilities(model: EmbedLLM, rows: np.ndarray) -> np.ndarray:
-    """What is known of each LLM's answer to some known questions.
+    """What is known of each LLM's answer to some `rows` of the model's bank, `(n_questions, n_llms)`.
 
-    Args:
-        model (`EmbedLLM`): With a question bank.
-        rows (`np.ndarray` of shape `(n_questions,)`): Their positions in it.
-
-    Returns:
-        `np.ndarray` of shape `(n_questions, n_llms)`: The response where it was observed, elsewhere the probability of
-        a right answer: by the item parameters, or the network's for an LLM without ability.
+    That is the response where it was observed, elsewhere the probability of a right answer: by the item parameters, or
+    the network's for an LLM without ability.
     """
     bank = bank_of(model)
     probs, known = model.network_proba(bank.question_embeds[rows]), bank.known_logits(rows)

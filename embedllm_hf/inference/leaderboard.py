@@ -30,7 +30,6 @@ class LeaderboardRow(Result):
 
     Attributes:
         rank (`int`): From 1; ties are in the order of the pool.
-        llm (`str`): Its name.
         accuracy (`float`): Expected share of right answers.
         low, high (`float`): 90% interval of that share.
         beats_next (`float | None`): Probability that its share is higher than that of the next one; None for the last.
@@ -50,28 +49,24 @@ class Leaderboard(EncodedModel):
     """Ranks a pool; made as any `EncodedModel`."""
 
     def __call__(self, questions: Sequence[str], *, llms: Sequence[str] | None = None) -> list[LeaderboardRow]:
-        """Rank LLMs on one's own questions, none of them answered yet.
-
-        Args:
-            questions (`Sequence[str]`): Texts.
-            llms (`Sequence[str]`, *optional*): Rank these only. Default: the whole pool.
+        """Rank LLMs, by default the whole pool, on one's own questions, none of them answered yet.
 
         Raises:
             KeyError: If an LLM is unknown.
             ValueError: If there are no questions or no LLMs, or a text is empty.
         """
-        return _ranked(*self._probabilities(questions, llms), question_sd(self.model.bank))
+        if not len(questions):
+            raise InputError("`questions` is empty, expected at least one text.")
+        names, llm_indices = self._chosen(llms)
+        probs = self.model.predict_proba(self.encoder.encode(questions))[:, llm_indices].astype(np.float64)
+        return _ranked(names, probs, question_sd(self.model.bank))
 
     def benchmark(self, benchmark: str, *, llms: Sequence[str] | None = None) -> list[LeaderboardRow]:
-        """Rank LLMs on a benchmark whose questions the model knows.
+        """Rank LLMs, by default the whole pool, on a benchmark that the model knows, or on one of its categories.
 
         Responses that were observed count as they are, the others by their probability (`known_probabilities`). How
         difficult a known question is was seen, so questions have no spread of their own here; the interval's width is
         that of `Forecaster.benchmark`, which holds what is not known of the LLM.
-
-        Args:
-            benchmark (`str`): A benchmark, or one of its categories.
-            llms (`Sequence[str]`, *optional*): Rank these only. Default: the whole pool.
 
         Raises:
             KeyError: If the benchmark or an LLM is unknown; the message offers close names.
@@ -83,14 +78,6 @@ class Leaderboard(EncodedModel):
         forecasts = [forecaster.benchmark(name, benchmark) for name in names]
         variances = [((forecast.high - forecast.low) / (2 * Z90)) ** 2 for forecast in forecasts]
         return _ranked(names, known_probabilities(self.model, rows)[:, llm_indices], 0.0, np.array(variances))
-
-    def _probabilities(self, questions: Sequence[str], llms: Sequence[str] | None) -> tuple[list[str], np.ndarray]:
-        """Names and probabilities `(n_questions, n_llms)` of some LLMs."""
-        if not len(questions):
-            raise InputError("`questions` is empty, expected at least one text.")
-        names, llm_indices = self._chosen(llms)
-        probs = self.model.predict_proba(self.encoder.encode(questions))
-        return names, probs[:, llm_indices].astype(np.float64)
 
     def _chosen(self, llms: Sequence[str] | None) -> tuple[list[str], list[int]]:
         """Names and indices of the LLMs to rank."""
@@ -137,16 +124,14 @@ def _drawn(probs: np.ndarray, sd: float) -> Iterator[tuple[float, np.ndarray]]:
 
 
 def score_distribution(probs: np.ndarray, sd: float) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and covariance of the LLMs' shares of right answers; see the module.
+    """Mean `(n_llms,)` and covariance `(n_llms, n_llms)` of the LLMs' shares of right answers; see the module.
+
+    An LLM's variance on a question is `p(1-p)`, spread and chance together.
 
     Args:
         probs (`np.ndarray` of shape `(n_questions, n_llms)`): Probabilities of a right answer, which are means over
             the questions' own spread.
         sd (`float`): That spread, in logits.
-
-    Returns:
-        `tuple[np.ndarray, np.ndarray]`: Means `(n_llms,)` and covariance `(n_llms, n_llms)`. An LLM's variance on a
-        question is `p(1-p)`, spread and chance together.
     """
     n_questions, n_llms = probs.shape
     together, mean = np.zeros((n_llms, n_llms)), np.zeros_like(probs)

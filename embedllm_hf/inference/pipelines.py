@@ -142,8 +142,7 @@ class ForecastingPipeline(_TextPipeline):
     - `{"questions": [...]}`, one's own questions, and gives the same for their mean.
 
     Args:
-        model (`EmbedLLM`): A trained model; through `pipeline` also its Hub id or folder.
-        encoder (`QuestionEncoder`, *optional*): Default: the one that the model was trained with.
+        model, encoder: As for `RoutingPipeline`.
         llm (`str`, *optional*): Name of an LLM of the pool, here for all calls or at a call for that one.
 
     Raises:

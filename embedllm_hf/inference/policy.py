@@ -141,15 +141,10 @@ class PoolPolicy:
             `tuple`: Positions in order and flags, as `rank_llms` gives them, and how many LLMs `max_cost` lets pass,
             `(n_questions,)`.
         """
-        limit = self.policy.max_cost
-        allowed = None if limit is None or cost is None else cost <= limit
+        policy = self.policy
+        allowed = None if policy.max_cost is None or cost is None else cost <= policy.max_cost
         order, flagged = rank_llms(
-            probs,
-            at_least,
-            cost=cost,
-            cost_weight=self.policy.cost_weight,
-            min_success=self.policy.min_success,
-            allowed=allowed,
+            probs, at_least, cost=cost, cost_weight=policy.cost_weight, min_success=policy.min_success, allowed=allowed
         )
         return order, flagged, np.full(len(probs), probs.shape[1]) if allowed is None else allowed.sum(axis=1)
 

@@ -46,19 +46,15 @@ def portfolio(
     costs: Costs | None = None,
     question_embeds: np.ndarray | None = None,
 ) -> Portfolio:
-    """Choose LLMs that together answer most, under a limit of their number, of their summed cost, or both.
+    """Choose LLMs that together answer most, under a limit of number, of summed cost, or both (`choose_portfolio`).
 
     Args:
         model (`EmbedLLM`): A trained model.
-        size (`int`, *optional*): At most so many LLMs.
-        budget (`float`, *optional*): At most so much summed cost, in the unit of `costs`.
+        size, budget (*optional*): At most so many LLMs, and at most so much summed cost, in the unit of `costs`.
         costs (*optional*): A mapping of LLM names to costs, or a CSV file (`data.llm_table`); LLMs without one are
             left out.
         question_embeds (`np.ndarray` of shape `(n_questions, text_dim)`, *optional*): Text vectors of the questions
             that the LLMs will be asked. Default: the known questions.
-
-    Returns:
-        `Portfolio`: See `choose_portfolio`.
 
     Raises:
         ValueError: If neither limit is given, a budget comes without costs, or nothing fits into it.

@@ -13,22 +13,22 @@ from .._errors import InputError
 from ..encoding.question_encoder import QuestionEncoder
 from ..modeling_embedllm import EmbedLLM
 from ..predictors.confidence import bounds
-from .base import EncodedModel, Result, bank_of, count_tokens
+from .base import EncodedModel, bank_of, count_tokens
+from .forecaster import AnswerForecast
 from .policy import PoolPolicy, RoutingPolicy
 
 N_EVIDENCE = 5  # known questions that explain a decision
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """An LLM that may answer a question: fields as in `RoutingDecision`."""
+class Candidate(AnswerForecast):
+    """An LLM that may answer a question, and its forecast.
 
-    llm: str
-    probability: float
-    low: float
-    high: float
-    at_least: float
-    cost: float | None
+    Attributes:
+        cost (`float | None`): What the LLM costs for this question, if costs were given.
+    """
+
+    cost: float | None = None
 
 
 @dataclass(frozen=True)
@@ -50,27 +50,16 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class RoutingDecision(Result):
-    """The LLM chosen for a question.
+class RoutingDecision(Candidate):
+    """The LLM chosen for a question, with its forecast and cost.
 
     Attributes:
-        llm (`str`): Its name.
-        probability (`float`): Of a right answer, in [0, 1].
-        low, high (`float`): 90% interval of that for this question (`predictors.confidence` has the formula).
-        at_least (`float`): Of answers with this probability at least this share is right, with 95% confidence.
-        cost (`float | None`): What the LLM costs for this question, if costs were given.
         runner_up (`str | None`): Who would be next; None if there is nobody.
         insufficient_evidence (`bool`): Whether `min_success` was asked for and no LLM's `at_least` reaches it.
         ranking (`tuple[Candidate, ...]`): The best `top_k`, the chosen one first; empty unless asked for.
         evidence (`tuple[Evidence, ...]`): The nearest known questions; empty unless asked for with `explain`.
     """
 
-    llm: str
-    probability: float
-    low: float
-    high: float
-    at_least: float
-    cost: float | None = None
     runner_up: str | None = None
     insufficient_evidence: bool = False
     ranking: tuple[Candidate, ...] = ()
@@ -85,8 +74,7 @@ class Router(EncodedModel):
     """Chooses an LLM for a question.
 
     Args:
-        model (`EmbedLLM`): A trained model.
-        encoder (`QuestionEncoder`, *optional*): Default: the model's.
+        model, encoder: As for `EncodedModel`.
         policy (`RoutingPolicy`, *optional*): Who may answer, costs, guarantee. Default: the most probable LLM of all.
 
     Raises:

@@ -21,7 +21,6 @@ class SimilarLLM(Result):
     """An LLM compared with another one.
 
     Attributes:
-        llm (`str`): Its name.
         agreement (`float`): `1 - mean |p - p'|` over the known questions, with the network's probabilities of a right
             answer: the largest share of equal answers that these probabilities allow. 1 means that the model cannot
             tell the two apart.
@@ -38,13 +37,7 @@ class SimilarLLM(Result):
 
 
 def similar_llms(model: EmbedLLM, llm: str, n: int = 5, *, exclude: Iterable[str] = ()) -> list[SimilarLLM]:
-    """The LLMs that a model takes to be most like one, the most alike first.
-
-    Args:
-        model (`EmbedLLM`): A trained model.
-        llm (`str`): Name of an LLM of the pool.
-        n (`int`): How many; all others if there are fewer.
-        exclude (`Iterable[str]`): Leave these out.
+    """The `n` LLMs (or all) that a model takes to be most like one, the most alike first, without those in `exclude`.
 
     Raises:
         KeyError: If an LLM is unknown; the message offers close names.

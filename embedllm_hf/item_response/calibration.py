@@ -32,7 +32,6 @@ class Placement:
     """What was known of an LLM's score after some answers.
 
     Attributes:
-        n_answers (`int`): How many.
         answered (`np.ndarray` of shape `(n_answers,)`): Positions of the questions among the score's.
         mean, variance (`float`): Of the score, by the model.
         ability (`np.ndarray` of shape `(n_traits,)`): Posterior mean.
@@ -116,12 +115,9 @@ def is_scored(responses: np.ndarray) -> np.ndarray:
 def calibrate_intervals(
     network: NetworkView, bank: QuestionBank, responses: np.ndarray, features: np.ndarray, *, seed: int = 0
 ) -> np.ndarray:
-    """The factors of `ItemParameters.calibration`, `(3, 3)`, from the pool alone.
+    """The factors of `ItemParameters.calibration`, `(3, 3)`, from the pool alone; arguments as for `fit_pool`.
 
-    Args:
-        network, responses, features: As for `fit_pool`.
-        bank (`QuestionBank`): For the benchmarks.
-        seed (`int`): Of the folds and of the questions chosen at random.
+    The bank tells the benchmarks. Folds, and the questions chosen at random, come from the seed.
     """
     n_llms = responses.shape[1]
     folds = np.random.default_rng(seed).permutation(np.arange(n_llms) % min(_N_FOLDS, n_llms))
@@ -160,7 +156,7 @@ def fit_factor(errors: Sequence[tuple[int, float]]) -> tuple[float, float, float
 
     Without answers it is the errors' 90% quantile (split conformal prediction, with its `n + 1`); with answers a
     quantile regression of log error on log answers (Koenker and Bassett, Econometrica 1978). `errors` are pairs of
-    the number of answers and the error in the model's standard deviations.
+    answers and error, in the model's standard deviations.
     """
     counts = np.array([count for count, _ in errors], float)
     logs = np.log(np.maximum([error for _, error in errors], 1e-6)) - np.log(Z90)

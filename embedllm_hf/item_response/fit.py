@@ -17,8 +17,7 @@ def fit_item_parameters(network: EmbedLLMNetwork, bank: QuestionBank, *, calibra
     """Fit the item-response model of a trained network's pool; the same to the bit each time.
 
     Args:
-        network (`EmbedLLMNetwork`): A trained network.
-        bank (`QuestionBank`): Its training questions.
+        network, bank: A trained network and its training questions.
         calibrate (`bool`): Also calibrate the intervals on LLMs of the pool that are held out in folds, which takes
             most of the time. Otherwise they are the model's own, mostly too narrow.
 
@@ -36,9 +35,7 @@ def fit_item_parameters(network: EmbedLLMNetwork, bank: QuestionBank, *, calibra
         "benchmark_prior": benchmark_priors(fit.new_llm_prior, bank, responses),
         "benchmark_vector_prior": benchmark_priors(view.new_llm_prior, bank, responses),
     }
-    calibration = np.zeros((len(STRATEGIES), 3))
-    if calibrate:
-        calibration = calibrate_intervals(view, bank, responses, features)
+    calibration = calibrate_intervals(view, bank, responses, features) if calibrate else np.zeros((len(STRATEGIES), 3))
     fitted = {**vars(fit), "residuals": fit_residuals(view, responses, features)}
     return ItemParameters(
         **{name: value.astype(np.float32) for name, value in fitted.items()},

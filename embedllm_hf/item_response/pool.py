@@ -50,9 +50,9 @@ class NetworkView:
         """The same with some of the LLMs."""
         return NetworkView(self.vector_map, self.base_map, self.llm_vectors[llm_indices])
 
-    def new_llm_prior(self, llms: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def new_llm_prior(self, llms: np.ndarray | slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
         """Mean and covariance of a new LLM's vector and bias: the pool's, or that of some `llms` of it."""
-        vectors = self.llm_vectors if llms is None else self.llm_vectors[llms]
+        vectors = self.llm_vectors[llms]
         return vectors.mean(axis=0), _towards_diagonal(np.cov(vectors.T)) + 1e-5 * np.eye(vectors.shape[1])
 
 
@@ -67,10 +67,9 @@ class PoolFit:
     text_coefficients: np.ndarray
     text_variances: np.ndarray
 
-    def new_llm_prior(self, llms: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def new_llm_prior(self, llms: np.ndarray | slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
         """Mean and covariance of a new LLM's ability: the pool's, or that of some `llms` of it, a little widened."""
-        chosen = slice(None) if llms is None else llms
-        abilities, covariances = self.abilities[chosen], self.ability_covariances[chosen]
+        abilities, covariances = self.abilities[llms], self.ability_covariances[llms]
         spread = np.atleast_2d(np.cov(abilities.T)) + covariances.mean(axis=0)
         return abilities.mean(axis=0), _INFLATION * _towards_diagonal(spread)
 
@@ -90,19 +89,15 @@ def fit_pool(network: NetworkView, responses: np.ndarray, features: np.ndarray) 
     abilities, text_map = _start(network, features)
     n_free = abilities.shape[1]
     seen = ~np.isnan(responses).all(axis=1)
-    penalty = _RIDGE * max(float((features[seen, 1:] ** 2).sum(axis=1).mean()), 1e-12)
-    ridge = np.diag(np.concatenate([[1e-6 * penalty], np.full(features.shape[1] - 1, penalty)]))
-    normal = features[seen].T @ features[seen] + ridge
+    normal = _ridge_matrix(features, seen)
     from_network = features @ text_map
     expected, parameters = from_network, from_network
     variances = np.concatenate([[1.0], np.full(n_free, 0.1)])
     difficulty, ability_variances = np.zeros((len(features), 0)), np.ones(n_free)
     for round_ in range(_ROUNDS):
         if round_ == _PILOT_ROUNDS:
-            at_mean = np.concatenate([[1.0], abilities.mean(axis=0)])
-            for_mean_llm = parameters @ at_mean
-            centre, width = for_mean_llm[seen].mean(), max(float(for_mean_llm[seen].std()), 1e-6)
-            difficulty = ((for_mean_llm - centre) / width)[:, None]
+            mean_llm = np.concatenate([[1.0], abilities.mean(axis=0)])
+            difficulty, centre, width = _standardised(parameters @ mean_llm, seen)
             abilities = np.column_stack([abilities, np.zeros(len(abilities))])
             ability_variances = np.append(ability_variances, 0.25)
         parameters, covariances = fit_questions(
@@ -120,15 +115,12 @@ def fit_pool(network: NetworkView, responses: np.ndarray, features: np.ndarray) 
         if difficulty.shape[1]:
             uncertain = np.diagonal(ability_covariances, axis1=1, axis2=2).mean(axis=0)[n_free:]
             ability_variances[n_free:] = (abilities[:, n_free:] ** 2).mean(axis=0) + uncertain
-    text_map = text_map + added
-    difficulty_of_text = text_map @ at_mean
-    difficulty_of_text[0] -= centre
     return PoolFit(
         intercepts=parameters[:, 0],
         discriminations=discriminations,
         abilities=abilities,
         ability_covariances=ability_covariances,
-        text_coefficients=np.column_stack([text_map, difficulty_of_text / width]),
+        text_coefficients=_with_difficulty(text_map + added, mean_llm, centre, width),
         text_variances=variances,
     )
 
@@ -151,6 +143,26 @@ def _start(network: NetworkView, features: np.ndarray) -> tuple[np.ndarray, np.n
     text_map[0] += np.concatenate([[centre[-1]], basis[-1]])
     text_map[:, 0] += network.base_map
     return left[:, :n_free] * np.sqrt(n_llms), text_map
+
+
+def _ridge_matrix(features: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Left side of the normal equations of the regression on text vectors, whose constant is all but free."""
+    penalty = _RIDGE * max(float((features[seen, 1:] ** 2).sum(axis=1).mean()), 1e-12)
+    ridge = np.diag(np.concatenate([[1e-6 * penalty], np.full(features.shape[1] - 1, penalty)]))
+    return features[seen].T @ features[seen] + ridge
+
+
+def _standardised(logits: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """Logits `(n,)` shifted and scaled to mean 0 and deviation 1 of the `seen` ones, as a column; and by what."""
+    centre, width = logits[seen].mean(), max(float(logits[seen].std()), 1e-6)
+    return ((logits - centre) / width)[:, None], centre, width
+
+
+def _with_difficulty(text_map: np.ndarray, mean_llm: np.ndarray, centre: float, width: float) -> np.ndarray:
+    """A text map with one column more: the standardised difficulty of a text for the mean LLM."""
+    difficulty = text_map @ mean_llm
+    difficulty[0] -= centre
+    return np.column_stack([text_map, difficulty / width])
 
 
 def _towards_diagonal(covariance: np.ndarray) -> np.ndarray:

@@ -45,8 +45,8 @@ def place_llms(
 
     Args:
         intercepts, discriminations (`np.ndarray` of shapes `(n,)`, `(n, n_traits)`): The questions.
-        rows (`Sequence[np.ndarray]`): For each LLM the questions that it has answered.
-        responses (`Sequence[np.ndarray]`): For each LLM its responses to them, in [0, 1].
+        rows, responses (`Sequence[np.ndarray]`): For each LLM the questions that it has answered, and its responses
+            to them, in [0, 1].
         prior_mean, prior_covariance (`np.ndarray` of shapes `(n_traits,)`, `(n_traits, n_traits)`): Of each LLM.
 
     Reference: Bishop, Pattern Recognition and Machine Learning (2006), sections 4.3.3 and 4.5.1.
@@ -166,9 +166,8 @@ def next_probes(
     choice S is updated as if the answer had come, so that a batch does not ask the same thing twice.
 
     Args:
-        intercepts, discriminations, weights (`np.ndarray`): The score's questions, as for `score_moments`.
-        allowed (`np.ndarray` of shape `(n,)`, bool): Those that may be asked.
-        ability, covariance (`np.ndarray`): The LLM's posterior.
+        intercepts, discriminations, weights, ability, covariance: As for `score_moments`.
+        allowed (`np.ndarray` of shape `(n,)`, bool): Questions that may be asked.
         n (`int`): How many; fewer are returned if fewer are allowed.
 
     Returns:

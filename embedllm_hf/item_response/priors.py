@@ -31,19 +31,18 @@ def item_parameters_of(bank: QuestionBank) -> ItemParameters:
 
 
 def benchmark_priors(
-    new_llm_prior: Callable[[np.ndarray | None], Prior], bank: QuestionBank, responses: np.ndarray
+    new_llm_prior: Callable[[np.ndarray | slice], Prior], bank: QuestionBank, responses: np.ndarray
 ) -> Prior:
     """Means `(n_benchmarks, dim)` and covariances of a new LLM's ability or vector, by the benchmark that it takes.
 
     Args:
-        new_llm_prior (`Callable`): The prior by some LLMs of the pool, from a mask of them; by all, from None.
-        bank (`QuestionBank`): For the benchmarks, in their order.
-        responses (`np.ndarray` of shape `(n_questions, n_llms)`): The pool's, NaN where not observed.
+        new_llm_prior (`Callable`): Gives the prior that some LLMs of the pool tell, from a mask or a slice of them.
+        bank, responses: The benchmarks' questions; the pool's `(n_questions, n_llms)`, NaN where not observed.
     """
     priors = []
     for benchmark in bank.benchmarks:
         took = (~np.isnan(responses[bank.benchmark_rows(benchmark)])).mean(axis=0) >= TAKEN_SHARE
-        priors.append(new_llm_prior(took if took.sum() >= _MIN_TAKERS else None))
+        priors.append(new_llm_prior(took if took.sum() >= _MIN_TAKERS else slice(None)))
     means, covariances = zip(*priors, strict=True)
     return np.array(means), np.array(covariances)
 

@@ -17,17 +17,11 @@ _MIN_COMPARED = 3
 
 
 def transfer_variance(bank: QuestionBank, rows: np.ndarray) -> float:
-    """Variance of a benchmark's score beyond the forecast from answers to other questions.
+    """Variance of the score on a benchmark, its `rows` of a bank, beyond the forecast from answers to other questions.
 
     The method of moments: the mean of `(score - forecast)^2 - variance of the forecast`, at least 0, over the pool's
-    LLMs that have answered half of the benchmark and something else. The questions' parameters have seen these LLMs.
-
-    Args:
-        bank (`QuestionBank`): With item parameters.
-        rows (`np.ndarray` of shape `(n,)`): The benchmark's questions.
-
-    Returns:
-        `float`: 0 or more; 0 where fewer than three LLMs can be compared.
+    LLMs that have answered half of the benchmark and something else. It is 0 where these are fewer than three. The
+    questions' parameters have seen these LLMs.
     """
     responses = bank.dense_responses()
     inside = responses[rows]

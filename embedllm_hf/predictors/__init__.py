@@ -11,15 +11,15 @@ from typing import Protocol
 
 import numpy as np
 
+Categories = Sequence[str] | np.ndarray | None  # of each question, `(n_questions,)`
+
 _BLOCK = 64  # questions; what is gathered for each (256 neighbours x text_dim) then stays in the processor's cache
 
 
 class Predictor(Protocol):
     """Anything that gives each question and LLM a probability of a right answer."""
 
-    def predict_proba(
-        self, question_embeds: np.ndarray, categories: Sequence[str] | np.ndarray | None = None
-    ) -> np.ndarray:
+    def predict_proba(self, question_embeds: np.ndarray, categories: Categories = None) -> np.ndarray:
         """Probabilities `(n_questions, n_llms)` for text vectors `(n_questions, text_dim)` of some categories."""
 
 

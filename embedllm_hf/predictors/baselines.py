@@ -6,7 +6,6 @@ All are fitted on a bank's questions, with missing responses left out, and predi
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +16,7 @@ from ..bank.question_bank import QuestionBank
 from ..data.sparse import with_entries
 from ..encoding.encoded_responses import EncodedResponses
 from ..metrics import log_loss
-from . import Predictor, blocks
+from . import Categories, Predictor, blocks
 from .neighbours import Neighbours, normalise, weighted_sums
 
 logger = logging.getLogger(__name__)
@@ -29,11 +28,7 @@ KNN_NEIGHBOURS, KNN_SHRINKAGE = (11, 31, 61, 131, 251), (1.0, 3.0, 10.0, 30.0)  
 
 
 def fit_baselines(bank: QuestionBank) -> dict[str, Predictor]:
-    """Fit all baselines on the questions of a bank, without those that new LLMs have brought.
-
-    Returns:
-        `dict[str, Predictor]`: By the names of the report: `llm_mean`, `llm_category_mean`, `knn`.
-    """
+    """Fit all baselines on a bank, without the questions of new LLMs; by the names that the report has for them."""
     return {
         "llm_mean": LLMMean.fit(bank),
         "llm_category_mean": LLMCategoryMean.fit(bank),
@@ -67,9 +62,7 @@ class LLMMean:
         total, count = _weighted(bank.listed).sum(axis=0), bank.listed.weights.sum(axis=0)
         return cls(_shrunk_mean(total, count, 0.5, _PRIOR_STRENGTH))
 
-    def predict_proba(
-        self, question_embeds: np.ndarray, categories: Sequence[str] | np.ndarray | None = None
-    ) -> np.ndarray:
+    def predict_proba(self, question_embeds: np.ndarray, categories: Categories = None) -> np.ndarray:
         """The means, once per question: `(n_questions, n_llms)`."""
         return np.tile(self.means, (len(question_embeds), 1))
 
@@ -94,9 +87,7 @@ class LLMCategoryMean:
         means = _shrunk_mean(totals.toarray(), counts.toarray(), overall.means, _PRIOR_STRENGTH)
         return cls(dict(zip(listed.categories, means, strict=True)), overall)
 
-    def predict_proba(
-        self, question_embeds: np.ndarray, categories: Sequence[str] | np.ndarray | None = None
-    ) -> np.ndarray:
+    def predict_proba(self, question_embeds: np.ndarray, categories: Categories = None) -> np.ndarray:
         """The means of each question's category, `(n_questions, n_llms)`.
 
         Raises:
@@ -136,9 +127,7 @@ class NearestQuestions:
         neighbours = Neighbours(listed.question_embeds)
         return cls(neighbours, _weighted(listed), listed.weights, overall, n_neighbours, shrinkage)
 
-    def predict_proba(
-        self, question_embeds: np.ndarray, categories: Sequence[str] | np.ndarray | None = None
-    ) -> np.ndarray:
+    def predict_proba(self, question_embeds: np.ndarray, categories: Categories = None) -> np.ndarray:
         """Shrunk means of the neighbours' responses, `(n_questions, n_llms)`.
 
         Raises:

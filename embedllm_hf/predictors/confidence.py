@@ -31,28 +31,18 @@ def question_sd(bank: QuestionBank | None) -> float:
 
 
 def interval_on_question(logits: np.ndarray, sd: float) -> tuple[np.ndarray, np.ndarray]:
-    """90% interval of the probability on the question at hand; see the module.
+    """90% interval of the probability on the question at hand: low and high in [0, 1], of the shape of `logits`.
 
-    Args:
-        logits (`np.ndarray`): Of any shape.
-        sd (`float`): Standard deviation of a question's own logits.
-
-    Returns:
-        `tuple[np.ndarray, np.ndarray]`: Low and high in [0, 1], of that shape.
+    `sd` is the standard deviation of a question's own logits; see the module.
     """
     centre = logits * np.sqrt(1 + np.pi * sd**2 / 8)
     return expit(centre - Z90 * sd), expit(centre + Z90 * sd)
 
 
 def calibrated_bound(logits: np.ndarray, calibration: np.ndarray) -> np.ndarray:
-    """Share of right answers that a forecast guarantees with 95% confidence; see the module.
+    """Share of right answers that a forecast guarantees with 95% confidence, in [0, 1], of the shape of `logits`.
 
-    Args:
-        logits (`np.ndarray`): Of any shape.
-        calibration (`np.ndarray` of shape `(2, 2)`): From `metrics.calibration_covariance`.
-
-    Returns:
-        `np.ndarray`: In [0, 1], of that shape.
+    `calibration` `(2, 2)` is from `metrics.calibration_covariance`; see the module.
     """
     variance = calibration[0, 0] + 2 * logits * calibration[0, 1] + logits**2 * calibration[1, 1]
     return expit(logits - Z90 * np.sqrt(np.maximum(variance, 0)))
@@ -61,9 +51,7 @@ def calibrated_bound(logits: np.ndarray, calibration: np.ndarray) -> np.ndarray:
 def bounds(bank: QuestionBank | None, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`low`, `high` and `at_least` of a model's forecasts, each `(n_questions, n_llms)`; see the module.
 
-    Args:
-        bank (`QuestionBank | None`): The model's.
-        logits (`np.ndarray` of shape `(n_questions, n_llms)`): From its `predict_logits`, the whole pool.
+    `logits` are those of the model's whole pool, from its `predict_logits`; `bank` is the model's.
     """
     low, high = interval_on_question(logits, question_sd(bank))
     if bank is None or bank.blend is None or bank.blend.calibration is None:

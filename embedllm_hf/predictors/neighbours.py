@@ -39,27 +39,18 @@ class Neighbours:
     def __init__(self, embeds: np.ndarray) -> None:
         self.embeds = normalise(embeds)
         self._lists = None
-        if len(embeds) > LARGEST_EXACT:
-            if find_spec("faiss") is None:
-                logger.warning(
-                    'Searching %s known questions one by one; pip install "embedllm_hf[index]" for an index.',
-                    f"{len(embeds):,}",
-                )
-            else:
-                self._lists = _sorted_into_lists(self.embeds)
-
-    def __len__(self) -> int:
-        return len(self.embeds)
+        if len(embeds) > LARGEST_EXACT and find_spec("faiss") is not None:
+            self._lists = _sorted_into_lists(self.embeds)
+        elif len(embeds) > LARGEST_EXACT:
+            logger.warning(
+                'Searching %s known questions one by one; pip install "embedllm_hf[index]" for an index.',
+                f"{len(embeds):,}",
+            )
 
     def nearest(self, normalised: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The nearest known questions by cosine.
+        """The `k` nearest known questions by cosine, or all if there are fewer.
 
-        Args:
-            normalised (`np.ndarray` of shape `(n, text_dim)`): Questions, of length 1.
-            k (`int`): How many; all if there are fewer.
-
-        Returns:
-            `tuple[np.ndarray, np.ndarray]`: Rows and cosines, each `(n, k)`, the nearest first.
+        Takes questions `(n, text_dim)` of length 1. Gives rows and cosines, each `(n, k)`, the nearest first.
         """
         k = min(k, len(self.embeds))
         if self._lists is None:
@@ -105,16 +96,15 @@ def weighted_sums(rows: np.ndarray, weights: np.ndarray, *matrices: sparse.csr_a
 def llm_offsets(
     rows: np.ndarray, cosines: np.ndarray, residuals: sparse.csr_array, curvatures: sparse.csr_array
 ) -> np.ndarray:
-    """R: one Newton step of an offset per LLM, with a Gaussian prior of precision 0.3.
+    """R: one Newton step of an offset per LLM, with a Gaussian prior of precision 0.3, `(n_questions, n_llms)`.
 
         R(q, m) = sum_j w_j (y - p)_jm / (sum_j w_j (p(1-p))_jm + 0.3),    w_j = exp((s_j - s_1) / 0.1)
+
+    It is zero for an LLM that answered none of the neighbours.
 
     Args:
         rows, cosines (`np.ndarray` of shape `(n_questions, k)`): From `Neighbours.nearest`.
         residuals, curvatures (`sparse.csr_array` of shape `(n_known, n_llms)`): y - p and p(1-p) of observed pairs.
-
-    Returns:
-        `np.ndarray` of shape `(n_questions, n_llms)`: Zero for an LLM that answered none of the neighbours.
     """
     weights = np.exp((cosines - cosines[:, :1]).astype(np.float64) / LLM_TEMPERATURE)
     slope, curvature = weighted_sums(rows, weights, residuals, curvatures)
@@ -124,18 +114,15 @@ def llm_offsets(
 def difficulty_offsets(
     rows: np.ndarray, cosines: np.ndarray, embeds: np.ndarray, residual_sums: np.ndarray, curvature_sums: np.ndarray
 ) -> np.ndarray:
-    """D: local kriging of a question's difficulty, pooled over LLMs.
+    """D: local kriging of the difficulty, pooled over LLMs: `(n_questions,)` logits, above 0 is easier than predicted.
 
-    A Gaussian process with covariance `0.6 exp((cosine - 1) / 0.25)` over each question's own neighbours, of which
-    neighbour j shows `d_j = sum_m (y - p) / sum_m p(1-p)` with noise variance `1 / sum_m p(1-p)`.
+    The posterior mean of a Gaussian process with covariance `0.6 exp((cosine - 1) / 0.25)` over each question's own
+    neighbours, of which neighbour j shows `d_j = sum_m (y - p) / sum_m p(1-p)` with noise variance `1 / sum_m p(1-p)`.
 
     Args:
         rows, cosines (`np.ndarray` of shape `(n_questions, k)`): From `Neighbours.nearest`.
         embeds (`np.ndarray` of shape `(n_known, text_dim)`): Known questions, of length 1.
         residual_sums, curvature_sums (`np.ndarray` of shape `(n_known,)`): Sums over observed LLMs.
-
-    Returns:
-        `np.ndarray` of shape `(n_questions,)`: The posterior mean, in logits; above 0 is easier than predicted.
     """
     curvature_sums = np.maximum(curvature_sums, 1e-3)  # a question that nobody answered shows next to nothing
     shown = residual_sums / curvature_sums

@@ -27,24 +27,18 @@ from ..bank.blend import Blend
 from ..bank.question_bank import QuestionBank
 from ..data.sparse import entry_rows, with_entries
 from ..network import EmbedLLMNetwork
-from . import blocks
+from . import Categories, blocks
 from .neighbours import Neighbours, difficulty_offsets, llm_offsets, normalise
 
 N_NEIGHBOURS = 256  # of R
 N_DIFFICULTY_NEIGHBOURS = 64  # of D
 CATEGORY_SHRINKAGE = 10.0  # answers
 
-Categories = Sequence[str] | np.ndarray | None
-
 
 class StackedPredictor:
-    """Predicts with a network and its bank; with the network alone where the bank has no blend.
+    """Predicts with a trained network and its bank; with the network alone where there is no bank or no blend.
 
     What the known questions show is computed once, on first use.
-
-    Args:
-        network (`EmbedLLMNetwork`): A trained network.
-        bank (`QuestionBank | None`): Its bank.
     """
 
     def __init__(self, network: EmbedLLMNetwork, bank: QuestionBank | None) -> None:
@@ -64,15 +58,12 @@ class StackedPredictor:
         return Neighbours(self.bank.listed.question_embeds) if self._evidence is None else self._evidence.neighbours
 
     def predict_logits(self, question_embeds: np.ndarray, categories: Categories = None) -> np.ndarray:
-        """Log odds that each LLM answers each question correctly.
+        """Log odds that each LLM answers each question correctly, `(n_questions, n_llms)` float64.
 
         Args:
             question_embeds (`np.ndarray` of shape `(n_questions, text_dim)`): Text vectors.
             categories (`Sequence[str]` of length n_questions, *optional*): The questions' categories, where they are
                 known. One that the bank does not know is read from the text, like all without this argument.
-
-        Returns:
-            `np.ndarray` of shape `(n_questions, n_llms)`, float64.
 
         Raises:
             ValueError: If the width is not the network's, or categories and questions differ in number.

@@ -37,8 +37,7 @@ def fit_blend(
     """Fit the weights of the stacked predictor.
 
     Args:
-        network (`EmbedLLMNetwork`): A trained network.
-        bank (`QuestionBank`): Its training questions.
+        network, bank: A trained network and its training questions.
         validation (`EncodedResponses`, *optional*): Questions that are not among them. Without them the weights are
             their priors, which did as well in cross-validation.
 
@@ -82,12 +81,8 @@ def fit_blend(
 def fit_category_head(normalised: np.ndarray, category_indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Softmax regression of the category on the text vector, by scikit-learn.
 
-    Args:
-        normalised (`np.ndarray` of shape `(n, text_dim)`, float32): Text vectors of length 1.
-        category_indices (`np.ndarray` of shape `(n,)`): Of two categories or more.
-
-    Returns:
-        `tuple[np.ndarray, np.ndarray]`: Weight `(text_dim, n_categories)` and bias `(n_categories,)`, float32.
+    Takes text vectors of length 1, `(n, text_dim)`, of two categories or more, `(n,)`. Gives the weight
+    `(text_dim, n_categories)` and the bias `(n_categories,)`, float32.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -108,15 +103,14 @@ def fit_category_head(normalised: np.ndarray, category_indices: np.ndarray) -> t
 def fit_weights(
     features: Sequence[np.ndarray], responses: np.ndarray, weights: np.ndarray, prior: np.ndarray
 ) -> np.ndarray:
-    """Logistic regression of responses on features and 1, with a Gaussian prior of precision 1000, by Newton steps.
+    """The most probable weights of features and 1 in a logistic regression of responses, by Newton steps.
+
+    The prior is Gaussian, of precision 1000.
 
     Args:
         features (`Sequence[np.ndarray]`, each `(n_questions, n_llms)`): Logits.
         responses, weights (`np.ndarray`, same shape): Responses in [0, 1], NaN where not observed; their weights.
         prior (`np.ndarray` of shape `(n_features + 1,)`): Its mean, and where the steps start.
-
-    Returns:
-        `np.ndarray` of shape `(n_features + 1,)`: The most probable weights.
     """
     observed = ~np.isnan(responses)
     columns = [feature[observed] for feature in features]
@@ -139,10 +133,8 @@ def fit_question_sd(probs: np.ndarray, responses: np.ndarray) -> float:
 
     If all LLMs' logits on a question are off by e with variance v, then `sum_m (y - p)` is about `e sum_m p(1-p)`
     beside the chance of the answers, so `v = sum_q [(sum_m y - p)^2 - sum_m p(1-p)] / sum_q [sum_m p(1-p)]^2`. It is
-    drawn to 1.2^2 as by 20 questions, and is at least 0.1^2.
-
-    Args:
-        probs, responses (`np.ndarray` of shape `(n_questions, n_llms)`): NaN in `responses` where not observed.
+    drawn to 1.2^2 as by 20 questions, and is at least 0.1^2. Both arrays are `(n_questions, n_llms)`, `responses` NaN
+    where not observed.
     """
     observed = ~np.isnan(responses)
     residuals = np.where(observed, responses - probs, 0).sum(axis=1)

@@ -81,10 +81,10 @@ def test_llms_are_placed_with_the_prior_of_their_benchmarks(model):
 
 
 def takers_of_two(model: EmbedLLM, responses: np.ndarray) -> np.ndarray | None:
-    """The LLMs whose prior benchmark `two` has, None for that of the whole pool."""
+    """The LLMs whose prior benchmark `two` has, `slice(None)` for that of the whole pool."""
     asked = []
 
-    def new_llm_prior(llms: np.ndarray | None):
+    def new_llm_prior(llms: np.ndarray | slice):
         asked.append(llms)
         return np.zeros(1), np.eye(1)
 
@@ -109,4 +109,4 @@ def test_too_few_takers_tell_nothing(model):
     responses[1::2, took[8:]] = np.nan
     assert takers_of_two(model, responses).sum() == 8
     responses[1::2, took[7]] = np.nan
-    assert takers_of_two(model, responses) is None
+    assert takers_of_two(model, responses) == slice(None)
