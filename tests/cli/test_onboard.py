@@ -60,12 +60,12 @@ def test_no_answers_are_allowed_with_a_warning(capsys, quickstart, tmp_path, cap
         ("a.csv", "prompt_id,label\n1,\n", ("a.csv, line 2: `label` is ''",)),
         ("a.csv", "prompt_id,label\none,1\n", ("a.csv, line 2: `prompt_id` is 'one'",)),
         ("a.csv", "prompt_id,label\n,1\n", ("a.csv, line 2: has neither a `prompt_id` nor a `prompt`",)),
-        ("a.csv", "question,grade\n1,1\n", ("a.csv, line 1: has columns question, grade, expected",)),
-        ("a.csv", b"prompt_id,label\n\xff,1\n", ("a.csv: not UTF-8",)),
+        ("a.csv", "question,grade\n1,1\n", ("a.csv, line 2: has question, grade, expected `prompt_id` or `prompt`",)),
+        ("a.csv", b"prompt_id,label\n\xff,1\n", ("a.csv, line 2: not UTF-8",)),
         ("a.jsonl", '{"prompt_id": ID, "label": 1}\n[1]\n', ("a.jsonl, line 2: a JSON list, expected an object",)),
         ("a.jsonl", '{"prompt_id": 1\n', ("a.jsonl, line 1: not JSON",)),
         ("a.jsonl", '{"prompt_id": true, "label": 1}\n', ("a.jsonl, line 1: `prompt_id` is True",)),
-        ("a.xlsx", "1,1\n", ("a.xlsx: is of no form that is read, expected .csv or .jsonl",)),
+        ("a.xlsx", "1,1\n", ("a.xlsx: a file of the kind `.xlsx` is not read here, expected .csv",)),
     ],
 )
 def test_bad_answers_get_one_line_and_nothing_is_written(capsys, quickstart, tmp_path, name, content, parts):
