@@ -125,7 +125,8 @@ def markdown(report: dict[str, object]) -> str:
         f"![Error and coverage by number of answers]({PICTURE})",
         "",
     ]
-    for method in dict.fromkeys(row["method"] for row in report["scores"]):
+    methods = dict.fromkeys(row["method"] for row in report["scores"])
+    for method in sorted(methods, key=lambda name: name not in STRATEGIES):  # stable: choices before baselines
         title = "Choice" if method in STRATEGIES else "Baseline"
         table = score_table([row for row in report["scores"] if row["method"] == method], markdown=True)
         lines += [f"## {title}: {method}", "", table, ""]
