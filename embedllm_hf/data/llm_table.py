@@ -203,7 +203,7 @@ def select_llms(
     wanted = {fact: values for fact, values in (having or {}).items() if values is not None}
     if facts is None and (wanted or max_params is not None):
         asked = shorten([*wanted, *(["max_params"] if max_params is not None else [])])
-        raise InputError(f"{asked} need `facts`, a table of the LLMs. Pass it to the router.")
+        raise InputError(f"{asked} need `facts`, a table of the LLMs: `RoutingPolicy(facts=...)`, or `--facts`.")
     known = [(facts or {}).get(name, {}) for name in names]
     left = np.ones(len(names), bool) if llms is None else _fitting(llms, names, known)
     if len(exclude):
