@@ -74,7 +74,11 @@ def test_routing_says_what_the_router_says(route, quickstart):
 
 def test_every_kind_of_input_gives_the_same(route):
     """A list, a tuple, a column, a generator, a data set of torch, in batches that do not divide them."""
-    expected = route(QUESTIONS)
+    # Which sums the encoder rounds differently in a batch of another size depends on the machine.
+    expected = [
+        {key: pytest.approx(value, abs=1e-6) if isinstance(value, float) else value for key, value in decision.items()}
+        for decision in route(QUESTIONS)
+    ]
     table = datasets.Dataset.from_dict({"question": QUESTIONS})
     assert route(tuple(QUESTIONS)) == expected
     assert route(table["question"]) == expected
