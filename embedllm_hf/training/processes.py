@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,17 @@ def process_state() -> PartialState:
     in_group = int(os.environ.get("WORLD_SIZE", "1")) > 1
     cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or (in_group and not torch.accelerator.is_available())
     return PartialState(cpu=cpu, timeout=_PATIENCE)
+
+
+def part(state: PartialState) -> None:
+    """Break up the group of processes, after which each goes on by itself or ends.
+
+    The threads of gloo let go of the tensors of the group's last sum a moment after it, for which they need Python's
+    lock; in a process that has ended by then they abort it.
+    """
+    if state.num_processes > 1:
+        time.sleep(0.2)
+    state.destroy_process_group()
 
 
 def share_of(accelerator: Accelerator) -> dict[str, Any]:

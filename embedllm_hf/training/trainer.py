@@ -17,7 +17,7 @@ from .checkpoints import TrainingHistory, check_output_dir, drop_checkpoints
 from .encoder_trainer import TextEncoderTrainer
 from .fit_bank import fit_bank
 from .network_trainer import NetworkTrainer, check_llms, check_split
-from .processes import process_state
+from .processes import part, process_state
 
 Dataset = ResponseMatrix | EncodedResponses
 
@@ -95,7 +95,7 @@ class EmbedLLMTrainer:
         self.seconds = self.history.seconds
         if text_trainer is not None:
             self.seconds += text_trainer.train().seconds
-        state.destroy_process_group()  # the rest is one process's work
+        part(state)  # the rest is one process's work
         if self.is_main_process:
             if model.encoder is not frozen and validation is not None:  # the vectors at hand are the frozen one's
                 train, validation = self._encode(train.responses), self._encode(validation.responses)
