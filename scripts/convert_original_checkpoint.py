@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from embedllm_hf import EmbedLLM, EmbedLLMConfig, EmbedLLMTrainingArguments
+from embedllm_hf import EmbedLLM, EmbedLLMConfig
 from embedllm_hf._checks import shorten
 from embedllm_hf._errors import InputError, MissingFile, UserError
 from embedllm_hf.configuration_embedllm import DEFAULT_ENCODER
@@ -138,9 +138,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     encoder = {} if options.encoder is None else {"encoder_name": options.encoder}
     try:
-        check_output_dir(
-            EmbedLLMTrainingArguments(output_dir=options.output_dir, overwrite_output_dir=options.overwrite_output_dir)
-        )
+        check_output_dir(options.output_dir, may_hold_model=options.overwrite_output_dir)
         model = convert_original_checkpoint(
             options.checkpoint, options.model_order, encoder_revision=options.encoder_revision, **encoder
         )

@@ -5,17 +5,20 @@ answer for router, forecaster and onboarding alike. The text vectors are made, n
 """
 
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
+import torch
 
-from embedllm_hf import EmbedLLM, EmbedLLMTrainingArguments, EncodedResponses, ResponseMatrix
+from embedllm_hf import EmbedLLM, EmbedLLMConfig, EmbedLLMTrainingArguments, EncodedResponses, ResponseMatrix
 from embedllm_hf.training.fit_bank import fit_bank
 from embedllm_hf.training.network_trainer import NetworkTrainer
 
 TOPICS = ("logic", "poetry")
 LLMS = ("lab/logic-a", "lab/logic-b", "lab/logic-c", "lab/poetry-a", "lab/poetry-b", "lab/poetry-c")
 TEXT_DIM = 8
+Network = TypeVar("Network", bound=torch.nn.Module)
 
 
 def make_frame(n_questions: int, *, first_id: int = 0, seed: int = 0, hidden: float = 0.2) -> pd.DataFrame:
@@ -49,6 +52,16 @@ def make_split(n_questions: int, *, first_id: int = 0, seed: int = 0, hidden: fl
 def new_model(**config: object) -> EmbedLLM:
     """An untrained model of the pool."""
     return EmbedLLM.from_encoder("offline", llm_names=LLMS, text_dim=TEXT_DIM, **{"embed_dim": 4, **config})
+
+
+def randomised(kind: type[Network], config: EmbedLLMConfig) -> Network:
+    """A network or a model with nothing at zero, biases included, in evaluation mode."""
+    torch.manual_seed(0)
+    network = kind(config)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    return network.eval()
 
 
 def train_network(folder: Path, train: EncodedResponses, validation: EncodedResponses | None = None) -> EmbedLLM:

@@ -8,18 +8,12 @@ from safetensors.torch import load_file, save_file
 from embedllm_hf import EmbedLLMConfig
 from embedllm_hf.configuration_embedllm import PAPER_FORM
 from embedllm_hf.network import EmbedLLMNetwork
-from tests.pool import LLMS, TEXT_DIM, make_split
+from tests.pool import LLMS, TEXT_DIM, make_split, randomised
 
 
 def make_network(llm_names=LLMS, **config) -> EmbedLLMNetwork:
-    """A network with nothing at zero."""
-    torch.manual_seed(0)
     settings = {"text_dim": TEXT_DIM, "embed_dim": 4, "encoder_name": "offline", **config}
-    network = EmbedLLMNetwork(EmbedLLMConfig(llm_names=llm_names, **settings))
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(torch.randn_like(parameter))
-    return network.eval()
+    return randomised(EmbedLLMNetwork, EmbedLLMConfig(llm_names=llm_names, **settings))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def add_unseen_options(parser: argparse.ArgumentParser) -> None:
     """Options of the measurement, in a group of their own."""
-    group = parser.add_argument_group("LLMs that the pool has never seen")
+    group = parser.add_argument_group("with --unseen_llms")
     group.add_argument("--encoder", default="offline", help="text encoder (default: offline)")
     group.add_argument("--seeds", type=int, nargs="+", help="seeds to run (default: 0 to 4)")
     group.add_argument("--n_folds", type=int, help="folds of LLMs (default: 24)")

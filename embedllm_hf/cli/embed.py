@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--encoder", help="text encoder: Hub id, folder, or `offline` (default: the paper's)")
     which.add_argument("--model", help="Hub id or folder of a trained model, for the encoder that it was trained with")
-    parser.add_argument("--encoder_revision", help="commit of the text encoder")
+    parser.add_argument("--encoder_revision", help="commit of --encoder")
     parser.add_argument("--output", required=True, help="file for `question_embeddings` and `prompt_id`")
 
 

@@ -30,11 +30,9 @@ def main(options: argparse.Namespace) -> int:
     from ..modeling_embedllm import EmbedLLM, save_whole
     from ..new_llms.answers import read_answers
     from ..new_llms.onboarding import onboard, refine
-    from ..training.arguments import EmbedLLMTrainingArguments
     from ..training.checkpoints import check_output_dir
 
-    overwrite = options.overwrite_output_dir
-    check_output_dir(EmbedLLMTrainingArguments(options.output_dir, overwrite_output_dir=overwrite))
+    check_output_dir(options.output_dir, may_hold_model=options.overwrite_output_dir)
     model = EmbedLLM.from_pretrained(options.model)
     answers = read_answers(options.answers, model.bank)
     if options.refine:

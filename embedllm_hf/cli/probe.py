@@ -56,7 +56,8 @@ def main(options: argparse.Namespace) -> int:
     choice["against"] = options.against
     if options.against_answers is not None:
         choice["against_answers"] = read_answers(options.against_answers, model.bank)
-    plan = probe(model, options.llm, answers, n=options.n, **choice)
+    n = min(options.n, 1) if options.interactive else options.n  # `ask` chooses the rest, one by one
+    plan = probe(model, options.llm, answers, n=n, **choice)
     texts = {} if options.dataset is None else read_texts(options.dataset)
     if options.interactive:
         return ask(model, options, answers, choice, texts)
@@ -97,7 +98,8 @@ def ask(
             break
         append_answer(options.answers, id_, grade)
         answers[id_] = grade
-    print(f"{len(answers):,} answers in {options.answers}; place the LLM with `embedllm onboard --strategy adaptive`")
+    command = f"embedllm onboard --strategy {options.strategy}"
+    print(f"{len(answers):,} answers in {options.answers}; place the LLM with `{command}`")
     return 0
 
 

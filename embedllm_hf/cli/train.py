@@ -38,7 +38,7 @@ def main(options: argparse.Namespace) -> int:
     from ..training.trainer import EmbedLLMTrainer
 
     args = read_dataclass_options(options, EmbedLLMTrainingArguments)
-    check_output_dir(args)
+    check_output_dir(args.output_dir, may_hold_model=args.may_hold_model)
     data = load_splits(options.dataset, revision=options.dataset_revision, duplicates=options.duplicates)
     check_pool(data["train"], "train")
     splits = {name: with_vectors(split, options.question_embeddings) for name, split in data.items()}

@@ -17,7 +17,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from .._errors import Conflict
-from ..hub.client import commit, explain_hub_errors
+from ..hub.client import commit, explain_hub_errors, retried
 from .files import ORDER_FILE, split_name
 
 if TYPE_CHECKING:
@@ -64,10 +64,10 @@ def push_tables(
     contents[ORDER_FILE] = order.getvalue()
     message = f"Add the {', '.join(splits)} split{'s' if len(splits) > 1 else ''}"
     with explain_hub_errors(repo_id, revision):
-        api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
+        retried(lambda: api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True))
     for attempts_left in reversed(range(_ATTEMPTS)):
         with explain_hub_errors(repo_id, revision):
-            head = api.dataset_info(repo_id, revision=revision).sha
+            head = retried(lambda: api.dataset_info(repo_id, revision=revision)).sha
             card = _card(repo_id, splits, duplicates, head, token)
         files = {**contents, "README.md": str(card).encode()}
         operations = [CommitOperationAdd(name, content) for name, content in files.items()]

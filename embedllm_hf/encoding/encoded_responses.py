@@ -108,7 +108,7 @@ def encode_responses(
             raise InputError(
                 f"the text vectors are of the encoder `{responses.encoder}`, expected `{encoder.id}`, the model's. "
                 "Encode the questions with that one, or train a model for these vectors: `EmbedLLM.from_encoder"
-                f"({responses.encoder.name!r}, ...)`, on the command line --encoder {responses.encoder.name}."
+                f"({responses.encoder.name!r}, ...)`, on the command line `train --encoder {responses.encoder.name}`."
             )
         return responses
     return EncodedResponses(responses, encoder.encode(responses.questions, show_progress=show_progress), encoder.id)

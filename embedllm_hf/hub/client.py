@@ -108,13 +108,12 @@ def commit(
     *,
     message: str,
     repo_type: str = "model",
-    private: bool | None = None,
     token: str | bool | None = None,
     revision: str | None = None,
     create_pr: bool = False,
     parent_commit: str | None = None,
 ) -> CommitInfo:
-    """Put files into a repository in one commit, making the repository if it is not there.
+    """Put files into a repository in one commit.
 
     Arguments as in huggingface_hub; `message` is the commit's summary.
 
@@ -126,8 +125,6 @@ def commit(
 
     api = HfApi(token=token)
     with explain_hub_errors(repo_id, revision):
-        if not create_pr:
-            retried(lambda: api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True))
         where: dict[str, Any] = {"repo_type": repo_type, "revision": revision, "parent_commit": parent_commit}
         return retried(
             lambda: api.create_commit(repo_id, operations, commit_message=message, create_pr=create_pr, **where)

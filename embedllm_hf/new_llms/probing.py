@@ -179,7 +179,7 @@ def ask_until(
         options: `llm`, `benchmark`, `against`, `against_answers`, `strategy`, `seed`, `encoder`, as for `probe`.
 
     Returns:
-        `dict`: All answers, ready for `onboard(..., strategy="adaptive")`.
+        `dict`: All answers, ready for `onboard` with the same `strategy`.
 
     Raises:
         ValueError: If there is neither a width, nor a number, nor another LLM.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._checks import require_extra
+from .._files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +39,7 @@ _PLACES = (
 
 
 def save_png(figure: Figure, path: str | Path) -> None:
-    """Write a figure as a small PNG, which names the matplotlib that drew it."""
+    """Write a figure as a small PNG, whatever the path ends in, which names the matplotlib that drew it."""
     matplotlib = require_extra("matplotlib", "plot", "drawing")
     image_module = require_extra("PIL.Image", "plot", "drawing")
     png_module = require_extra("PIL.PngImagePlugin", "plot", "drawing")
@@ -48,7 +49,8 @@ def save_png(figure: Figure, path: str | Path) -> None:
     about = png_module.PngInfo()
     about.add_text("Software", f"matplotlib {matplotlib.__version__}")
     image = image_module.fromarray(pixels).quantize(_PALETTE, image_module.Quantize.MAXCOVERAGE)
-    image.save(path, optimize=True, pnginfo=about)
+    with whole_file(path) as partial:
+        image.save(partial, "PNG", optimize=True, pnginfo=about)
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -1,4 +1,4 @@
-"""Pictures: calibration, a map of the LLMs, the placing of new LLMs, the cost of routing.
+"""Pictures: calibration, a map of the LLMs, the cost of routing.
 
 Each function takes plain values and gives a matplotlib `Figure`; nothing is shown or saved, and no global style is
 touched.

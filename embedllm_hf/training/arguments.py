@@ -80,3 +80,8 @@ class EmbedLLMTrainingArguments:
         check_choice("mixed_precision", self.mixed_precision, MIXED_PRECISION)
         check_choice("lr_scheduler_type", self.lr_scheduler_type, SCHEDULES)
         check_choice("encoder_precision", self.encoder_precision, ENCODER_PRECISION)
+
+    @property
+    def may_hold_model(self) -> bool:
+        """Whether the output folder may hold a model, which is then replaced or trained on."""
+        return self.overwrite_output_dir or self.resume_from_checkpoint

@@ -94,16 +94,16 @@ def save_checkpoint(accelerator: Accelerator, folder: Path) -> None:
     accelerator.wait_for_everyone()
 
 
-def check_output_dir(args: EmbedLLMTrainingArguments) -> None:
+def check_output_dir(output_dir: str | Path, *, may_hold_model: bool) -> None:
     """Refuse an output folder that holds a model, before any work is done.
 
     Raises:
-        FileExistsError: Unless it may be overwritten, or training resumes in it.
+        FileExistsError: Unless `may_hold_model`, since that is overwritten or goes on.
     """
-    folder = Path(args.output_dir)
+    folder = Path(output_dir)
     if folder.exists() and not folder.is_dir():
         raise ExistingFile(f"`output_dir`: {folder} is a file, expected a folder. Choose another name.")
-    if (folder / "config.json").exists() and not (args.overwrite_output_dir or args.resume_from_checkpoint):
+    if (folder / "config.json").exists() and not may_hold_model:
         raise ExistingFile(
             f"`output_dir`: {folder} holds a model already. Choose another folder, or pass --overwrite_output_dir."
         )

@@ -55,7 +55,7 @@ class EmbedLLMTrainer:
         train_dataset: Dataset,
         eval_dataset: Dataset | None = None,
     ) -> None:
-        check_output_dir(args)
+        check_output_dir(args.output_dir, may_hold_model=args.may_hold_model)
         self.model, self.args = model, args
         self.history: TrainingHistory | None = None
         self.seconds: float | None = None

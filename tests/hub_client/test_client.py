@@ -4,7 +4,7 @@ import errno
 import os
 
 import pytest
-from huggingface_hub import CommitOperationAdd
+from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import LocalTokenNotFoundError
 
 from embedllm_hf._errors import Conflict, FileError, InputError, MissingFile, Refused, Unreachable, UserError
@@ -22,7 +22,9 @@ def everything(files):
     return files
 
 
-def put(repo_id: str, content: bytes = b"new", **options):
+def put(repo_id: str, content: bytes = b"new", *, make: bool = True, **options):
+    if make:
+        HfApi().create_repo(repo_id, exist_ok=True)
     return commit(repo_id, [CommitOperationAdd("a.txt", content)], message="Add a", **options)
 
 
@@ -76,7 +78,7 @@ def test_what_cannot_be_reached(hub):
         with pytest.raises(MissingFile, match=r"user/never: not in the cache.*Check the network"):
             fetch_snapshot("user/never", everything)
         with pytest.raises(Unreachable, match="user/reached: the connection to the Hub failed"):
-            put("user/reached")
+            put("user/reached", make=False)
     with pytest.raises(MissingFile, match="user/never: not in the cache"):
         fetch_snapshot("user/never", everything, local_files_only=True)
 

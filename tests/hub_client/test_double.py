@@ -31,12 +31,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-WEIGHTS = bytes(range(256)) * 100  # any bytes; the name ending in .safetensors makes them an LFS file
-
-
-@pytest.fixture
-def api() -> HfApi:
-    return HfApi()
+from tests.hub_client import WEIGHTS
 
 
 def status_of(raised: pytest.ExceptionInfo) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -21,13 +21,7 @@ from huggingface_hub.errors import (
 from tests.hub import OutsideConnectionError, forbid_outside_connections
 from tests.hub.clients import no_waiting, run_python
 from tests.hub.faults import COMMITS
-
-WEIGHTS = bytes(range(256)) * 100  # any bytes; the name ending in .safetensors makes them an LFS file
-
-
-@pytest.fixture
-def api() -> HfApi:
-    return HfApi()
+from tests.hub_client import WEIGHTS
 
 
 @pytest.mark.parametrize(

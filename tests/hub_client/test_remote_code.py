@@ -14,7 +14,7 @@ from embedllm_hf.hub import remote_code
 from embedllm_hf.hub.remote_code import export_remote_code, remote_code_files
 from embedllm_hf.network import EmbedLLMNetwork
 from tests.hub.clients import run_python
-from tests.pool import LLMS, TEXT_DIM
+from tests.pool import LLMS, TEXT_DIM, randomised
 
 CLASSES = {"AutoConfig": EmbedLLMConfig, "AutoModel": EmbedLLMNetwork}
 
@@ -56,13 +56,8 @@ except ValueError as error:
 
 
 def make_model() -> EmbedLLM:
-    """A model whose weights are all random, biases too."""
-    torch.manual_seed(0)
-    model = EmbedLLM(EmbedLLMConfig(llm_names=LLMS, text_dim=TEXT_DIM, embed_dim=4, encoder_name="offline"))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter))
-    return model.eval()
+    config = EmbedLLMConfig(llm_names=LLMS, text_dim=TEXT_DIM, embed_dim=4, encoder_name="offline")
+    return randomised(EmbedLLM, config)
 
 
 @pytest.fixture

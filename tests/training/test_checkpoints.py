@@ -53,15 +53,15 @@ def test_a_failed_checkpoint_leaves_the_last_one(tmp_path, monkeypatch):
 def test_output_folders_are_checked(tmp_path):
     """A file and a folder with a model are refused; the latter passes with either of two options."""
     folder = tmp_path / "model"
-    args = EmbedLLMTrainingArguments(output_dir=str(folder))
+    fresh = EmbedLLMTrainingArguments().may_hold_model
     folder.write_text("")
     with pytest.raises(FileExistsError, match="is a file, expected a folder"):
-        check_output_dir(args)
+        check_output_dir(folder, may_hold_model=fresh)
     folder.unlink()
     folder.mkdir()
-    check_output_dir(args)
+    check_output_dir(folder, may_hold_model=fresh)
     (folder / "config.json").write_text("{}")
     with pytest.raises(FileExistsError, match="holds a model already"):
-        check_output_dir(args)
+        check_output_dir(folder, may_hold_model=fresh)
     for option in ("overwrite_output_dir", "resume_from_checkpoint"):
-        check_output_dir(EmbedLLMTrainingArguments(output_dir=str(folder), **{option: True}))
+        check_output_dir(folder, may_hold_model=EmbedLLMTrainingArguments(**{option: True}).may_hold_model)

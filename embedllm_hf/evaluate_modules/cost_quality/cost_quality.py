@@ -17,7 +17,7 @@ Args:
     costs (list of float, an argument of `compute`): Cost of each LLM, 0 or more, in the order of the lists.
 
 Returns:
-    dict: aiq, deferral_area, quality_neutral_cost; for two LLMs also apgr and cpt_50.
+    dict: aiq, deferral_area, quality_neutral_cost; for two LLMs also apgr, cpt_50 and cpt_80.
 """
 
 
