@@ -22,7 +22,7 @@ STRATEGIES = ("adaptive", "random", "stratified")  # how the questions were chos
 DEFAULT_STRATEGY = "random"
 CALIBRATED_UP_TO = 256  # answers; an interval from more of them has the factor of this many
 _FEWEST_ANSWERS = 4  # the factor's line in log(answers) is not drawn out below
-_REFERENCE_ANSWERS = 64
+REFERENCE_ANSWERS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +132,7 @@ class ItemParameters:
         if not n_answers:
             return float(np.exp(without))
         counted = min(max(n_answers, _FEWEST_ANSWERS), CALIBRATED_UP_TO)
-        return float(np.exp(at_reference + slope * np.log(counted / _REFERENCE_ANSWERS)))
+        return float(np.exp(at_reference + slope * np.log(counted / REFERENCE_ANSWERS)))
 
     def parameters_of_texts(self, question_embeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Intercepts `(n,)` and discriminations `(n, n_traits)` of questions that nobody of the pool has answered.

@@ -142,9 +142,17 @@ class QuestionBank:
         """All responses, `(n_questions, n_llms)` float32, NaN where nothing was observed."""
         return observed.dense(self.responses)
 
+    @cached_property
+    def _order_of_keys(self) -> np.ndarray:
+        return np.argsort(self.keys, kind="stable")
+
+    @cached_property
+    def _order_of_ids(self) -> np.ndarray:
+        return np.argsort(self.question_ids, kind="stable")
+
     def rows_of_keys(self, keys: np.ndarray) -> np.ndarray:
         """Row of each question by its text's key, -1 where it is not known; the first of equal texts."""
-        return positions_of(np.asarray(keys, np.int64), self.keys)
+        return positions_of(np.asarray(keys, np.int64), self.keys, self._order_of_keys)
 
     def rows_of_texts(self, questions: Sequence[str]) -> np.ndarray:
         """Row of each question by its text, -1 where it is not known."""
@@ -152,7 +160,7 @@ class QuestionBank:
 
     def rows_of_ids(self, question_ids: Sequence[int]) -> np.ndarray:
         """Row of each question by its `prompt_id`, -1 where it is not known."""
-        return positions_of(np.asarray(question_ids, np.int64), self.question_ids)
+        return positions_of(np.asarray(question_ids, np.int64), self.question_ids, self._order_of_ids)
 
     def known_logits(self, rows: np.ndarray) -> np.ndarray | None:
         """`ItemParameters.logits` of some rows, NaN where a row is -1; None if there is nothing to tell."""

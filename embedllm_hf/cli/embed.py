@@ -40,10 +40,11 @@ def main(options: argparse.Namespace) -> int:
     else:
         encoder = QuestionEncoder(options.encoder or DEFAULT_ENCODER, revision=options.encoder_revision)
     share = everything.questions[state.process_index :: state.num_processes]
-    encoder.encode(share, show_progress=state.is_main_process)
+    vectors = encoder.encode(share, show_progress=state.is_main_process)
     state.wait_for_everyone()
     if state.is_main_process:
-        vectors = encoder.encode(everything.questions)
+        if state.num_processes > 1:
+            vectors = encoder.encode(everything.questions)  # from the cache
         save_embeddings(options.output, vectors, everything.question_ids, encoder.id)
         print(f"{len(vectors):,} questions, {vectors.shape[1]} wide, by {encoder.id.label}; saved to {options.output}")
     return 0

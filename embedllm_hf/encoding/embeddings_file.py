@@ -54,11 +54,14 @@ def read_embeddings(path: str | Path, question_ids: np.ndarray) -> tuple[np.ndar
     return vectors[rows].astype(np.float32), None if made_by is None else EncoderId.parse(made_by)
 
 
-def positions_of(wanted: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Position of each wanted id in `values`, the first of equal ones, -1 where it is not there."""
+def positions_of(wanted: np.ndarray, values: np.ndarray, order: np.ndarray | None = None) -> np.ndarray:
+    """Position of each wanted id in `values`, the first of equal ones, -1 where it is not there.
+
+    `order` `(n,)` sorts the values, equal ones as they stand; whoever asks more than once keeps it.
+    """
     if not len(values):
         return np.full(len(wanted), -1)
-    order = np.argsort(values, kind="stable")
+    order = np.argsort(values, kind="stable") if order is None else order
     places = order[np.searchsorted(values, wanted, sorter=order).clip(max=len(values) - 1)]
     return np.where(values[places] == wanted, places, -1)
 

@@ -6,7 +6,6 @@ Vectors are kept in a cache on disk, keyed by encoder, revision and text, so eac
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
 import shutil
 from collections.abc import Sequence
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from typing_extensions import Self
 
-logger = logging.getLogger(__name__)
 
 Texts = Sequence[str] | np.ndarray
 

@@ -24,7 +24,7 @@ from ..metrics.cost_curves import CostQualityCurve
 from ..modeling_embedllm import EmbedLLM
 from ..predictors import Predictor
 from ..predictors.baselines import fit_baselines
-from .report import MODEL, without_nan
+from .report import MODEL, checked_responses, without_nan
 
 ALL = "all"
 ORACLE = "oracle"
@@ -119,25 +119,24 @@ def cost_report(
         costs: A mapping of LLM names to costs, or a CSV file (`data.llm_table`). LLMs without one are left out.
 
     Raises:
-        ValueError: If fewer than two LLMs have costs, or a cost is negative.
+        ValueError: If the LLMs are not the model's, fewer than two of them have costs, or a cost is negative.
     """
-    prices = read_costs(costs)
+    responses, prices = checked_responses(model, dataset), read_costs(costs)
     names = model.config.llm_names
     priced = np.array([name in prices for name in names])
     if priced.sum() < 2:
         raise InputError(f"`costs` has {priced.sum()} of the pool's {len(names)} LLMs, expected at least two.")
     kept = np.array([name for name in names if name in prices])
     llm_costs = costs_of(prices, kept.tolist())
-    encoded = encode_responses(dataset, model.encoder)
-    responses, question_embeds = encoded.responses, encoded.question_embeds
+    question_embeds = encode_responses(dataset, model.encoder).question_embeds
     truth = responses.responses()[:, priced]
     predictions = {MODEL: model.predict_proba(question_embeds)[:, priced]}
     for name, baseline in (fit_baselines(bank_of(model)) if baselines is None else baselines).items():
         predictions[name] = baseline.predict_proba(question_embeds, responses.categories)[:, priced]
     predictions[ORACLE] = np.nan_to_num(truth, nan=0.0)
-    parts = {}
+    parts, category_of = {}, responses.categories.astype(str)
     for benchmark, categories in benchmark_categories(responses.categories).items():
-        rows, llms = complete_part(truth, np.isin(responses.categories.astype(str), categories))
+        rows, llms = complete_part(truth, np.isin(category_of, categories))
         if len(rows) and len(llms) > 1 and np.ptp(llm_costs[llms]) > 0:
             cells = np.ix_(rows, llms)
             sliced = {name: probs[cells] for name, probs in predictions.items()}
@@ -192,9 +191,7 @@ def _complete_curves(predictions: dict, truth: np.ndarray, costs: np.ndarray, na
             target = qualities[strong], costs[strong]
             values["qnc"] = cost_curves.quality_neutral_cost(curve.cost, curve.quality, *target)
         if comparable:
-            gap = predictions[name][:, strong] - predictions[name][:, weak], truth[:, weak], truth[:, strong]
-            values["apgr"] = cost_curves.apgr(*gap)
-            values["cpt_50"], values["cpt_80"] = (cost_curves.cpt(*gap, recovery=share) for share in (0.5, 0.8))
+            values |= cost_curves.two_llm_summary(predictions[name], truth, weak, strong)
     points = zip(costs[:, None], qualities[:, None], strict=True)
     single = [cost_curves.aiq(cost, quality, cost_range) for cost, quality in points]
     best = int(np.argmax(single))

@@ -117,14 +117,8 @@ def evaluate_model(
         ValueError: If the LLMs or the encoder are not the model's, nothing is observed, `min_success` is no
             probability, or there are neither baselines nor a bank.
     """
-    responses = dataset.responses if isinstance(dataset, EncodedResponses) else dataset
-    check_pool(responses, responses.origin.split or "dataset")
+    responses = checked_responses(model, dataset)
     check_min_success(min_success)
-    if list(responses.llm_names) != list(model.config.llm_names):
-        raise InputError(
-            "`dataset` has other LLMs than the model, or in another order. Load it with "
-            "`llm_names=model.config.llm_names`."
-        )
     if baselines is None:
         baselines = fit_baselines(bank_of(model))
     encoded = encode_responses(dataset, model.encoder)
@@ -147,6 +141,22 @@ def evaluate_model(
         seed=seed,
         versions=package_versions(),
     )
+
+
+def checked_responses(model: EmbedLLM, dataset: ResponseMatrix | EncodedResponses) -> ResponseMatrix:
+    """The responses of a data set that a model can be measured on.
+
+    Raises:
+        ValueError: If nothing is observed, or the LLMs are not the model's.
+    """
+    responses = dataset.responses if isinstance(dataset, EncodedResponses) else dataset
+    check_pool(responses, responses.origin.split or "dataset")
+    if list(responses.llm_names) != list(model.config.llm_names):
+        raise InputError(
+            "`dataset` has other LLMs than the model, or in another order. Load it with "
+            "`llm_names=model.config.llm_names`."
+        )
+    return responses
 
 
 def _predict(model: EmbedLLM, encoded: EncodedResponses, logits: np.ndarray) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ from .._errors import InputError
 from ..bank.item_parameters import STRATEGIES
 from ..item_response.posterior import interval, score_moments
 from ..item_response.priors import item_parameters_of
-from ..item_response.transfer import transfer_variance
+from ..item_response.transfer import benchmark_transfer
 from ..modeling_embedllm import EmbedLLM
 from ..predictors.confidence import bounds
 from .base import EncodedModel, Result, bank_of
@@ -100,7 +100,7 @@ class Forecaster(EncodedModel):
             return _score(llm, expit(logits), np.full(len(logits), np.nan))
         rows = bank.rows_of_texts(questions)
         known = rows >= 0
-        intercepts, discriminations = item.parameters_of_texts(embeds)
+        _, discriminations = item.parameters_of_texts(embeds)
         # The model says how probable a right answer is to a new text, the text's discriminations how much the forecast
         # leans on the ability.
         intercepts = logits - discriminations @ item.abilities[llm_index]
@@ -128,7 +128,7 @@ class Forecaster(EncodedModel):
             return _score(llm, self.model.network_proba(bank.question_embeds[rows])[:, llm_index], responses[rows])
         shift = 0.0
         if np.isnan(responses[rows]).all() and not np.isnan(responses).all():
-            shift = transfer_variance(bank, rows)
+            shift = benchmark_transfer(bank, benchmark)
         return self._with_ability(llm, item.intercepts[rows], item.discriminations[rows], responses[rows], shift)
 
     def _with_ability(

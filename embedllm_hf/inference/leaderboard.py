@@ -16,8 +16,8 @@ import numpy as np
 from scipy.special import expit, logit, ndtr
 
 from .._errors import InputError
-from ..item_response.posterior import Z90
-from ..predictors.confidence import question_sd
+from ..item_response.posterior import Z90, interval
+from ..predictors.confidence import centre_of, question_sd
 from .base import EncodedModel, Result, bank_of
 from .forecaster import Forecaster, known_probabilities
 
@@ -94,10 +94,10 @@ def _ranked(
 
     `variances` `(n_llms,)` are those of the shares where more is known of them than the answers' chance.
     """
-    means, covariance = score_distribution(probs, sd)
-    if variances is not None:
-        covariance = np.diag(variances)
-    spread = np.sqrt(np.diag(covariance))
+    means, covariance = (
+        score_distribution(probs, sd) if variances is None else (probs.mean(axis=0), np.diag(variances))
+    )
+    intervals = [interval(mean, variance) for mean, variance in zip(means, np.diag(covariance), strict=True)]
     wins = win_probabilities(means, covariance)
     alone = only_one_right(probs, sd)
     order = np.argsort(-means, kind="stable").tolist()
@@ -106,8 +106,8 @@ def _ranked(
             rank=place + 1,
             llm=names[llm],
             accuracy=float(means[llm]),
-            low=float(max(0.0, means[llm] - Z90 * spread[llm])),
-            high=float(min(1.0, means[llm] + Z90 * spread[llm])),
+            low=float(intervals[llm][0]),
+            high=float(intervals[llm][1]),
             beats_next=float(wins[llm, order[place + 1]]) if place + 1 < len(order) else None,
             only_one=float(alone[llm]),
         )
@@ -118,7 +118,7 @@ def _ranked(
 def _drawn(probs: np.ndarray, sd: float) -> Iterator[tuple[float, np.ndarray]]:
     """Quadrature over the questions' own logits: weights that sum to 1, probabilities `(n_questions, n_llms)`."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
-    centre = logit(np.clip(probs, 1e-6, 1 - 1e-6)) * np.sqrt(1 + np.pi * sd**2 / 8)
+    centre = centre_of(logit(np.clip(probs, 1e-6, 1 - 1e-6)), sd)
     for node, weight in zip(nodes, weights / weights.sum(), strict=True):
         yield float(weight), expit(centre + sd * node)
 

@@ -69,9 +69,12 @@ def portfolio(
     prices = None if costs is None else read_costs(costs)
     llm_indices = [index for index, name in enumerate(names) if prices is None or name in prices]
     cost = None if prices is None else costs_of(prices, [names[index] for index in llm_indices])
+    if not llm_indices:
+        raise InputError("no LLM of the pool has a cost. Name the LLMs in `costs` as the pool does.")
     if budget is not None and cost is not None and not (cost <= budget).any():
-        cheapest = f"the cheapest costs {cost.min():g}" if len(cost) else "no LLM of the pool has a cost"
-        raise InputError(f"`budget` is {budget:g}, but {cheapest}. Raise it, or check the costs.")
+        raise InputError(
+            f"`budget` is {budget:g}, but the cheapest costs {cost.min():g}. Raise it, or check the costs."
+        )
     if question_embeds is None:
         question_embeds = bank_of(model).question_embeds
     probs = model.predict_proba(question_embeds)[:, llm_indices].astype(np.float64)

@@ -36,14 +36,14 @@ class Evidence:
     """A known question near the one that was routed; its text is not kept.
 
     Attributes:
-        question_id (`int`): The data set's `prompt_id`; -1 for a question that came with a later LLM.
-        category (`str | None`): Its category, if it has one.
+        question_id (`int`): The data set's `prompt_id`.
+        category (`str`): Its category.
         similarity (`float`): Cosine of the text vectors.
         right, wrong (`tuple[str, ...]`): LLMs that answered it right (a response above one half) and wrong.
     """
 
     question_id: int
-    category: str | None
+    category: str
     similarity: float
     right: tuple[str, ...]
     wrong: tuple[str, ...]
@@ -175,7 +175,7 @@ class Router(EncodedModel):
             right = answers.data > 0.5
             return Evidence(
                 question_id=int(bank.question_ids[row]),
-                category=(*bank.categories, None)[bank.category_indices[row]],  # -1: none was given
+                category=bank.categories[bank.category_indices[row]],
                 similarity=float(cosine),
                 right=tuple(bank.llm_names[index] for index in answers.indices[right]),
                 wrong=tuple(bank.llm_names[index] for index in answers.indices[~right]),

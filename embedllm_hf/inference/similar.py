@@ -47,7 +47,7 @@ def similar_llms(model: EmbedLLM, llm: str, n: int = 5, *, exclude: Iterable[str
     if n < 1:
         raise InputError(f"`n` is {n}, expected 1 or more.")
     left_out = {llm_index, *(model.llm_index(name) for name in exclude)}
-    agreement = predicted_agreement(model)[llm_index]
+    agreement = predicted_agreement(model, llm_index)
     vectors = model.llm_embeds.astype(np.float64)
     normalised = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     distances = 1 - normalised @ normalised[llm_index]
@@ -71,12 +71,11 @@ def similar_llms(model: EmbedLLM, llm: str, n: int = 5, *, exclude: Iterable[str
     return found
 
 
-def predicted_agreement(model: EmbedLLM) -> np.ndarray:
-    """Agreement of all pairs of LLMs, `(n_llms, n_llms)`; see `SimilarLLM`.
+def predicted_agreement(model: EmbedLLM, llm_index: int) -> np.ndarray:
+    """Agreement of one LLM with each of the pool, `(n_llms,)`; see `SimilarLLM`.
 
     Raises:
         ValueError: If the model has no question bank.
     """
     probs = model.network_proba(bank_of(model).question_embeds)
-    gaps = [np.abs(probs - own[:, None]).mean(axis=0, dtype=np.float64) for own in probs.T]
-    return 1 - np.array(gaps)
+    return 1 - np.abs(probs - probs[:, llm_index, None]).mean(axis=0, dtype=np.float64)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
-from ..bank.item_parameters import STRATEGIES
+from ..bank.item_parameters import REFERENCE_ANSWERS, STRATEGIES
 from ..bank.question_bank import QuestionBank
 from .pool import NetworkView, PoolFit, fit_pool
-from .posterior import Z90, next_probes, place_llms, score_moments, stratified_order
+from .posterior import Z90, fixed_order, next_probes, place_llms, score_moments
 from .priors import benchmark_priors
 
 LEVEL = 0.9
@@ -100,11 +100,7 @@ def simulate_placements(
 def _order(strategy: str, logits: np.ndarray, there: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """The order of a choice that does not look at answers, of the questions that are `there`; empty if adaptive."""
     rows = np.flatnonzero(there)
-    if strategy == "adaptive":
-        return rows[:0]
-    if strategy == "random":
-        return rows[generator.permutation(len(rows))]
-    return rows[stratified_order(logits[rows], generator)]
+    return rows[:0] if strategy == "adaptive" else rows[fixed_order(strategy, logits[rows], generator)]
 
 
 def is_scored(responses: np.ndarray) -> np.ndarray:
@@ -166,7 +162,7 @@ def fit_factor(errors: Sequence[tuple[int, float]]) -> tuple[float, float, float
         without = at_start[min(len(at_start), int(np.ceil((len(at_start) + 1) * LEVEL))) - 1]
     if later.sum() < _MIN_ERRORS:
         return float(without), 0.0, 0.0
-    position, target = np.log(counts[later] / 64), logs[later]
+    position, target = np.log(counts[later] / REFERENCE_ANSWERS), logs[later]
     if len(set(position)) == 1:
         return float(without), float(np.quantile(target, LEVEL)), 0.0
 

@@ -193,6 +193,11 @@ def after_answer(covariance: np.ndarray, discrimination: np.ndarray, information
     return covariance - np.outer(reach, reach) * (information / (1 + information * (discrimination @ reach)))
 
 
+def fixed_order(strategy: str, logits: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """The order of questions, by their `logits` `(n,)`, of a choice that does not look at answers."""
+    return generator.permutation(len(logits)) if strategy == "random" else stratified_order(logits, generator)
+
+
 def stratified_order(logits: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """An order of questions whose every beginning spreads evenly over their difficulty.
 

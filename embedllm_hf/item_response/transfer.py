@@ -6,6 +6,8 @@ its answers elsewhere tell. The pool shows how much: LLMs that have taken it are
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
 
 from ..bank.question_bank import QuestionBank
@@ -14,6 +16,15 @@ from .priors import TAKEN_SHARE, item_parameters_of, place_abilities
 
 _MIN_ANSWERS = 8  # elsewhere
 _MIN_COMPARED = 3
+_FOUND: WeakKeyDictionary[QuestionBank, dict[str, float]] = WeakKeyDictionary()  # by benchmark
+
+
+def benchmark_transfer(bank: QuestionBank, benchmark: str) -> float:
+    """`transfer_variance` of a benchmark or category, found once a bank: it places the whole pool."""
+    found = _FOUND.setdefault(bank, {})
+    if benchmark not in found:
+        found[benchmark] = transfer_variance(bank, bank.benchmark_rows(benchmark))
+    return found[benchmark]
 
 
 def transfer_variance(bank: QuestionBank, rows: np.ndarray) -> float:

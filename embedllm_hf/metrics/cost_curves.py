@@ -190,12 +190,11 @@ def cost_quality(probs: np.ndarray, responses: np.ndarray, costs: np.ndarray) ->
     }
     if len(costs) == 2:
         both = ~np.isnan(responses).any(axis=1)
-        weak = 1 - strong
-        gap = probs[both, strong] - probs[both, weak], responses[both, weak], responses[both, strong]
-        better = gap[2].sum() > gap[1].sum()
-        summary["apgr"] = apgr(*gap) if better else nan
-        for percent in (50, 80):
-            summary[f"cpt_{percent}"] = cpt(*gap, recovery=percent / 100) if better else nan
+        truth, weak = responses[both], 1 - strong
+        if truth[:, strong].sum() > truth[:, weak].sum():
+            summary |= two_llm_summary(probs[both], truth, weak, strong)
+        else:
+            summary |= dict.fromkeys(("apgr", "cpt_50", "cpt_80"), nan)
     return summary
 
 
@@ -246,3 +245,9 @@ def cpt(scores: np.ndarray, weak: np.ndarray, strong: np.ndarray, *, recovery: f
         raise InputError(f"`recovery` is {recovery}, expected a share of the gap in (0, 1].")
     shares, recovered = recovered_gap(scores, weak, strong)
     return float(shares[np.flatnonzero(recovered >= recovery - 1e-12)[0]])
+
+
+def two_llm_summary(probs: np.ndarray, responses: np.ndarray, weak: int, strong: int) -> dict[str, float]:
+    """`apgr`, `cpt_50` and `cpt_80` of a router between two LLMs, columns of `(n_questions, n_llms)`; none is NaN."""
+    gap = probs[:, strong] - probs[:, weak], responses[:, weak], responses[:, strong]
+    return {"apgr": apgr(*gap), "cpt_50": cpt(*gap, recovery=0.5), "cpt_80": cpt(*gap, recovery=0.8)}

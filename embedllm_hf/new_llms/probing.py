@@ -20,9 +20,9 @@ from ..bank.item_parameters import STRATEGIES
 from ..bank.question_bank import QuestionBank
 from ..encoding.question_encoder import QuestionEncoder
 from ..inference.base import Result
-from ..item_response.posterior import interval, next_probes, score_moments, stratified_order
+from ..item_response.posterior import fixed_order, interval, next_probes, score_moments
 from ..item_response.priors import benchmarks_of, item_parameters_of, place_abilities
-from ..item_response.transfer import transfer_variance
+from ..item_response.transfer import benchmark_transfer
 from ..modeling_embedllm import EmbedLLM
 from .onboarding import Answers, PlacedAnswers, find_answers
 
@@ -253,7 +253,7 @@ class Target:
         for name in self.benchmarks if len(answered) else ():
             rows = self.bank.benchmark_rows(name)
             if not np.isin(answered, rows).any():
-                total += transfer_variance(self.bank, rows)
+                total += benchmark_transfer(self.bank, name)
         return total / len(self.benchmarks) ** 2
 
 
@@ -320,11 +320,8 @@ def _choose(asked: _Standing, n: int, seed: int) -> tuple[np.ndarray, np.ndarray
     target, allowed = asked.target, np.isnan(asked.responses)
     if asked.strategy != ADAPTIVE:
         generator, (intercepts, discriminations) = np.random.default_rng(seed), target.questions
-        if asked.strategy == "random":
-            order = generator.permutation(len(allowed))
-        else:
-            prior_mean = item_parameters_of(target.bank).prior_mean
-            order = stratified_order(intercepts + discriminations @ prior_mean, generator)
+        logits = intercepts + discriminations @ item_parameters_of(target.bank).prior_mean
+        order = fixed_order(asked.strategy, logits, generator)
         chosen = order[allowed[order]][:n]
         allowed = np.isin(np.arange(len(allowed)), chosen)
     probes, covariance = next_probes(*target.questions, target.weights, allowed, asked.ability, asked.covariance, n)

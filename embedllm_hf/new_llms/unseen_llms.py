@@ -22,7 +22,6 @@ from ..bank.item_parameters import STRATEGIES
 from ..bank.question_bank import QuestionBank
 from ..configuration_embedllm import OFFLINE_ENCODER, EncoderId
 from ..encoding.encoded_responses import EncodedResponses
-from ..encoding.question_encoder import QuestionEncoder
 from ..inference.base import bank_of
 from ..item_response.calibration import Placement, is_scored, simulate_placements
 from ..item_response.fit import fit_item_parameters
@@ -148,8 +147,13 @@ def folds_of(splits: Mapping[str, EncodedResponses], settings: UnseenSettings, s
 def train_on(train: EncodedResponses, validation: EncodedResponses, seed: int) -> EmbedLLM:
     """A network with default settings, without a bank."""
     identity = train.encoder or EncoderId(OFFLINE_ENCODER)
-    encoder = QuestionEncoder(identity.name, revision=identity.revision)
-    model = EmbedLLM.from_encoder(encoder, llm_names=train.responses.llm_names, text_dim=train.text_dim, seed=seed)
+    model = EmbedLLM.from_encoder(
+        identity.name,
+        revision=identity.revision,
+        llm_names=train.responses.llm_names,
+        text_dim=train.text_dim,
+        seed=seed,
+    )
     with tempfile.TemporaryDirectory() as folder:
         args = EmbedLLMTrainingArguments(output_dir=folder, seed=seed, disable_tqdm=True)
         NetworkTrainer(model, args, train, validation).train()

@@ -5,7 +5,6 @@ All are fitted on a bank's questions, with missing responses left out, and predi
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +17,6 @@ from ..encoding.encoded_responses import EncodedResponses
 from ..metrics import log_loss
 from . import Categories, Predictor, blocks
 from .neighbours import Neighbours, normalise, weighted_sums
-
-logger = logging.getLogger(__name__)
 
 # One pseudo-observation at one half keeps the mean of an LLM with few or uniform answers off 0 and 1.
 _PRIOR_STRENGTH = 1.0

@@ -30,12 +30,17 @@ def question_sd(bank: QuestionBank | None) -> float:
     return QUESTION_SD if bank is None or bank.blend is None else bank.blend.question_sd
 
 
+def centre_of(logits: np.ndarray, sd: float) -> np.ndarray:
+    """Centre of the normal of a question's own logits, from the predicted `logits`; see the module."""
+    return logits * np.sqrt(1 + np.pi * sd**2 / 8)
+
+
 def interval_on_question(logits: np.ndarray, sd: float) -> tuple[np.ndarray, np.ndarray]:
     """90% interval of the probability on the question at hand: low and high in [0, 1], of the shape of `logits`.
 
     `sd` is the standard deviation of a question's own logits; see the module.
     """
-    centre = logits * np.sqrt(1 + np.pi * sd**2 / 8)
+    centre = centre_of(logits, sd)
     return expit(centre - Z90 * sd), expit(centre + Z90 * sd)
 
 

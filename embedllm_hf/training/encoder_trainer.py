@@ -159,6 +159,15 @@ class TextEncoderTrainer:
             raise InputError(
                 "FSDP does not train the text encoder, which each process holds whole. Use DDP (multi_gpu.yaml)."
             )
+        if args.adapter_rank:
+            require_extra("peft", "adapters", "`adapter_rank`")
+        options = {"block_size": args.encoder_block_size, "seed": args.seed, **share_of(self.accelerator)}
+        self._blocks = TextBlocks(train, **options)
+        if any(len(rows) == 0 for rows in self._blocks.rows_of_epoch(0)):
+            raise InputError(
+                f"`encoder_block_size` is {self._blocks.block_size}, expected at least "
+                f"{self.accelerator.num_processes}, one question a process."
+            )
 
     def train(self) -> TextTrainingHistory:
         """Train, keep the best epoch, and give the model its encoder.
@@ -168,13 +177,7 @@ class TextEncoderTrainer:
         """
         args, accelerator, history = self.args, self.accelerator, self.history
         self.model._forget_fitted()
-        options = {"block_size": args.encoder_block_size, "seed": args.seed, **share_of(accelerator)}
-        blocks = TextBlocks(self.train_responses, **options)
-        if any(len(rows) == 0 for rows in blocks.rows_of_epoch(0)):
-            raise InputError(
-                f"`encoder_block_size` is {blocks.block_size}, expected at least {accelerator.num_processes}, one "
-                "question a process."
-            )
+        blocks = self._blocks
         device = accelerator.device
         encoder = copy.deepcopy(self.model.encoder.load()).to(device)
         adapters = self._prepare_encoder(encoder)

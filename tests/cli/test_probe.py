@@ -4,6 +4,8 @@ import io
 import json
 from pathlib import Path
 
+import pytest
+
 from embedllm_hf import load_responses
 from embedllm_hf.new_llms.answers import read_answers
 from tests.command_line import refused, run
@@ -58,11 +60,11 @@ def test_probe_tells_which_of_two_is_better(capsys, quickstart, tmp_path):
     refused(run(capsys, *options, "--against", NEW), "is to be compared with itself")
 
 
-def ask(capsys, monkeypatch, quickstart: Path, answers: Path, typed: str, n: int = 50) -> str:
+def ask(capsys, monkeypatch, quickstart: Path, answers: Path, typed: str, *more: str, n: int = 50) -> str:
     """What the interactive loop prints when this is typed."""
     monkeypatch.setattr("sys.stdin", io.StringIO(typed))
     options = ("--model", quickstart, "--llm", NEW, "--answers", answers, "--dataset", "planted", "-n", n)
-    code, out, _ = run(capsys, "probe", *options, "--benchmark", "law", "--interactive")
+    code, out, _ = run(capsys, "probe", *options, "--benchmark", "law", "--interactive", *more)
     assert code == 0
     return out
 
@@ -79,6 +81,13 @@ def test_the_interactive_loop_goes_on_from_its_file(capsys, monkeypatch, quickst
     assert parts.read_text() == whole.read_text()
     assert list(read_answers(whole).values()) == [1, 0, 0.5, 1]
     assert ask(capsys, monkeypatch, quickstart, parts, "y\n" * 9, n=3).count("Question ") == 3
+
+
+@pytest.mark.parametrize("strategy", ["adaptive", "random"])
+def test_the_advice_names_the_strategy(capsys, monkeypatch, quickstart, tmp_path, strategy):
+    """The intervals of a placed LLM depend on how the questions were chosen."""
+    out = ask(capsys, monkeypatch, quickstart, tmp_path / "a.csv", "y\nq\n", "--strategy", strategy)
+    assert out.endswith(f"place the LLM with `embedllm onboard --strategy {strategy}`\n")
 
 
 def test_probe_refuses_bad_input(capsys, quickstart, tmp_path):

@@ -85,6 +85,14 @@ def test_repeats_survive_sharing(hub):
     assert responses.summary().n_contradictions == 4
 
 
+def test_a_fault_of_the_hub_is_waited_for(hub):
+    """Whichever request meets it: making the data set, asking where it stands."""
+    for on in (r"POST /api/repos/create", r"GET /api/datasets/user/patient"):
+        hub.faults.status(503, on=on, times=1)
+        make_split(10).responses.push_to_hub("user/patient", split="train")
+    assert len(hub.repo("user/patient", "dataset").files()) > 2
+
+
 def test_a_refused_push_changes_nothing(hub, monkeypatch):
     """A read-only token is refused in one line, and the data set stays as it was."""
     make_split(10).responses.push_to_hub("user/readonly", split="train")

@@ -101,6 +101,13 @@ def test_prices_by_the_token_need_a_length(model, split):
         cost_report(model, split, costs=dict.fromkeys(planted_llms(), TokenPrice(1, 2)))
 
 
+def test_other_llms_are_refused(model, split):
+    """LLMs in another order would have each other's curves."""
+    turned = EncodedResponses(split.responses.select(llms=planted_llms()[::-1]), split.question_embeds)
+    with pytest.raises(ValueError, match="`dataset` has other LLMs than the model, or in another order"):
+        cost_report(model, turned, costs=COSTS)
+
+
 def test_llms_without_a_cost_are_left_out(model, split):
     """They are named, and no curve has them; two must be left."""
     costs = {name: cost for name, cost in COSTS.items() if name != "planted/atlas-large"}

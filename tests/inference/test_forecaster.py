@@ -129,7 +129,7 @@ def test_only_answers_to_other_benchmarks_alone_bring_a_shift(monkeypatch, answe
     grown = onboard(pool_of(simulated_pool(), 12), "new/llm", {row: row % 4 == 0 for row in answered})
     squares = []
     for variance in (0.0, 0.001):
-        monkeypatch.setattr(forecaster_module, "transfer_variance", lambda bank, rows, given=variance: given)
+        monkeypatch.setattr(forecaster_module, "benchmark_transfer", lambda bank, rows, given=variance: given)
         forecast = Forecaster(grown).benchmark("new/llm", "two")
         assert 0 < forecast.low < forecast.high < 1
         squares.append(((forecast.high - forecast.accuracy) / Z90) ** 2)

@@ -87,6 +87,7 @@ def test_portfolio_under_a_budget_on_ones_own_questions(model):
         ({"budget": 1}, "`budget` needs `costs`"),
         ({"budget": 1, "costs": {"planted/abacus-large": 2}}, "`budget` is 1, but the cheapest costs 2"),
         ({"budget": 1, "costs": {"other": 2}}, "no LLM of the pool has a cost"),
+        ({"size": 1, "costs": {"other": 2}}, "no LLM of the pool has a cost"),
     ],
 )
 def test_limits_that_make_no_sense_are_refused(model, options, message):

@@ -29,7 +29,7 @@ def test_agreement_by_hand(model):
     """One minus the mean gap of the network's probabilities; symmetric, 1 with itself, in falling order."""
     bank = model.bank
     probs = model.network_proba(bank.question_embeds.astype(np.float32)).astype(float)
-    agreement = predicted_agreement(model)
+    agreement = np.array([predicted_agreement(model, llm_index) for llm_index in range(8)])
     expected = [[1 - np.abs(probs[:, a] - probs[:, b]).mean() for b in range(8)] for a in range(8)]
     np.testing.assert_allclose(agreement, expected, atol=1e-6)
     found = similar_llms(model, "planted/atlas-large", n=3)

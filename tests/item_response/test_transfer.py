@@ -1,11 +1,14 @@
 """How far an LLM's score on a benchmark lies from the forecast of its answers to other benchmarks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from embedllm_hf import EmbedLLM
 from embedllm_hf.bank.question_bank import QuestionBank
-from embedllm_hf.item_response.transfer import transfer_variance
+from embedllm_hf.item_response import transfer
+from embedllm_hf.item_response.transfer import benchmark_transfer, transfer_variance
 from tests.placing import pool_of, simulated_pool, with_answers
 
 
@@ -48,3 +51,12 @@ def test_three_llms_that_took_half_of_the_benchmark_are_needed(bank):
         fewer = responses.copy()
         fewer[row, 1] = np.nan
         assert transfer_variance(with_answers(bank, fewer), TWO) == 0.0
+
+
+def test_it_is_found_once_a_bank(bank, monkeypatch):
+    """It places the whole pool, and every question that is asked of a new LLM needs it; another bank has its own."""
+    calls = []
+    monkeypatch.setattr(transfer, "transfer_variance", lambda bank, rows: calls.append(len(rows)) or 0.5)
+    other = replace(bank)
+    assert [benchmark_transfer(of, "two") for of in (bank, bank, other)] == [0.5] * 3
+    assert calls == [200, 200]

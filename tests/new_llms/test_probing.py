@@ -85,7 +85,7 @@ def test_what_does_not_carry_over_counts_by_the_square_of_its_weight(model, monk
     """
     squares = []
     for variance in (0.0, 0.004):
-        monkeypatch.setattr(probing, "transfer_variance", lambda bank, rows, given=variance: given)
+        monkeypatch.setattr(probing, "benchmark_transfer", lambda bank, rows, given=variance: given)
         plan = probe(model, answers={row: row % 4 == 0 for row in answered}, strategy="random")
         assert 0 < plan.low < plan.high < 1
         squares.append((plan.width / (2 * Z90)) ** 2)

@@ -155,6 +155,16 @@ def test_pictures_are_the_same_each_time(tmp_path):
         assert image.size == (1000, 720)
 
 
+@pytest.mark.parametrize("name", ["curves", "new/curves.jpg"])
+def test_pictures_are_png_whatever_their_name(tmp_path, name):
+    """A name without an ending, or with another one, in a folder that is not there yet."""
+    from PIL import Image
+
+    plots.save_png(plots.llm_map_figure(*make_pool(3)), tmp_path / name)
+    with Image.open(tmp_path / name) as image:
+        assert image.format == "PNG"
+
+
 def test_drawing_leaves_matplotlib_alone():
     """No pyplot, no change of style, and no matplotlib at all before something is drawn."""
     code = (

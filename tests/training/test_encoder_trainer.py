@@ -183,7 +183,7 @@ def test_adapters_need_their_package(tiny, tmp_path, monkeypatch):
     """The message names the extra."""
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(ImportError, match=r"embedllm.hf\[adapters\]"):
-        make_trainer(tiny, tmp_path / "out", adapter_rank=4).train()
+        make_trainer(tiny, tmp_path / "out", adapter_rank=4)  # before anything is trained
 
 
 @pytest.mark.slow
