@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,8 +45,15 @@ def decode(content: bytes, name: str) -> str:
         raise InputError(f"{name}, line {line}: not UTF-8 ({error.reason}). Save the file as UTF-8.") from error
 
 
-def read_rows(path: str | Path, missing: str = "there is no file") -> Iterator[Row]:
+def read_rows(
+    path: str | Path,
+    missing: str = "there is no file",
+    check: Callable[[str, Collection[str]], None] | None = None,
+) -> Iterator[Row]:
     """The rows of a table, by its ending.
+
+    `check` is called with where columns are named and with their names, to refuse them: for the header of a CSV, also
+    where no row follows, or for each object of JSON Lines.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -55,10 +62,11 @@ def read_rows(path: str | Path, missing: str = "there is no file") -> Iterator[R
     kind, text = Path(path).suffix.lower(), read_text(path, missing)
     if kind not in KINDS:
         raise InputError(f"{path}: a file of the kind `{kind}` is not read here, expected {', '.join(KINDS)}.")
-    return _csv_rows(str(path), text) if kind == ".csv" else _json_rows(str(path), text)
+    rows = _csv_rows if kind == ".csv" else _json_rows
+    return rows(str(path), text, check or (lambda where, columns: None))
 
 
-def _csv_rows(name: str, text: str) -> Iterator[Row]:
+def _csv_rows(name: str, text: str, check: Callable[[str, Collection[str]], None]) -> Iterator[Row]:
     csv.field_size_limit(_LARGEST_CELL)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
@@ -66,6 +74,8 @@ def _csv_rows(name: str, text: str) -> Iterator[Row]:
         repeated = {column for column in columns if columns.count(column) > 1}
         if repeated:
             raise InputError(f"{name}, line 1: column {shorten(repeated)} stands there more than once. Rename it.")
+        if columns:
+            check(f"{name}, line 1", columns)
         for cells in reader:
             if len(cells) > len(columns):
                 raise InputError(
@@ -78,7 +88,7 @@ def _csv_rows(name: str, text: str) -> Iterator[Row]:
         raise InputError(f"{name}, line {reader.line_num}: cannot be read as CSV ({error}).") from error
 
 
-def _json_rows(name: str, text: str) -> Iterator[Row]:
+def _json_rows(name: str, text: str, check: Callable[[str, Collection[str]], None]) -> Iterator[Row]:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -90,4 +100,5 @@ def _json_rows(name: str, text: str) -> Iterator[Row]:
             item = {"prompt": item}
         if not isinstance(item, dict):
             raise InputError(f"{name}, line {number}: a JSON {type(item).__name__}, expected an object.")
+        check(f"{name}, line {number}", item)
         yield Row(f"{name}, line {number}", item)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 from .._errors import InputError, UnknownName
@@ -31,10 +32,7 @@ def read_answers(path: str | Path, bank: QuestionBank | None = None) -> dict[str
     """
     answers: dict[str | int, float] = {}
     seen: dict[object, tuple[Row, float]] = {}
-    for row in read_rows(path, "`answers`: there is no file"):
-        if not {"prompt_id", "prompt"} & row.cells.keys() or "label" not in row.cells:
-            found = ", ".join(row.cells)
-            raise InputError(f"{row.where}: has {found}, expected `prompt_id` or `prompt`, and `label`.")
+    for row in read_rows(path, "`answers`: there is no file", _check_columns):
         key, label = _key(row), _label(row)
         first, first_label = seen.setdefault(_question(key, bank, row), (row, label))
         if first_label != label:
@@ -76,6 +74,12 @@ def _header(path: Path) -> list[str] | None:
     return found or ["prompt_id", "label"]
 
 
+def _check_columns(where: str, columns: Collection[str]) -> None:
+    if not {"prompt_id", "prompt"}.intersection(columns) or "label" not in columns:
+        found = ", ".join(columns)
+        raise InputError(f"{where}: has columns {found}, expected `prompt_id` or `prompt`, and `label`.")
+
+
 def _key(row: Row) -> str | int:
     """The question of a row: its id, else its text."""
     id_, text = row.cells.get("prompt_id"), row.cells.get("prompt")
@@ -93,7 +97,7 @@ def _key(row: Row) -> str | int:
 
 
 def _label(row: Row) -> float:
-    value = row.cells["label"]
+    value = row.cells.get("label", "")  # a short row ends before it
     try:
         label = float(value if isinstance(value, bool) else str(value))
     except ValueError:
