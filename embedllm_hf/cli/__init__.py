@@ -29,7 +29,7 @@ VERBS = {
     "train": "train a model on a data set of responses",
     "evaluate": "measure a model beside the baselines",
     "embed": "encode a data set's questions once, into a file",
-    "distill": "make a static encoder of a model's encoder, which takes microseconds",
+    "distill": "make a static encoder of a model's encoder, which takes a millisecond",
     "route": "choose the LLM for a question",
     "curve": "measure quality against cost",
     "similar": "list the LLMs most like one",

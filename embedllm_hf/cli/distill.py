@@ -1,4 +1,4 @@
-"""`embedllm distill`: a static encoder from a model's own encoder, for those who need microseconds."""
+"""`embedllm distill`: a static encoder from a model's own encoder, for those who need milliseconds."""
 
 from __future__ import annotations
 

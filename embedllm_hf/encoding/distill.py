@@ -1,9 +1,10 @@
 """A static encoder, learned from another one: a text's vector is the mean of one vector a token.
 
-It takes microseconds where the encoder takes milliseconds, and it sees no word order. As in model2vec (Tulkens and van
-Dongen, 2024) a frequent token counts less (Arora et al., ICLR 2017). But the tokens' vectors are not those that the
-encoder gives to single words: they are fitted to the encoder's vectors of the user's own questions, by ridge
-regression, which served the forecasts better. A word that none of these questions holds counts for nothing.
+It takes a millisecond where the encoder takes tens, most of it for the cache, and it sees no word order. As in
+model2vec (Tulkens and van Dongen, 2024) a frequent token counts less (Arora et al., ICLR 2017). But the tokens'
+vectors are not those that the encoder gives to single words: they are fitted to the encoder's vectors of the user's
+own questions, by ridge regression, which served the forecasts better. A word that none of these questions holds
+counts for nothing.
 
 The result is a sentence-transformers folder, so it serves wherever an encoder is named. Its vectors are not quite the
 encoder's: train the model again on them.

@@ -77,12 +77,13 @@ def test_one_split_and_the_pool_of_all_are_of_one_commit(hub):
 
 
 def test_revisions(hub):
-    """A branch, a commit, and the main branch each give their own responses."""
+    """A branch, a commit, and the main branch each give their own responses, streamed or not."""
     repo = hub.create_repo("user/revisions", original_layout(), type="dataset")
     old = repo.resolve().oid
     repo.commit({"train.csv": make_frame(6).to_csv(index=False).encode()}, "fewer")
     assert load_responses("user/revisions", split="train").n_questions == 6
     assert load_responses("user/revisions", split="train", revision=old).n_questions == 40
+    assert load_responses("user/revisions", split="train", revision=old, streaming=True).n_questions == 40
     with pytest.raises(FileNotFoundError, match="user/revisions@nope: the repository has no such revision"):
         load_responses("user/revisions", split="train", revision="nope")
 
