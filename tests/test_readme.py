@@ -14,7 +14,8 @@ from embedllm_hf.data.sources import load_responses
 
 from .hub import HubServer
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -96,3 +97,18 @@ def test_every_public_name_and_verb_is_in_the_readme():
 def test_it_is_short():
     """About 1,200 words."""
     assert len(README.split()) < 1400
+
+
+def test_the_files_that_texts_name_are_there():
+    """Whatever the README, a card, a script or a docstring names of this repository exists."""
+    folders = ("embedllm_hf", "scripts", "model_cards", "tests")
+    texts = [ROOT / "README.md", *(path for name in folders for path in (ROOT / name).rglob("*.*"))]
+    pattern = re.compile(rf"(?<![\w./])(?:{'|'.join(folders)})/[\w./-]*\w")
+    named = {
+        (found, path.relative_to(ROOT).as_posix())
+        for path in texts
+        if path.suffix in (".md", ".py", ".sh", ".yaml")
+        for found in pattern.findall(path.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 20
+    assert [pair for pair in sorted(named) if not (ROOT / pair[0]).exists()] == []
