@@ -2,7 +2,7 @@
 
 python -m scripts.paper --dataset RZ412/EmbedLLM --encoder sentence-transformers/all-mpnet-base-v2 \
     --output_dir runs/paper
-python -m scripts.paper --dataset planted --output_dir runs/paper-quick --quick      # two minutes
+python -m scripts.paper --dataset planted --output_dir runs/paper-quick --quick      # half a minute
 
 What is finished is kept in the output folder: the same command goes on where it was interrupted.
 """
@@ -33,7 +33,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="vectors of a further encoder, for the ablation; may be given several times",
     )
     parser.add_argument("--llms", help="CSV file with what is known of the LLMs: family, kind, params_billions")
-    parser.add_argument("--quick", action="store_true", help="the same from less data, in two minutes: to try it")
+    parser.add_argument("--quick", action="store_true", help="the same from less data, in half a minute: to try it")
     parser.add_argument("--sections", nargs="+", metavar="NAME", help="run only these sections")
     parser.add_argument("--n_processes", type=int, help="sections that run side by side (default: 2 where possible)")
     return parser

@@ -2,7 +2,7 @@ r"""Write the report on unseen LLMs: `embedllm evaluate --unseen_llms` with base
 
 python -m scripts.unseen_llms --dataset open-llm-responses --output_dir model_cards/unseen_llms \
     --question_embeddings open-llm-responses/question_embeddings.all-MiniLM-L6-v2.safetensors --seeds 3 4 5 6 7
-python -m scripts.unseen_llms --dataset planted --output_dir runs/unseen --quick      # a minute
+python -m scripts.unseen_llms --dataset planted --output_dir runs/unseen --quick      # ten seconds
 
 About seven minutes a seed on one core for the first; the report is written anew after each seed.
 """
