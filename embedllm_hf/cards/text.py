@@ -175,7 +175,7 @@ def guarantee_text(guarantee: Mapping) -> str:
         f"**Guarantee**, `min_success` {guarantee['min_success']:g}: at least this share of the answers that are not "
         f"flagged should be right. {who} was chosen"
     )
-    if guarantee.get("share_right") is None:
+    if any(guarantee.get(key) is None for key in ("share_right", "low", "high")):
         return f"{stated}, and every question was flagged."
     cost = "" if guarantee.get("mean_cost") is None else f", at a mean cost of {guarantee['mean_cost']:.4g}"
     return (
