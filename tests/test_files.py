@@ -2,13 +2,17 @@
 
 import errno
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from embedllm_hf._errors import FileError
-from embedllm_hf._files import whole_directory, whole_file
+import embedllm_hf._files as files
+from embedllm_hf._errors import Conflict, FileError
+from embedllm_hf._files import locked, sha256_of, whole_directory, whole_file
 
 
 def fill_and_fail(target: Path, error: Exception, whole=whole_directory) -> None:
@@ -87,3 +91,115 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         fill_and_fail(target, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), whole_file)
     assert target.read_text() == "second"
     assert list(target.parent.iterdir()) == [target]
+
+
+# --- one set ---
+
+
+def owned(folder: Path, name: str) -> bool:
+    """Files that begin with `our` are of the set."""
+    return name.startswith("our")
+
+
+@pytest.fixture(params=["exchange", "in steps"])
+def way(request, monkeypatch):
+    """Both ways in which a folder is replaced."""
+    if request.param == "in steps":
+        monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+
+
+@pytest.mark.usefixtures("way")
+def test_an_older_set_goes_and_the_users_files_stay(tmp_path):
+    """Nothing of the old set is left; other files and folders are, also where the new set has one of their name."""
+    target = tmp_path / "out"
+    (target / "notes").mkdir(parents=True)
+    (target / "our").mkdir()
+    for name in ("our_old", "our_same", "our/deep", "README.md", "notes/a"):
+        (target / name).write_text("old")
+    inode = (target / "notes" / "a").stat().st_ino
+    target.chmod(0o700)
+    with whole_directory(target, owned=owned) as partial:
+        for name in ("our_same", "our_new", "README.md"):
+            (partial / name).write_text("new")
+    found = {path.relative_to(target).as_posix(): path.read_text() for path in target.rglob("*") if path.is_file()}
+    assert found == {"our_same": "new", "our_new": "new", "README.md": "old", "notes/a": "old"}
+    assert (target / "notes" / "a").stat().st_ino == inode
+    assert stat.S_IMODE(target.stat().st_mode) == 0o700
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_is_exchanged_in_one_step(tmp_path):
+    """Whoever held the old folder open still sees the old set whole, so that there never was a mixed one."""
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "our").write_text("old")
+    old = os.open(target, os.O_RDONLY)
+    with whole_directory(target, owned=owned) as partial:
+        (partial / "our").write_text("new")
+    assert os.fstat(old).st_ino != target.stat().st_ino
+    os.close(old)
+
+
+def test_the_working_folder_stays_the_folder_that_it_is(tmp_path, monkeypatch):
+    """A shell that stands in the output folder would otherwise be left in a removed one."""
+    monkeypatch.chdir(tmp_path)
+    inode = tmp_path.stat().st_ino
+    (tmp_path / "our_old").write_text("old")
+    with whole_directory(".", owned=owned) as partial:
+        (partial / "our_new").write_text("new")
+    assert tmp_path.stat().st_ino == inode
+    assert [path.name for path in tmp_path.iterdir()] == ["our_new"]
+
+
+def test_a_link_to_a_folder_stays_a_link(tmp_path):
+    """The folder that it leads to is replaced."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    with whole_directory(tmp_path / "link") as partial:
+        (partial / "a").write_text("new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "a").read_text() == "new"
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path):
+    """A neighbour counts as left when nobody has it locked."""
+    writer = (
+        "import sys, time; from embedllm_hf._files import whole_directory\n"
+        "with whole_directory(sys.argv[1]) as partial: (partial / 'a').write_text('a'); print('in', flush=True); "
+        "time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", writer, str(tmp_path / "out")], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        with whole_directory(tmp_path / "out") as partial:
+            (partial / "b").write_text("b")
+        assert len(list(tmp_path.glob(".out.partial-*"))) == 1
+        process.send_signal(signal.SIGKILL)
+    with whole_file(tmp_path / "out2") as partial:
+        partial.write_text("")
+    assert len(list(tmp_path.glob(".out.partial-*"))) == 1  # of another target
+    with whole_directory(tmp_path / "out"):
+        pass
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_a_folder_is_locked_against_other_processes(tmp_path):
+    """The second one is told the first one's number; the lock of a killed process is void, and no file stays."""
+    holder = (
+        "import sys, time; from embedllm_hf._files import locked\n"
+        "with locked(sys.argv[1]): print('in', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", holder, str(tmp_path / "out")], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        with pytest.raises(Conflict, match=f"out: process {process.pid} is writing there"), locked(tmp_path / "out"):
+            pytest.fail("the block must not run")
+        process.send_signal(signal.SIGKILL)
+    assert (tmp_path / ".out.lock").exists()
+    with locked(tmp_path / "out"):
+        assert (tmp_path / ".out.lock").read_text() == str(os.getpid())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_hash_of_a_file(tmp_path):
+    """That of "abc" stands in FIPS 180-2."""
+    (tmp_path / "a").write_text("abc")
+    assert sha256_of(tmp_path / "a").startswith("ba7816bf8f01cfea414140de5dae2223")
