@@ -105,6 +105,8 @@ def check_llm_names(argument: str, names: Sequence[str]) -> None:
     """
     if isinstance(names, str):
         raise InputTypeError(f"{argument} is one name, {shown(names)}, expected a list of names. Pass [name].")
+    if not isinstance(names, Sequence):
+        raise InputTypeError(f"{argument} is {shown(names)}, expected a list of names.")
     for name in names:
         if not isinstance(name, str):
             raise InputTypeError(f"{argument}: the LLM's name {shown(name)} is no text, expected one, `lab/llm` say.")

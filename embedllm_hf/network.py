@@ -254,18 +254,18 @@ class EmbedLLMNetwork(PreTrainedModel):
     # --- files ---
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *args: object, **kwargs: object):
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike | None, *args: object, **kwargs: object):
         """Load from a Hub id or a folder, strictly, in evaluation mode; arguments as for `PreTrainedModel`.
 
         Raises:
             ValueError: If a weight is missing, unexpected, of the wrong shape, or the file is damaged.
         """
         with_info = kwargs.pop("output_loading_info", False)
-        source = str(pretrained_model_name_or_path)
+        source = pretrained_model_name_or_path or getattr(kwargs.get("config"), "name_or_path", "")
         # Weights of another shape are asked to be told, not raised by transformers: its error advises to ignore them.
         options = {**kwargs, "output_loading_info": True, "ignore_mismatched_sizes": True}
         try:
-            model, info = super().from_pretrained(source, *args, **options)
+            model, info = super().from_pretrained(pretrained_model_name_or_path, *args, **options)
         except SafetensorError as error:
             raise InputError(f"{source}: the weights cannot be read ({error}). Fetch or train them again.") from error
         except OSError as error:

@@ -19,7 +19,6 @@ from embedllm_hf._checks import shorten
 from embedllm_hf._errors import InputError, MissingFile, UserError
 from embedllm_hf.configuration_embedllm import DEFAULT_ENCODER
 from embedllm_hf.data.files import read_order
-from embedllm_hf.modeling_embedllm import save_whole
 from embedllm_hf.training.checkpoints import check_output_dir
 
 _NAME_HERE = {
@@ -142,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         model = convert_original_checkpoint(
             options.checkpoint, options.model_order, encoder_revision=options.encoder_revision, **encoder
         )
-        save_whole(model, options.output_dir)
+        model.save_pretrained(options.output_dir)
     except (UserError, OSError) as error:  # anything else is a bug, and shows
         parser.error(" ".join(str(error).split()))
     config = model.config

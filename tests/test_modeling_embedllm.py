@@ -1,16 +1,19 @@
 """`EmbedLLM`: it starts from an encoder, its files come back to the bit and are loaded strictly."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
-from embedllm_hf import EmbedLLM, EmbedLLMConfig, QuestionEncoder
-from embedllm_hf.modeling_embedllm import save_whole
+from embedllm_hf import EmbedLLM, EmbedLLMConfig, QuestionEncoder, _manifest
+from embedllm_hf._errors import UserError
+from embedllm_hf._manifest import seal
 from tests.pool import LLMS, TEXT_DIM, make_split, new_model, trained_model
 from tests.tiny_encoder import WIDTH, save_tiny_encoder
 
@@ -79,51 +82,155 @@ def test_save_and_load_is_exact(model, saved):
         assert loaded.config.encoder == model.config.encoder
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ("missing", "the question bank that the model was saved with is not there"),
-        ("cut", "not the question bank that the model was saved with"),
-        ("foreign", "not the question bank that the model was saved with"),
-        ("surplus", "the model was saved without a question bank, so this one is another model's"),
-    ],
-)
-def test_a_bank_that_is_not_the_models_is_refused(model, saved, tmp_path, change, message):
-    """No bank, half of one, another model's, and one beside a model without: each in one line with the remedy."""
-    bank = saved / "bank.safetensors"
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) * 2 // 3] ^= 4
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "bank.safetensors", "metrics.json", "config.json"])
+@pytest.mark.parametrize("change", ["missing", "cut", "flipped", "of another model"])
+def test_a_file_that_is_not_the_one_that_was_saved_is_refused(model, saved, tmp_path, name, change):
+    """No part of the set, half of one, one with a bit flipped, another model's: one line with file and remedy."""
     if change == "missing":
-        bank.unlink()
+        (saved / name).unlink()
     elif change == "cut":
-        bank.write_bytes(bank.read_bytes()[:-100])
-    elif change == "foreign":
-        model.without_llm(LLMS[0]).save_pretrained(tmp_path / "other")
-        shutil.copy(tmp_path / "other" / "bank.safetensors", bank)
+        (saved / name).write_bytes((saved / name).read_bytes()[:-100])
+    elif change == "flipped":
+        _flip(saved / name)
     else:
-        new_model().save_pretrained(tmp_path / "bare")
-        saved = Path(shutil.copytree(tmp_path / "bare", tmp_path / "mixed"))
-        shutil.copy(bank, saved)
-    with pytest.raises(ValueError, match=rf"bank\.safetensors: {message}") as raised:
+        other = model.without_llm(LLMS[0])
+        other.metrics = {"embedllm": {"accuracy": 0.25}}
+        other.save_pretrained(tmp_path / "other")
+        shutil.copy(tmp_path / "other" / name, saved)
+    found = r"model\.safetensors|bank\.safetensors|metrics\.json" if change == "of another model" else re.escape(name)
+    with pytest.raises((ValueError, OSError), match=found) as raised:
         EmbedLLM.from_pretrained(saved)
+    assert isinstance(raised.value, UserError)
     assert "\n" not in str(raised.value)
 
 
-def test_a_bank_of_the_same_bytes_and_other_names_is_refused(saved):
-    """The names in the configuration are those of the bank, or nothing is loaded."""
+def test_a_file_that_the_set_does_not_name_is_not_read(model, saved, tmp_path):
+    """Neither another model's bank, nor weights in pickles, nor adapters, nor an index that leads elsewhere."""
+    new_model().save_pretrained(tmp_path / "bare")
+    shutil.copy(saved / "bank.safetensors", tmp_path / "bare")
+    for name in ("adapter_config.json", "model.safetensors.index.json", "generation_config.json"):
+        (tmp_path / "bare" / name).write_text("{]")
+    (tmp_path / "bare" / "pytorch_model.bin").write_bytes(b"no weights")
+    loaded = EmbedLLM.from_pretrained(tmp_path / "bare")
+    assert (loaded.bank, loaded.metrics) == (None, None)
+
+
+def _sealed(saved: Path, **changes: object) -> Path:
+    """The folder with another configuration, hashes and all, as a stranger could make it."""
     config = json.loads((saved / "config.json").read_text())
-    config["llm_names"][0] = "lab/other"
-    (saved / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match=r"bank.*another pool.*lab/(other|logic-a)"):
+    (saved / "config.json").write_text(json.dumps({**config, **changes}))
+    seal(saved, [name for name in config["files"] if (saved / name).is_file()])
+    return saved
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"llm_names": [f"{LLMS[0]}!", *LLMS[1:]]}, "another pool"),
+        ({"llm_names": LLMS[1:]}, r"unexpected `llm_"),
+        ({"llm_names": "abcdef"}, "is one name"),
+        ({"llm_names": [1, 2, 3, 4, 5, 6]}, "`llm_names`"),
+        ({"llm_names": {"a": 1}}, "expected a list of names"),
+        ({"text_dim": TEXT_DIM + 1}, "unexpected `question_"),
+        ({"text_dim": 2**63}, "whole number from 1 to"),
+        ({"text_dim": True}, "whole number from 1 to"),
+        ({"embed_dim": 2**20}, "unexpected"),
+        ({"llm_bias": "yes"}, "true or false"),
+        ({"llm_bias": False}, "unexpected `llm_bias`"),
+        ({"noise_std": [0]}, "number of 0 or more"),
+        ({"encoder_name": 7}, "expected a text"),
+        ({"encoder_revision": {}}, "expected a text"),
+        ({"model_type": "bert"}, "of the type 'bert'"),
+    ],
+)
+def test_a_configuration_that_a_stranger_made_is_refused_in_one_line(saved, changes, message):
+    """Its hashes are right, its values are not: nothing is built of them."""
+    with pytest.raises((ValueError, TypeError), match=message) as raised:
+        EmbedLLM.from_pretrained(_sealed(saved, **changes))
+    assert isinstance(raised.value, UserError)
+    assert "\n" not in str(raised.value)
+
+
+def test_no_file_outside_the_folder_is_named(saved):
+    """The list of files has plain names."""
+    config = json.loads((saved / "config.json").read_text())
+    for name in ("../x", "/etc/passwd", "a/b", ".."):
+        config["files"] = {name: "0" * 64}
+        (saved / "config.json").write_text(json.dumps(config))
+        seal_digest(saved)
+        with pytest.raises(ValueError, match="expected one beside it"):
+            EmbedLLM.from_pretrained(saved)
+
+
+def seal_digest(folder: Path) -> None:
+    """Make the configuration's own hash right."""
+    config = json.loads((folder / "config.json").read_text())
+    config["sha256"] = _manifest._digest(config)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize("content", ["[]", "{", "[" * 100_000, '{"a": NaN}', "\udc80"])
+def test_a_configuration_that_is_no_json_object_is_refused(saved, content):
+    """Whatever the file holds, however deep."""
+    (saved / "config.json").write_text(content, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(ValueError, match=r"config\.json: (not a whole JSON|holds a JSON list)"):
         EmbedLLM.from_pretrained(saved)
 
 
-@pytest.mark.parametrize("save", [EmbedLLM.save_pretrained, save_whole])
-def test_a_save_over_another_model_leaves_nothing_of_it(model, saved, tmp_path, save):
-    """Neither bank nor metrics nor text encoder nor pictures; what is the user's own stays."""
+def test_weights_that_are_not_finite_are_refused(saved):
+    """Also with the right hashes; the weight is named."""
+    weights = load_file(saved / "model.safetensors")
+    weights["llm_bias"][2] = float("nan")
+    save_file(weights, saved / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match="not finite `llm_bias`"):
+        EmbedLLM.from_pretrained(_sealed(saved))
+
+
+def test_a_model_in_a_subfolder_is_the_whole_model(model, saved):
+    """With its bank and metrics; the subfolder stays below the folder."""
+    loaded = EmbedLLM.from_pretrained(saved.parent, subfolder=saved.name)
+    np.testing.assert_array_equal(loaded.predict_proba(EMBEDS), model.predict_proba(EMBEDS))
+    assert loaded.metrics == model.metrics
+    with pytest.raises(ValueError, match="expected a folder below"):
+        EmbedLLM.from_pretrained(saved / "x", subfolder="..")
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [("{}/none/model", "no such folder"), ("./none", "no such folder"), ("{}/model/config.json", "is a file")],
+)
+def test_what_is_no_folder_is_said_to_be_none(saved, path, message):
+    """The Hub is not asked for a path of this machine."""
+    with pytest.raises((ValueError, OSError), match=message):
+        EmbedLLM.from_pretrained(path.format(saved.parent))
+
+
+def test_shards_of_weights_are_one_set(model, tmp_path):
+    """A large network may be saved in several files."""
+    model.save_pretrained(tmp_path, max_shard_size=300)
+    assert len(list(tmp_path.glob("model-*.safetensors"))) > 1
+    np.testing.assert_array_equal(
+        EmbedLLM.from_pretrained(tmp_path).predict_proba(EMBEDS), model.predict_proba(EMBEDS)
+    )
+
+
+def test_a_save_over_another_model_leaves_nothing_of_it(model, saved, tmp_path):
+    """Neither bank nor metrics nor text encoder nor pictures nor shards nor code; what is the user's own stays."""
     (saved / "text_encoder").mkdir()
     (saved / "reliability.png").touch()
     (saved / "notes.txt").touch()
-    save(new_model(), saved)
-    save(new_model(), tmp_path / "fresh")
+    for name in ("model-00001-of-00002.safetensors", "model.safetensors.index.json", "network.py"):
+        (saved / name).touch()
+    (saved / "README.md").write_text("My notes")
+    new_model().save_pretrained(saved)
+    new_model().save_pretrained(tmp_path / "fresh")
+    assert (saved / "README.md").read_text() == "My notes"
     left = {path.name for path in saved.iterdir()} - {path.name for path in (tmp_path / "fresh").iterdir()}
     assert left == {"notes.txt"}
     loaded = EmbedLLM.from_pretrained(saved)
@@ -138,7 +245,7 @@ def test_a_save_that_fails_leaves_the_model_that_stood_there(model, saved, monke
 
     monkeypatch.setattr("embedllm_hf.modeling_embedllm.write_model_card", fail)
     with pytest.raises(OSError, match="the disk is full"):
-        save_whole(new_model(), saved)
+        new_model().save_pretrained(saved)
     monkeypatch.undo()
     np.testing.assert_array_equal(EmbedLLM.from_pretrained(saved).predict_proba(EMBEDS), model.predict_proba(EMBEDS))
     assert [path.name for path in saved.parent.iterdir()] == ["model"]

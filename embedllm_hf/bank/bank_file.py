@@ -1,8 +1,7 @@
-"""The bank's file, `bank.safetensors`: one unit, known to the model's `config.json` by its SHA-256."""
+"""The bank's file, `bank.safetensors`: one unit, known to the model's `config.json` by its hash."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,8 +14,8 @@ from .._checks import shorten
 from .._errors import InputError
 from ..data.sparse import with_entries
 from .blend import Blend
-from .item_parameters import ItemParameters
-from .question_bank import QuestionBank
+from .item_parameters import STRATEGIES, ItemParameters
+from .question_bank import NO_CATEGORY, QuestionBank
 
 BANK_FILE = "bank.safetensors"
 _ARRAYS = ("keys", "question_ids", "question_embeds", "category_indices", "is_new")
@@ -26,8 +25,8 @@ _REMEDY = "Fetch or copy the model's folder whole, or train the model again."
 Part = TypeVar("Part", ItemParameters, Blend)
 
 
-def save_bank(bank: QuestionBank, folder: Path) -> str:
-    """Write `bank.safetensors` into a folder; returns its SHA-256."""
+def save_bank(bank: QuestionBank, folder: Path) -> None:
+    """Write `bank.safetensors` into a folder."""
     from safetensors.numpy import save_file
 
     arrays = {name: getattr(bank, name) for name in _ARRAYS}
@@ -41,31 +40,22 @@ def save_bank(bank: QuestionBank, folder: Path) -> str:
     described = {"llm_names": bank.llm_names, "categories": bank.categories, "knn": bank.knn}
     # In one entry: safetensors orders several by chance, and the same bank shall make the same file.
     save_file(arrays, folder / BANK_FILE, metadata={"bank": json.dumps(described)})
-    return _sha256(folder / BANK_FILE)
 
 
-def load_bank(folder: Path, sha256: str, llm_names: Sequence[str]) -> QuestionBank:
-    """Read the bank of a model's folder, strictly: `config.json` has the file's SHA-256 and the pool's names.
+def load_bank(folder: Path, llm_names: Sequence[str]) -> QuestionBank:
+    """Read the bank of a model's folder, strictly.
 
     Raises:
-        ValueError: If the file is missing, another one, damaged, or of another pool.
+        ValueError: If the file is damaged, its parts do not fit together, or it is of another pool.
     """
     from safetensors import SafetensorError, safe_open
 
     path = folder / BANK_FILE
-    if not path.is_file():
-        raise InputError(f"{path}: the question bank that the model was saved with is not there. {_REMEDY}")
-    found = _sha256(path)
-    if found != sha256:
-        raise InputError(
-            f"{path}: not the question bank that the model was saved with (SHA-256 {found[:12]}, expected "
-            f"{sha256[:12]}). {_REMEDY}"
-        )
     try:
         with safe_open(path, "np") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}
             bank = _bank_of(arrays, json.loads(file.metadata()["bank"]))
-    except (SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
+    except (SafetensorError, LookupError, TypeError, ValueError, RecursionError, AttributeError) as error:
         raise InputError(f"{path}: not a whole question bank ({error}). {_REMEDY}") from error
     if bank.llm_names != tuple(llm_names):
         other = shorten(set(bank.llm_names) ^ set(llm_names), 3) or "the same in another order"
@@ -73,11 +63,35 @@ def load_bank(folder: Path, sha256: str, llm_names: Sequence[str]) -> QuestionBa
     return bank
 
 
+def _check_arrays(arrays: Mapping[str, np.ndarray], n_llms: int, n_categories: int) -> None:
+    """Refuse numbers that are none, and positions outside of what they are positions in."""
+    for name, array in arrays.items():
+        may_be_nan = name.startswith("item_parameters.abilit")  # those of an LLM that has not been placed
+        if array.dtype.kind not in "fiub" or (not may_be_nan and not np.isfinite(array).all()):
+            raise ValueError(f"`{name}` holds what are no finite numbers")
+    positions = {"responses.indices": (0, n_llms), "category_indices": (NO_CATEGORY, n_categories)}
+    for name, (lowest, size) in (positions | {"item_parameters.strategies": (0, len(STRATEGIES))}).items():
+        found = arrays.get(name, np.zeros(0, int))
+        if found.dtype.kind != "i" or ((found < lowest) | (found >= size)).any():
+            raise ValueError(f"`{name}` holds positions outside of {lowest} to {size - 1}")
+    values, indices, indptr = (arrays[f"responses.{name}"] for name in _ENTRIES)
+    weights = arrays.get("weights.data", values)
+    if not values.shape == indices.shape == weights.shape or ((values < 0) | (values > 1) | (weights < 0)).any():
+        raise ValueError("the responses are not one number in [0, 1] for each position, with its weight")
+    if indptr.shape != (len(arrays["keys"]) + 1,) or indptr[0] != 0 or (np.diff(indptr) < 0).any():
+        raise ValueError("the responses are not those of ascending questions")
+    if indptr[-1] != len(indices):
+        raise ValueError(f"the questions have {indptr[-1]} responses, expected {len(indices)}")
+
+
 def _bank_of(arrays: Mapping[str, np.ndarray], described: Mapping) -> QuestionBank:
     """Put the parts together."""
     llm_names, knn = tuple(described["llm_names"]), described["knn"]
+    _check_arrays(arrays, len(llm_names), len(described["categories"]))
     entries = [arrays[f"responses.{name}"] for name in _ENTRIES]
     responses = sparse.csr_array(tuple(entries), shape=(len(arrays["keys"]), len(llm_names)))
+    if not responses.has_canonical_format:
+        raise ValueError("a question repeats an LLM, or they do not ascend")
     return QuestionBank(
         llm_names=llm_names,
         categories=tuple(described["categories"]),
@@ -98,12 +112,3 @@ def _part(name: str, kind: type[Part], arrays: Mapping[str, np.ndarray]) -> Part
         if key.startswith(f"{name}.")
     }
     return kind(**own) if own else None
-
-
-def _sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()  # `hashlib.file_digest` is there from Python 3.11 on
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -47,32 +47,30 @@ def write_model_card(
 ) -> None:
     """Write the card and its pictures into a folder.
 
-    A picture is left out if there is nothing to draw, or matplotlib is not installed. Another `README.md`, not written
-    by this library, stays as it is.
+    A picture is left out if there is nothing to draw, or matplotlib is not installed.
 
     Args:
         llm_embeds (`np.ndarray` of shape `(n_llms, embed_dim)`): The LLM vectors, for the map.
         folder, config, metrics, repo_id, benchmarks: An existing folder, and the arguments of `model_card`.
     """
     folder = Path(folder)
-    path = folder / CARD_FILE
-    if path.exists() and f"library_name: {LIBRARY}" not in path.read_text(encoding="utf-8", errors="replace"):
-        logger.warning("%s was not written by %s; it stays as it is, and no card is written.", path, LIBRARY)
-        return
     pictures = _draw(folder, config, metrics or {}, llm_embeds)
     card = model_card(config, metrics, repo_id=repo_id, pictures=pictures, benchmarks=benchmarks)
-    card.save(path)
+    card.save(folder / CARD_FILE)
+
+
+def is_our_card(path: Path) -> bool:
+    """Whether a `README.md` is a card that was written here, and not the user's own text."""
+    return path.is_file() and f"library_name: {LIBRARY}" in path.read_text(encoding="utf-8", errors="replace")
 
 
 def _draw(folder: Path, config: EmbedLLMConfig, metrics: Mapping, llm_embeds: np.ndarray) -> list[str]:
-    """Save the pictures that can be drawn, remove those of an earlier save, and return the names of the files."""
+    """Save the pictures that can be drawn, and return the names of the files."""
     drawable = {}
     if metrics.get("reliability"):
         drawable[RELIABILITY_FILE] = lambda: plots.reliability_figure(metrics["reliability"])
     if config.n_llms >= plots.MIN_LLMS_ON_MAP and np.isfinite(llm_embeds).all() and np.ptp(llm_embeds, axis=0).any():
         drawable[MAP_FILE] = lambda: plots.llm_map_figure(llm_embeds, config.llm_names)
-    for name in (RELIABILITY_FILE, MAP_FILE):
-        (folder / name).unlink(missing_ok=True)
     try:
         for name, draw in drawable.items():
             plots.save_png(draw(), folder / name)

@@ -27,7 +27,7 @@ def main(options: argparse.Namespace) -> int:
     """Place, save, and print the LLM's expected scores."""
     from ..inference.base import bank_of
     from ..inference.forecaster import Forecaster
-    from ..modeling_embedllm import EmbedLLM, save_whole
+    from ..modeling_embedllm import EmbedLLM
     from ..new_llms.answers import read_answers
     from ..new_llms.onboarding import onboard, refine
     from ..training.checkpoints import check_output_dir
@@ -39,7 +39,7 @@ def main(options: argparse.Namespace) -> int:
         model = refine(model, options.llm, answers, strategy=options.strategy)
     else:
         model = onboard(model, options.llm, answers, strategy=options.strategy or DEFAULT_STRATEGY)
-    save_whole(model, options.output_dir)
+    model.save_pretrained(options.output_dir)
     forecaster = Forecaster(model)
     for benchmark in bank_of(model).benchmarks:
         forecast = forecaster.benchmark(options.llm, benchmark)

@@ -11,7 +11,7 @@ from ..data.responses import ResponseMatrix
 from ..data.splits import split_questions
 from ..encoding.encoded_responses import EncodedResponses, encode_responses
 from ..evaluation.report import EvaluationReport, evaluate_model
-from ..modeling_embedllm import EmbedLLM, save_whole
+from ..modeling_embedllm import EmbedLLM
 from .arguments import EmbedLLMTrainingArguments
 from .checkpoints import TrainingHistory, check_output_dir, drop_checkpoints
 from .encoder_trainer import TextEncoderTrainer
@@ -132,7 +132,7 @@ class EmbedLLMTrainer:
         return encode_responses(dataset, self.model.encoder, show_progress=show)
 
     def _save(self) -> None:
-        save_whole(self.model, self.args.output_dir, remote_code=self.args.remote_code)
+        self.model.save_pretrained(self.args.output_dir, remote_code=self.args.remote_code)
 
 
 def _check(model: EmbedLLM, dataset: Dataset, name: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from huggingface_hub import HfApi, ModelCard
 
 from embedllm_hf import EmbedLLM, EncodedResponses, Router, evaluate_model
+from embedllm_hf._manifest import seal
 from embedllm_hf.bank.question_bank import QuestionBank
 from embedllm_hf.cards import text as card_text
 from embedllm_hf.cards.model_card import (
@@ -136,12 +137,18 @@ def test_a_save_leaves_nothing_of_another_model(measured, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [('{"embedllm": {"acc', "not a whole JSON file"), ("[1, 2]", "holds a JSON list")]
+    ("content", "message"),
+    [
+        ('{"embedllm": {"acc', "not a whole JSON file"),
+        ("[1, 2]", "holds a JSON list"),
+        ('{"dataset": "x"}', "`dataset` is 'x', expected a JSON dict"),
+    ],
 )
 def test_damaged_metrics_are_refused(measured, tmp_path, content, message):
     """Half a file, and another kind of value, are errors that name the file."""
     measured.save_pretrained(tmp_path)
     (tmp_path / METRICS_FILE).write_text(content)
+    seal(tmp_path, ["model.safetensors", METRICS_FILE])
     with pytest.raises(ValueError, match=rf"metrics\.json: {message}"):
         EmbedLLM.from_pretrained(tmp_path)
 
@@ -151,8 +158,7 @@ def test_somebody_elses_readme_is_kept(tmp_path, caplog):
     (tmp_path / CARD_FILE).write_text("# My project\n")
     make_model().save_pretrained(tmp_path)
     assert (tmp_path / CARD_FILE).read_text() == "# My project\n"
-    assert "no card is written" in caplog.text
-    assert not (tmp_path / MAP_FILE).exists()
+    assert "it stays as it is" in caplog.text
     make_model().save_pretrained(tmp_path / "model")
     make_model(llm_bias=False).save_pretrained(tmp_path / "model")
     assert "overall strength" not in (tmp_path / "model" / CARD_FILE).read_text(encoding="utf-8")
