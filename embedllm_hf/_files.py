@@ -63,7 +63,7 @@ def whole_directory(directory: str | Path, *, owned: Owned | None = None) -> Ite
         OSError: If the disk is full or the folder cannot be written; it stays as it was.
     """
     target = Path(directory).resolve()
-    with _neighbour(target) as partial:
+    with _neighbour(target, Path(directory)) as partial:
         yield partial
         for path in [partial, *partial.rglob("*")]:
             _open_to_readers(path)
@@ -146,15 +146,15 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         OSError: If the disk is full or the file cannot be written; one that was there stays as it was.
     """
     target = Path(path).resolve()
-    with _neighbour(target) as partial:
+    with _neighbour(target, Path(path)) as partial:
         yield partial / target.name
         _open_to_readers(partial / target.name)
         (partial / target.name).replace(target)
 
 
 @contextmanager
-def _neighbour(target: Path) -> Iterator[Path]:
-    """A new folder beside `target`, locked, which is removed at the end if it is still there."""
+def _neighbour(target: Path, named: Path) -> Iterator[Path]:
+    """A new folder beside `target`, locked, which is removed at the end; errors have the path as it was `named`."""
     handle = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -164,7 +164,7 @@ def _neighbour(target: Path) -> Iterator[Path]:
     except UserError:  # it says already what is wrong
         raise
     except (OSError, SafetensorError) as error:
-        raise disk_error(target, error) from error
+        raise disk_error(named, error) from error
     finally:
         if handle is not None:
             _remove(partial)

@@ -22,8 +22,8 @@ _LARGEST_JSON = 64 << 20  # bytes; a pool of 100,000 LLMs takes four million
 _REMEDY = "Fetch or copy the model's folder whole, or train the model again."
 
 
-def read_json_object(path: Path) -> dict[str, Any]:
-    """Read a JSON file that holds an object of finite numbers.
+def read_json(path: Path) -> Any:
+    """Read a JSON file without NaN and infinity.
 
     Raises:
         ValueError: If it is no such file.
@@ -31,9 +31,18 @@ def read_json_object(path: Path) -> dict[str, Any]:
     if path.stat().st_size > _LARGEST_JSON:
         raise InputError(f"{path}: has {path.stat().st_size:,} bytes, expected {_LARGEST_JSON:,} at most. {_REMEDY}")
     try:
-        value = json.loads(path.read_bytes().decode("utf-8"), parse_constant=_refuse_constant)
+        return json.loads(path.read_bytes().decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a whole JSON file ({error}). {_REMEDY}") from error
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """`read_json` of a file that holds an object.
+
+    Raises:
+        ValueError: If it is no such file.
+    """
+    value = read_json(path)
     if not isinstance(value, dict):
         raise InputError(f"{path}: holds a JSON {type(value).__name__}, expected an object. {_REMEDY}")
     return value

@@ -32,9 +32,9 @@ class EncoderId:
     """Which text encoder some vectors are from.
 
     Attributes:
-        name (`str`): Hub id, folder, or `"offline"`.
+        name (`str`): Hub id or `"offline"`, or what an encoder of a model's own is called.
         revision (`str | None`): Commit, if it is known.
-        digest (`str | None`): SHA-256 of the weights, or its beginning, of an encoder that was trained with a model.
+        digest (`str | None`): SHA-256 of the files, or its beginning, of an encoder that is a model's own.
     """
 
     name: str
@@ -48,7 +48,7 @@ class EncoderId:
 
     @property
     def label(self) -> str:
-        """One text for files: the Hub id, and of a trained encoder the beginning of its digest."""
+        """One text for files: the Hub id, and of an encoder of a model's own the beginning of its digest."""
         return self.published if self.digest is None else f"{self.published}+{self.digest[:12]}"
 
     @classmethod
@@ -78,10 +78,10 @@ class EmbedLLMConfig(PreTrainedConfig):
         question_bias (`bool`): Give each question a bias, linear in its text vector: its difficulty.
         noise_std (`float`): Standard deviation of the noise added to text vectors in training. The paper has 0.05.
         initializer_range (`float`): Standard deviation of the initial LLM vectors. The paper's code has 1.
-        encoder_name (`str`): The text encoder: Hub id, folder, or `"offline"`.
+        encoder_name (`str`): The text encoder: Hub id or `"offline"`, or what one of the model's own is called.
         encoder_revision (`str`, *optional*): Commit of the text encoder.
-        trained_encoder (`str`, *optional*): SHA-256 of the text encoder's weights, if they were trained with the
-            vectors. They stand in the model's folder then, and `encoder_name` is where they started.
+        encoder_digest (`str`, *optional*): SHA-256 of the files of a text encoder of the model's own, which stands in
+            its folder: one that was trained with the vectors, or came from a folder.
 
     Raises:
         ValueError: If a value is of another type or out of its range, or a name is none, or is repeated.
@@ -100,7 +100,7 @@ class EmbedLLMConfig(PreTrainedConfig):
         initializer_range: float = 0.1,
         encoder_name: str = DEFAULT_ENCODER,
         encoder_revision: str | None = None,
-        trained_encoder: str | None = None,
+        encoder_digest: str | None = None,
         **kwargs: Any,
     ) -> None:
         _check_sizes({"text_dim": text_dim, "embed_dim": embed_dim})
@@ -109,7 +109,7 @@ class EmbedLLMConfig(PreTrainedConfig):
             if not isinstance(value, bool):
                 raise InputError(f"`{name}` is {shown(value)}, expected true or false.")
         check_text("`encoder_name`", encoder_name)
-        for name, text in (("encoder_revision", encoder_revision), ("trained_encoder", trained_encoder)):
+        for name, text in (("encoder_revision", encoder_revision), ("encoder_digest", encoder_digest)):
             if text is not None:
                 check_text(f"`{name}`", text)
         check_llm_names("`llm_names`", llm_names)
@@ -125,7 +125,7 @@ class EmbedLLMConfig(PreTrainedConfig):
         self.encoder_name = encoder_name
         default_revision = DEFAULT_ENCODER_REVISION if encoder_name == DEFAULT_ENCODER else None
         self.encoder_revision = default_revision if encoder_revision is None else encoder_revision
-        self.trained_encoder = trained_encoder
+        self.encoder_digest = encoder_digest
         super().__init__(**kwargs)
 
     @classmethod
@@ -136,7 +136,7 @@ class EmbedLLMConfig(PreTrainedConfig):
     @property
     def encoder(self) -> EncoderId:
         """The text encoder that the model's vectors are for."""
-        return EncoderId(self.encoder_name, self.encoder_revision, self.trained_encoder)
+        return EncoderId(self.encoder_name, self.encoder_revision, self.encoder_digest)
 
     @property
     def n_llms(self) -> int:

@@ -108,7 +108,7 @@ class EmbedLLM(PooledNetwork):
             text_dim=width,
             encoder_name=encoder.name,
             encoder_revision=encoder.revision,
-            trained_encoder=encoder.digest,
+            encoder_digest=encoder.digest,
             **config,
         )
         with torch.random.fork_rng(devices=[]):
@@ -121,7 +121,7 @@ class EmbedLLM(PooledNetwork):
     def encoder(self) -> QuestionEncoder:
         """The text encoder that the vectors are for."""
         if self._encoder is None:
-            self._encoder = QuestionEncoder(self.config.encoder_name, revision=self.config.encoder_revision)
+            self._encoder = QuestionEncoder.of_model(self.config.encoder, Path(self.name_or_path, TEXT_ENCODER))
         return self._encoder
 
     def _forget_fitted(self) -> None:
@@ -130,7 +130,7 @@ class EmbedLLM(PooledNetwork):
 
     def _set_encoder(self, encoder: QuestionEncoder) -> None:
         """Take over an encoder that was trained with the vectors."""
-        self._encoder, self.config.trained_encoder = encoder, encoder.digest
+        self._encoder, self.config.encoder_digest = encoder, encoder.digest
 
     def _of_pool(self, llm_names: list[str], llm_indices: Sequence[int]) -> Self:
         other = super()._of_pool(llm_names, llm_indices)
@@ -179,7 +179,7 @@ class EmbedLLM(PooledNetwork):
         if self.metrics is not None:
             text = json.dumps(self.metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
             (folder / METRICS_FILE).write_text(text, encoding="utf-8")
-        if self.config.trained_encoder is not None:
+        if self.config.encoder_digest is not None:
             self.encoder.save(folder / TEXT_ENCODER)
         if remote_code:
             export_remote_code(folder, _REMOTE_CLASSES)
@@ -217,8 +217,7 @@ class EmbedLLM(PooledNetwork):
             model._set_bank(load_bank(folder, model.config.llm_names))
         if METRICS_FILE in saved[FILES]:
             model.metrics = load_metrics(folder / METRICS_FILE)
-        if model.config.trained_encoder is not None:
-            model._encoder = _trained_encoder(folder / TEXT_ENCODER, model.config)
+        model._encoder = QuestionEncoder.of_model(model.config.encoder, folder / TEXT_ENCODER)
         return (model, info) if with_info else model
 
     # --- the Hub ---
@@ -337,16 +336,6 @@ def _folder_of(source: str, options: dict[str, Any]) -> Path:
 def _of_another(there: Sequence[str], written: Container[str]) -> list[str]:
     """Of the files in a repository, those that another model has left, as if they were parts of this one."""
     return [name for name in there if is_ours(name.split("/")[0]) and name not in written]
-
-
-def _trained_encoder(folder: Path, config: EmbedLLMConfig) -> QuestionEncoder:
-    """The text encoder in a model's folder; it is read when the first text is encoded."""
-    if not (folder / "modules.json").is_file():
-        raise InputError(
-            f"{folder}: the text encoder that the model was trained with is not there. Fetch or copy the model's "
-            f"folder with its `{TEXT_ENCODER}`."
-        )
-    return QuestionEncoder.trained(folder, name=config.encoder_name, digest=config.trained_encoder)
 
 
 AutoModel.register(EmbedLLMConfig, EmbedLLM)

@@ -52,7 +52,7 @@ def test_which_encoders_are_the_same(one, other, same):
 
 def test_a_configuration_names_its_encoder():
     """With revision and trained weights, and in messages with both."""
-    config = EmbedLLMConfig(encoder_name="user/one", encoder_revision="r" * 40, trained_encoder=DIGEST)
+    config = EmbedLLMConfig(encoder_name="user/one", encoder_revision="r" * 40, encoder_digest=DIGEST)
     assert config.encoder == EncoderId("user/one", "r" * 40, DIGEST)
     assert str(config.encoder) == f"user/one+0123456789ab at {'r' * 12}"
     assert str(EncoderId("user/one")) == "user/one"

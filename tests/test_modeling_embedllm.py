@@ -55,7 +55,7 @@ def test_the_encoder_stands_in_the_configuration():
     encoder = QuestionEncoder("lab/encoder", revision="abc")
     model = EmbedLLM.from_encoder(encoder, llm_names=LLMS, text_dim=5, noise_std=0.1)
     config = model.config
-    assert (config.encoder_name, config.encoder_revision, config.trained_encoder) == ("lab/encoder", "abc", None)
+    assert (config.encoder_name, config.encoder_revision, config.encoder_digest) == ("lab/encoder", "abc", None)
     assert (config.text_dim, config.noise_std, config.llm_names) == (5, 0.1, list(LLMS))
     assert model.encoder is encoder
     named = EmbedLLM.from_encoder("lab/encoder", revision="abc", llm_names=LLMS, text_dim=5)

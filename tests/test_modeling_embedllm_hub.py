@@ -295,7 +295,7 @@ def test_a_push_over_another_model_leaves_nothing_of_it(hub, tmp_path):
     new_model().push_to_hub("user/fresh")
     assert set(files()) == {*hub.repo("user/fresh").files(), "notes.txt"}
     loaded = EmbedLLM.from_pretrained("user/reused")
-    assert (loaded.bank, loaded.metrics, loaded.config.trained_encoder) == (None, None, None)
+    assert (loaded.bank, loaded.metrics, loaded.config.encoder_digest) == (None, None, None)
 
 
 # --- one LLM pushed ---

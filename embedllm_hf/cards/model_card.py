@@ -159,7 +159,7 @@ def card_data(config: EmbedLLMConfig, metrics: Mapping, *, model_name: str) -> M
     dataset = metrics.get("dataset") or {}
     results = _eval_results(metrics.get(card_text.MODEL) or {}, dataset)
     # Of the Hub's relations: a small trained part over a base that stays as it is, or the base trained further.
-    relation = "finetune" if config.trained_encoder else "adapter"
+    relation = "finetune" if config.encoder_digest else "adapter"
     return ModelCardData(
         library_name=LIBRARY,
         pipeline_tag=TASK,

@@ -76,8 +76,9 @@ def describe_encoder(config: EmbedLLMConfig) -> str:
     link = f"[{hub_id}](https://huggingface.co/{hub_id})" if hub_id else code(config.encoder_name)
     extra = " (from the extra `offline`)" if config.encoder_name == OFFLINE_ENCODER else ""
     trained = "its weights were not trained"
-    if config.trained_encoder:
-        trained = "its weights were trained with the LLM vectors and are saved in `text_encoder/`"
+    if config.encoder_digest:
+        own = "its weights were trained with the LLM vectors and are" if hub_id else "it is"
+        trained = f"{own} saved in `text_encoder/`"
     return f"{link}{extra}, {config.text_dim} numbers a text; {trained}"
 
 

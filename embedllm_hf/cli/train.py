@@ -11,6 +11,7 @@ from ..training.arguments import EmbedLLMTrainingArguments
 from ._options import add_data_options, add_dataclass_options, read_dataclass_options, with_vectors
 
 if TYPE_CHECKING:
+    from ..configuration_embedllm import EncoderId
     from ..data.splits import ResponseSplits
     from ..modeling_embedllm import EmbedLLM
     from ..training.trainer import Dataset, EmbedLLMTrainer
@@ -44,10 +45,11 @@ def main(options: argparse.Namespace) -> int:
     splits = {name: with_vectors(split, options.question_embeddings) for name, split in data.items()}
     model = _untrained(options, args, splits["train"])
     trainer = EmbedLLMTrainer(model, args, train_dataset=splits["train"], eval_dataset=splits.get("validation"))
+    frozen = model.config.encoder
     trainer.train()
     if not trainer.is_main_process:
         return 0
-    print(trainer.evaluate(_measured(trainer, data, splits)))
+    print(trainer.evaluate(_measured(trainer, data, splits, frozen)))
     print(f"\ntrained in {trainer.seconds:.1f} s; saved to {args.output_dir}")
     if options.push_to_hub:
         _push(trainer, options.push_to_hub)
@@ -80,16 +82,18 @@ def _untrained(options: argparse.Namespace, args: EmbedLLMTrainingArguments, tra
         )
 
 
-def _measured(trainer: EmbedLLMTrainer, data: ResponseSplits, splits: Mapping[str, Dataset]) -> Dataset:
+def _measured(
+    trainer: EmbedLLMTrainer, data: ResponseSplits, splits: Mapping[str, Dataset], frozen: EncoderId
+) -> Dataset:
     """The test split, or without one the validation split.
 
-    If the encoder was trained, vectors from a file are of the frozen one, and the bare responses are encoded anew.
+    If the encoder was trained, vectors from a file are of the `frozen` one, and the bare responses are encoded anew.
     """
     split = "test" if "test" in splits else "validation"
     if split not in splits:
         assert trainer.eval_dataset is not None  # set aside by the trainer
         return trainer.eval_dataset
-    return data[split] if trainer.model.config.trained_encoder is not None else splits[split]
+    return splits[split] if trainer.model.config.encoder.is_same(frozen) else data[split]
 
 
 def _push(trainer: EmbedLLMTrainer, repo_id: str) -> None:

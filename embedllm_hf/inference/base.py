@@ -39,7 +39,7 @@ class EncodedModel:
 
     def __init__(self, model: EmbedLLM, encoder: QuestionEncoder | None = None) -> None:
         if encoder is not None and not encoder.id.is_same(model.config.encoder):
-            trained = ", with its weights trained" if model.config.trained_encoder else ""
+            trained = ", with its weights trained" if model.config.encoder_digest else ""
             raise InputError(
                 f"`encoder` is `{encoder.id}`, but the model was trained with `{model.config.encoder}`{trained}. "
                 "Use the model's own encoder (leave `encoder` out), or train again."

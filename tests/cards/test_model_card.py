@@ -74,7 +74,7 @@ def test_the_card_says_whether_the_encoder_was_trained(report):
     """A frozen encoder is said to be frozen, a trained one to be in the folder."""
     config = make_config()
     frozen = model_card(config, report, repo_id="user/pool").content
-    config.trained_encoder = "0" * 64
+    config.encoder_digest = "0" * 64
     trained = model_card(config, report, repo_id="user/pool").content
     assert "its weights were not trained" in frozen
     assert "its weights were trained with the LLM vectors and are saved in `text_encoder/`" in trained

@@ -68,11 +68,32 @@ def test_a_cache_in_use_is_not_thrown_away(cache):
         assert holds_all(cache)
 
 
-def test_a_cache_that_cannot_be_used_is_named(cache, caplog):
-    """A folder in the place of the file: reading is an `OSError` with its path, writing a warning."""
+def test_a_cache_that_cannot_be_used_costs_a_warning(cache, caplog):
+    """A folder in the place of the file: nothing is found and nothing kept, and that is said once."""
     cache.path.unlink()
     cache.path.mkdir()
-    with pytest.raises(OSError, match=r"the cache of text vectors .*\.sqlite cannot be used"):
-        cache.read(VECTORS)
+    for _ in range(2):
+        assert cache.read(VECTORS) == {}
+        cache.write(VECTORS)
+    assert len(caplog.records) == 1
+    assert "going on without" in caplog.text
+
+
+def test_a_folder_that_cannot_be_made_costs_a_warning(tmp_path, caplog):
+    """As on a disk that is read-only, or in the home of another user."""
+    (tmp_path / "home").write_text("a file")
+    cache = VectorCache(tmp_path / "home" / "embedllm", name="user/encoder", identity="r1")
+    assert cache.read(VECTORS) == {}
     cache.write(VECTORS)
-    assert "cannot be written" in caplog.text
+    assert "going on without" in caplog.text
+
+
+def test_a_damaged_vector_is_not_used(cache):
+    """Each has a hash, so that a flipped bit costs time, not the result."""
+    with sqlite3.connect(cache.path) as database:
+        key, vector = database.execute("SELECT key, vector FROM vectors").fetchone()
+        flipped = bytes([vector[0] ^ 1]) + vector[1:]
+        database.execute("UPDATE vectors SET vector = ? WHERE key = ?", (flipped, key))
+    found = cache.read(VECTORS)
+    assert key not in found
+    assert len(found) == len(VECTORS) - 1

@@ -1,6 +1,8 @@
 """Texts to vectors: the real `offline` encoder, and which texts and encoders the cache keeps apart."""
 
 import hashlib
+import multiprocessing
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,17 +11,19 @@ import pytest
 
 from embedllm_hf import EmbedLLM, EmbedLLMConfig, QuestionEncoder
 from embedllm_hf.configuration_embedllm import DEFAULT_ENCODER, DEFAULT_ENCODER_REVISION, EncoderId
+from embedllm_hf.encoding.guest import encoder_digest
+from tests.tiny_encoder import save_tiny_encoder
 
 TEXTS = ["What is 17 * 23?", "Who wrote the Iliad?", "two\nlines, 日本語"]
 
 
 class FakeSentenceTransformer:
-    """Stands for a model of a given source and revision; counts what it is asked to encode."""
+    """Stands for the encoder in a folder; counts what it is asked to encode."""
 
     encoded: list[str]
 
-    def __init__(self, source: str, *, revision: str | None = None, device: str | None = None) -> None:
-        self.seed = f"{source}@{revision}"
+    def __init__(self, folder: Path, device: str | None = None) -> None:
+        self.seed = str(folder)
 
     def encode(self, texts: list[str], *, batch_size: int, show_progress_bar: bool) -> np.ndarray:
         type(self).encoded += texts
@@ -29,10 +33,15 @@ class FakeSentenceTransformer:
 
 @pytest.fixture
 def encoded(monkeypatch) -> list[str]:
-    """Replaces sentence-transformers by the fake; the texts that it was asked for, in order."""
+    """Replaces sentence-transformers and the Hub by the fake; the texts that it was asked for, in order."""
     texts: list[str] = []
     monkeypatch.setattr(FakeSentenceTransformer, "encoded", texts, raising=False)
-    monkeypatch.setattr("sentence_transformers.SentenceTransformer", FakeSentenceTransformer)
+    monkeypatch.setattr("embedllm_hf.encoding.question_encoder.load_guest", FakeSentenceTransformer)
+
+    def find(encoder: QuestionEncoder) -> Path:
+        return encoder._folder or Path(f"{encoder.name}@{encoder.revision}")
+
+    monkeypatch.setattr(QuestionEncoder, "_find", find)
     return texts
 
 
@@ -69,7 +78,7 @@ def test_a_cache_hit_loads_no_model(offline, cache, monkeypatch):
     def fail(*args: object, **kwargs: object) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("sentence_transformers.SentenceTransformer", fail)
+    monkeypatch.setattr("embedllm_hf.encoding.question_encoder.load_guest", fail)
     fresh = QuestionEncoder("offline", cache_dir=cache)
     np.testing.assert_array_equal(fresh.encode(TEXTS), offline.encode(TEXTS))
     with pytest.raises(AssertionError, match="the model was loaded"):
@@ -113,16 +122,18 @@ def test_the_cache_is_keyed_by_encoder_and_revision(encoded, tmp_path):
 
 
 def test_an_encoder_in_a_folder_is_keyed_by_its_files(encoded, tmp_path):
-    """New weights in the same folder make new vectors; the same weights do not."""
-    folder = tmp_path / "encoder"
-    folder.mkdir()
-    (folder / "model.safetensors").write_bytes(b"first")
-    for _ in range(2):
-        QuestionEncoder(str(folder), cache_dir=tmp_path / "cache").encode(["text"])
-    assert len(encoded) == 1
-    (folder / "model.safetensors").write_bytes(b"second weights")
-    QuestionEncoder(str(folder), cache_dir=tmp_path / "cache").encode(["text"])
-    assert len(encoded) == 2
+    """New weights or settings in the same folder make new vectors; the same ones do not, wherever they lie."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "modules.json").write_text("[]")
+        (tmp_path / name / "model.safetensors").write_bytes(b"first")
+    for name in ("one", "one", "two"):
+        QuestionEncoder(str(tmp_path / name), cache_dir=tmp_path / "cache").encode(["text"])
+    assert len(encoded) == 2  # the cache's name has the folder's, for people
+    for file in ("model.safetensors", "tokenizer.json", "modules.json"):
+        (tmp_path / "one" / file).write_bytes(b"other")
+        QuestionEncoder(str(tmp_path / "one"), cache_dir=tmp_path / "cache").encode(["text"])
+    assert len(encoded) == 5
 
 
 def test_an_interrupted_run_goes_on(tmp_path, monkeypatch):
@@ -160,10 +171,10 @@ def test_no_texts_give_no_rows(encoded, tmp_path):
 # --- what is refused ---
 
 
-@pytest.mark.parametrize("text", ["", " \n", None, 7])
+@pytest.mark.parametrize("text", ["", " \n", None, 7, "half \ud83d a pair", "a \0"])
 def test_a_question_without_a_text_is_named_by_its_position(encoded, tmp_path, text):
-    """An empty text or no text at all is refused before anything is encoded."""
-    with pytest.raises(ValueError, match=r"`questions\[1\]` is .*, expected a text that is not empty"):
+    """An empty text, no text at all or no Unicode is refused before anything is encoded."""
+    with pytest.raises((ValueError, TypeError), match=r"`questions\[1\]` is "):
         QuestionEncoder("user/encoder", cache_dir=tmp_path).encode(["fine", text])
     assert encoded == []
 
@@ -176,7 +187,7 @@ def test_one_text_in_place_of_a_list_is_refused(encoded, tmp_path):
 
 def test_an_encoder_that_is_not_there_is_named(tmp_path):
     """The message has the name and what else could be used."""
-    with pytest.raises(OSError, match=r"the text encoder `.*nowhere` cannot be loaded .* or use `offline`"):
+    with pytest.raises(OSError, match=r"the text encoder .* is no folder and no Hub id. Or use `offline`"):
         QuestionEncoder(str(tmp_path / "nowhere"), cache_dir=tmp_path).encode(["text"])
 
 
@@ -188,6 +199,50 @@ def test_without_the_extra_the_pip_command_is_given(tmp_path, monkeypatch):
 
 
 # --- which encoder ---
+
+
+def test_a_models_encoder_is_not_looked_for_on_this_disk(tmp_path, monkeypatch):
+    """A folder that has the name of the model's encoder is not taken for it, and a path is no name."""
+    monkeypatch.chdir(save_tiny_encoder(tmp_path).parent)
+    model = EmbedLLM(EmbedLLMConfig(encoder_name="encoder"))
+    assert QuestionEncoder("encoder").digest is not None
+    assert model.encoder.digest is None
+    for name in (str(tmp_path / "encoder"), "./encoder", "a/b/c", "../x"):
+        with pytest.raises(ValueError, match="expected a Hub id or `offline`"):
+            _ = EmbedLLM(EmbedLLMConfig(encoder_name=name)).encoder
+
+
+def test_an_encoder_in_a_folder_travels_with_the_model(tmp_path, monkeypatch):
+    """The model has its own copy, so it works from anywhere, and what becomes of the folder changes nothing."""
+    folder = save_tiny_encoder(tmp_path)
+    model = EmbedLLM.from_encoder(str(folder), llm_names=["a", "b"])
+    assert (model.config.encoder_name, len(model.config.encoder_digest)) == ("encoder", 64)
+    vectors = model.encoder.encode(["some text"])
+    model.save_pretrained(tmp_path / "model")
+    shutil.rmtree(folder)
+    monkeypatch.chdir("/")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cold"))
+    loaded = EmbedLLM.from_pretrained(tmp_path / "model")
+    loaded.encoder._cache_dir = tmp_path / "cold"
+    np.testing.assert_array_equal(loaded.encoder.encode(["some text"]), vectors)
+    loaded.save_pretrained(tmp_path / "again")
+    assert encoder_digest(tmp_path / "again" / "text_encoder") == model.config.encoder_digest
+    tokenizer = tmp_path / "again" / "text_encoder" / "tokenizer.json"
+    tokenizer.write_text(tokenizer.read_text().replace("a", "b", 1))
+    with pytest.raises(ValueError, match="holds another text encoder than the one that the model was saved with"):
+        EmbedLLM.from_pretrained(tmp_path / "again").encoder.load()
+
+
+def test_a_process_that_is_forked_after_the_first_use_answers(tmp_path):
+    """The threads of the parent are not waited for."""
+    encoder = QuestionEncoder("offline", cache_dir=tmp_path)
+    encoder.encode([f"text number {number}" for number in range(40)])
+    child = multiprocessing.get_context("fork").Process(target=encoder.encode, args=(["another text"] * 3,))
+    child.start()
+    child.join(20)
+    code = child.exitcode
+    child.kill()
+    assert code == 0
 
 
 def test_the_default_encoder_is_pinned():
