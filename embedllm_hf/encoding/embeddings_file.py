@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from .._errors import InputError, MissingFile
 from .._files import whole_file
 from ..configuration_embedllm import EncoderId
 
-_VECTORS, _IDS = "question_embeddings", "prompt_id"
+_VECTORS, _IDS, _DIGEST = "question_embeddings", "prompt_id", "sha256"
 
 
 def read_embeddings(path: str | Path, question_ids: np.ndarray) -> tuple[np.ndarray, EncoderId | None]:
@@ -23,13 +24,14 @@ def read_embeddings(path: str | Path, question_ids: np.ndarray) -> tuple[np.ndar
         FileNotFoundError: If there is no such file.
         ValueError: If the file is damaged, lacks a tensor or a question.
     """
+    import torch
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
     if not path.is_file():
         raise MissingFile(f"`question_embeddings`: there is no file {path}.")
     try:
-        with safe_open(path, "np") as file:
+        with safe_open(path, "pt") as file:  # which has bfloat16, too
             missing = {_VECTORS, _IDS} - set(file.keys())
             if missing:
                 raise InputError(
@@ -37,21 +39,46 @@ def read_embeddings(path: str | Path, question_ids: np.ndarray) -> tuple[np.ndar
                     f"`{_VECTORS}` (n, text_dim) and `{_IDS}` (n,)."
                 )
             vectors, ids = file.get_tensor(_VECTORS), file.get_tensor(_IDS)
+            digest = file.get_tensor(_DIGEST).numpy() if _DIGEST in file.keys() else None  # not in a file of others
             made_by = (file.metadata() or {}).get("encoder")
     except SafetensorError as error:
         raise InputError(f"{path.name}: not a whole safetensors file ({error}). Fetch or write it again.") from error
-    if vectors.ndim != 2 or ids.shape != (len(vectors),):
+    if vectors.ndim != 2 or ids.shape != (len(vectors),) or ids.is_floating_point() or ids.is_complex():
         raise InputError(
-            f"{path.name}: `{_VECTORS}` has shape {vectors.shape} and `{_IDS}` {ids.shape}, expected (n, text_dim) "
-            "and (n,). Write the file again."
+            f"{path.name}: `{_VECTORS}` has shape {tuple(vectors.shape)} and `{_IDS}` {tuple(ids.shape)} of "
+            f"{ids.dtype}, expected (n, text_dim) and (n,) whole numbers. Write the file again."
         )
+    ids = ids.numpy().astype(np.int64)
+    kept = vectors.numpy() if vectors.dtype in (torch.float16, torch.float32) else vectors.float().numpy()
+    if digest is not None and not np.array_equal(digest, _digest(kept, ids, made_by)):
+        raise InputError(f"{path.name}: damaged, its content is not what was written. Fetch or write it again.")
     rows = positions_of(question_ids, ids)
     if (rows < 0).any():
         raise InputError(
             f"{path.name}: no vector for {np.sum(rows < 0):,} of {len(rows):,} questions, `{_IDS}` "
             f"{shorten(question_ids[rows < 0][:3])} for instance. Is the file of another data set?"
         )
-    return vectors[rows].astype(np.float32), None if made_by is None else EncoderId.parse(made_by)
+    found = kept[rows].astype(np.float32)
+    check_finite(f"{path.name}: `{_VECTORS}`", found, question_ids)
+    return found, None if made_by is None else EncoderId.parse(made_by)
+
+
+def check_finite(where: str, vectors: np.ndarray, question_ids: np.ndarray) -> None:
+    """Refuse vectors `(n, text_dim)` with NaN or infinity, naming the first question."""
+    wrong = ~np.isfinite(vectors).all(axis=1)
+    if wrong.any():
+        raise InputError(
+            f"{where} holds NaN or infinity for {wrong.sum():,} of {len(vectors):,} questions, `{_IDS}` "
+            f"{question_ids[np.argmax(wrong)]} for instance. Encode them again."
+        )
+
+
+def _digest(vectors: np.ndarray, ids: np.ndarray, made_by: str | None) -> np.ndarray:
+    """SHA-256 of all that a file says, `(32,)` uint8."""
+    digest = hashlib.sha256(f"{made_by} {vectors.dtype} {vectors.shape}".encode())
+    for array in (vectors, ids):
+        digest.update(np.ascontiguousarray(array).data)
+    return np.frombuffer(digest.digest(), np.uint8)
 
 
 def positions_of(wanted: np.ndarray, values: np.ndarray, order: np.ndarray | None = None) -> np.ndarray:
@@ -69,9 +96,18 @@ def positions_of(wanted: np.ndarray, values: np.ndarray, order: np.ndarray | Non
 def save_embeddings(
     path: str | Path, question_embeds: np.ndarray, question_ids: np.ndarray, encoder: EncoderId
 ) -> None:
-    """Write text vectors in the form that `read_embeddings` reads, as float16, whole or not at all."""
+    """Write text vectors in the form that `read_embeddings` reads, as float16 if they fit, whole or not at all.
+
+    Raises:
+        ValueError: If a vector holds NaN or infinity.
+        OSError: If the file cannot be written.
+    """
     from safetensors.numpy import save_file
 
-    tensors: dict[str, np.ndarray] = {_VECTORS: question_embeds.astype(np.float16), _IDS: np.asarray(question_ids)}
+    ids = np.asarray(question_ids, np.int64)
+    check_finite("`question_embeds`", question_embeds, ids)
+    fits = np.abs(question_embeds).max(initial=0) < np.finfo(np.float16).max
+    vectors = np.asarray(question_embeds, np.float16 if fits else np.float32)
+    tensors: dict[str, np.ndarray] = {_VECTORS: vectors, _IDS: ids, _DIGEST: _digest(vectors, ids, encoder.label)}
     with whole_file(path) as partial:
         save_file(tensors, partial, metadata={"encoder": encoder.label})

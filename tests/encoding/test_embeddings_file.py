@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
 from safetensors.numpy import save_file
 
 from embedllm_hf.configuration_embedllm import EncoderId
@@ -84,3 +86,51 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
     """The option and the path are in the message."""
     with pytest.raises(FileNotFoundError, match=r"`question_embeddings`: there is no file .*none\.safetensors"):
         read_embeddings(tmp_path / "none.safetensors", IDS)
+
+
+def test_damage_is_found_wherever_it_is(file):
+    """A flipped bit of a vector, an id or the encoder's name."""
+    whole = file.read_bytes()
+    for position in range(len(whole) - 70, len(whole)):
+        file.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        with pytest.raises(ValueError, match="damaged, its content is not what was written"):
+            read_embeddings(file, IDS)
+    file.write_bytes(whole.replace(b"user/encoder", b"user/encodes"))
+    with pytest.raises(ValueError, match="damaged"):
+        read_embeddings(file, IDS)
+
+
+def test_the_same_vectors_make_the_same_file(file, tmp_path):
+    """To the byte."""
+    save_embeddings(tmp_path / "again.safetensors", VECTORS, IDS, EncoderId("user/encoder", "r1"))
+    assert (tmp_path / "again.safetensors").read_bytes() == file.read_bytes()
+
+
+def test_numbers_that_half_precision_does_not_hold_are_kept(tmp_path):
+    """They are written as float32, not as infinity."""
+    path = tmp_path / "v.safetensors"
+    save_embeddings(path, VECTORS * 1e5, IDS, EncoderId("user/encoder"))
+    np.testing.assert_array_equal(read_embeddings(path, IDS)[0], VECTORS * np.float32(1e5))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_named_with_its_question(tmp_path, value):
+    """In writing as in reading; a question that is not asked for does not count."""
+    wrong, path = VECTORS.copy(), tmp_path / "v.safetensors"
+    wrong[1, 2] = value
+    with pytest.raises(ValueError, match=r"`question_embeds` holds NaN or infinity for 1 of 3 questions, .* 10 for"):
+        save_embeddings(path, wrong, IDS, EncoderId("user/encoder"))
+    save_file(TENSORS | {"question_embeddings": wrong}, path)
+    with pytest.raises(
+        ValueError, match=r"v\.safetensors: .* holds NaN or infinity for 1 of 3 questions, `prompt_id` 10"
+    ):
+        read_embeddings(path, IDS)
+    assert len(read_embeddings(path, np.array([20, 30]))[0]) == 2
+
+
+def test_bfloat16_is_read(tmp_path):
+    """As other libraries write it."""
+    path = tmp_path / "v.safetensors"
+    tensors = {"question_embeddings": torch.tensor(VECTORS).bfloat16(), "prompt_id": torch.tensor(IDS)}
+    safetensors.torch.save_file(tensors, path)
+    np.testing.assert_array_equal(read_embeddings(path, IDS)[0], VECTORS)
