@@ -30,7 +30,7 @@ def main(options: argparse.Namespace) -> int:
     from ..modeling_embedllm import EmbedLLM
     from ..new_llms.answers import read_answers
     from ..new_llms.onboarding import onboard, refine
-    from ..training.checkpoints import check_output_dir
+    from ..training.runs import check_output_dir
 
     check_output_dir(options.output_dir, may_hold_model=options.overwrite_output_dir)
     model = EmbedLLM.from_pretrained(options.model)

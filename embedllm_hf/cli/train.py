@@ -33,13 +33,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Train, measure the test split once (without one, the validation split), print the report."""
-    from ..data.responses import check_pool
-    from ..data.sources import load_splits
-    from ..training.checkpoints import check_output_dir
-    from ..training.trainer import EmbedLLMTrainer
+    from ..training.runs import check_output_dir, may_hold_model, run_in
 
     args = read_dataclass_options(options, EmbedLLMTrainingArguments)
-    check_output_dir(args.output_dir, may_hold_model=args.may_hold_model)
+    check_output_dir(args.output_dir, may_hold_model=may_hold_model(args))
+    with run_in(args):
+        return _run(options, args)
+
+
+def _run(options: argparse.Namespace, args: EmbedLLMTrainingArguments) -> int:
+    """The verb in its output folder, which no other run may use meanwhile."""
+    from ..data.responses import check_pool
+    from ..data.sources import load_splits
+    from ..training.trainer import EmbedLLMTrainer
+
     data = load_splits(options.dataset, revision=options.dataset_revision, duplicates=options.duplicates)
     check_pool(data["train"], "train")
     splits = {name: with_vectors(split, options.question_embeddings) for name, split in data.items()}

@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
+import numbers
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .._checks import check_choice
-from .._errors import InputError
+from .._errors import InputError, InputTypeError
 
 MIXED_PRECISION = ("no", "bf16", "fp16")
 ENCODER_PRECISION = ("auto", "bf16", "fp32")
 SCHEDULES = ("linear", "cosine", "constant_with_warmup")
+
+_COUNTS = ("num_train_epochs", "block_size", "early_stopping_patience", "encoder_epochs", "encoder_block_size")
+# Names, which values are good, and these in words. Beyond the upper ends a value is a slip, or would ask for memory or
+# time that nobody has; the next number after a seed is NumPy's.
+_RANGES: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
+    (("seed",), lambda value: 0 <= value < 2**32 - 1, f"a number from 0 to {2**32 - 2}"),
+    ((*_COUNTS, "encoder_save_steps"), lambda value: 1 <= value <= 1e6, "1 or more, a million at most"),
+    (("gradient_accumulation_steps", "adapter_rank"), lambda value: 0 <= value <= 4096, "0 or more, 4096 at most"),
+    (("learning_rate", "encoder_learning_rate"), lambda value: 0 < value < 1e12, "more than 0, less than 1e12"),
+    (("weight_decay", "ranking_weight"), lambda value: 0 <= value < 1e12, "0 or more, less than 1e12"),
+    (("warmup_ratio", "validation_share"), lambda value: 0 <= value < 1, "a share in [0, 1)"),
+)
+_KINDS: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "str": (str,),
+    "str | None": (str, type(None)),
+}
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "True or False",
+    "str": "a text",
+    "str | None": "a text or None",
+}
 
 
 def _option(default: Any, text: str) -> Any:
@@ -64,24 +92,26 @@ class EmbedLLMTrainingArguments:
     encoder_save_steps: int = _option(50, "With --save_checkpoints: steps between checkpoints of the text encoder.")
 
     def __post_init__(self) -> None:
-        at_least_one = ("num_train_epochs", "block_size", "early_stopping_patience")
-        for name in (*at_least_one, "encoder_epochs", "encoder_block_size", "encoder_save_steps"):
-            if getattr(self, name) < 1:
-                raise InputError(f"`{name}` is {getattr(self, name)}, expected 1 or more.")
-        for name in ("learning_rate", "encoder_learning_rate"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"`{name}` is {getattr(self, name)}, expected more than 0.")
-        for name in ("weight_decay", "ranking_weight", "gradient_accumulation_steps", "adapter_rank"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"`{name}` is {getattr(self, name)}, expected 0 or more.")
-        for name in ("warmup_ratio", "validation_share"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"`{name}` is {getattr(self, name)}, expected a share in [0, 1).")
+        self._check_types()
+        if not self.output_dir.strip():
+            raise InputError("`output_dir` is empty, expected the name of a folder.")
+        for names, is_good, words in _RANGES:
+            for name in names:
+                if not is_good(getattr(self, name)):
+                    raise InputError(f"`{name}` is {getattr(self, name)}, expected {words}.")
         check_choice("mixed_precision", self.mixed_precision, MIXED_PRECISION)
         check_choice("lr_scheduler_type", self.lr_scheduler_type, SCHEDULES)
         check_choice("encoder_precision", self.encoder_precision, ENCODER_PRECISION)
 
-    @property
-    def may_hold_model(self) -> bool:
-        """Whether the output folder may hold a model, which is then replaced or trained on."""
-        return self.overwrite_output_dir or self.resume_from_checkpoint
+    def _check_types(self) -> None:
+        """Refuse a value of another type than its field's; NumPy's numbers become Python's, a path a text."""
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if option.type == "str" and isinstance(value, os.PathLike):
+                value = os.fspath(value)
+            elif isinstance(value, numbers.Real) and not isinstance(value, (int, float)):
+                value = int(value) if isinstance(value, numbers.Integral) else float(value)
+            setattr(self, option.name, value)
+            kinds = _KINDS[str(option.type)]
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                raise InputTypeError(f"`{option.name}` is {value!r}, expected {_WORDS[str(option.type)]}.")

@@ -35,9 +35,11 @@ from ..metrics import log_loss
 from ..modeling_embedllm import EmbedLLM
 from .arguments import EmbedLLMTrainingArguments
 from .batches import Block, TextBlocks, effective_block_size
-from .checkpoints import TEXT_ENCODER, EpochRecord, TrainingHistory, checkpoint_folder, save_checkpoint
+from .checkpoints import TEXT_ENCODER, Checkpoints, EpochRecord, TrainingHistory, TrainingState
+from .divergence import blame, check_finite
 from .network_trainer import check_llms, make_optimizer, parameter_groups
 from .processes import process_state, share_of
+from .runs import describe_run, digest_of_tensors
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -145,7 +147,6 @@ class TextEncoderTrainer:
         self.model, self.args = model, args
         self.train_responses, self.validation = train, validation
         self.history = TextTrainingHistory()
-        self._checkpoint = checkpoint_folder(args, TEXT_ENCODER)
         process_state()  # before Accelerate looks for itself
         # Encoders have weights that sentence vectors do not use (a pooler, say): DDP has to look for them.
         unused = DistributedDataParallelKwargs(find_unused_parameters=True)
@@ -180,18 +181,22 @@ class TextEncoderTrainer:
         blocks = self._blocks
         device = accelerator.device
         encoder = copy.deepcopy(self.model.encoder.load()).to(device)
+        run = describe_run(
+            args, accelerator, self.model, {"training": self.train_responses, "validation": self.validation}
+        )
+        run["initial text encoder"] = digest_of_tensors(encoder.state_dict())
         adapters = self._prepare_encoder(encoder)
         joint = TextAndNetwork(encoder, self.model.to(device), precision=self._precision())
         optimizer, scheduler = self._optimizer(joint, blocks)
         wrapped, optimizer, scheduler = accelerator.prepare(joint, optimizer, scheduler)
-        accelerator.register_for_checkpointing(history)
-        if args.resume_from_checkpoint and self._checkpoint.is_dir():
-            accelerator.load_state(str(self._checkpoint))
+        checkpoints = Checkpoints(args.output_dir, TEXT_ENCODER, run)
+        state = TrainingState(accelerator, joint, optimizer, scheduler, history)
+        if args.resume_from_checkpoint and checkpoints.resume(state):
             logger.info("Resuming the text encoder after epoch %d, step %d.", history.epochs[-1].epoch, history.step)
         else:
             self._finish_epoch(joint, EpochRecord(_START, None, self._validation_loss(joint)))
         with _keeping_freed_memory():
-            self._loop(wrapped, joint, optimizer, scheduler, blocks)
+            self._loop(wrapped, state, checkpoints, blocks)
         accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
         joint.load_state_dict(history.best_weights)
         if adapters is not None:
@@ -241,10 +246,11 @@ class TextEncoderTrainer:
         ]
         return make_optimizer(groups, args, len(blocks) * args.encoder_epochs)
 
-    def _loop(self, wrapped: nn.Module, joint: TextAndNetwork, optimizer, scheduler, blocks: TextBlocks) -> None:
+    def _loop(self, wrapped: nn.Module, state: TrainingState, checkpoints: Checkpoints, blocks: TextBlocks) -> None:
         """Epoch by epoch, step by step, from where the history ends."""
         args, accelerator, history = self.args, self.accelerator, self.history
-        began = time.perf_counter() - history.seconds
+        joint, optimizer, scheduler = state.module, state.optimizer, state.scheduler
+        began, rates = time.perf_counter() - history.seconds, self._blame()
         first, n_steps = len(history.epochs) - 1, len(blocks) * args.encoder_epochs
         done, hidden = len(blocks) * first + history.step, args.disable_tqdm or not accelerator.is_main_process
         with tqdm(
@@ -254,7 +260,10 @@ class TextEncoderTrainer:
                 wrapped.train()
                 for rows in blocks.rows_of_epoch(epoch)[history.step :]:
                     history.epoch_loss += self._step(wrapped, blocks, rows)
-                    accelerator.clip_grad_norm_(joint.encoder.parameters(), _LARGEST_GRADIENT)
+                    norm = accelerator.clip_grad_norm_(joint.encoder.parameters(), _LARGEST_GRADIENT)
+                    if accelerator.scaler is None:  # which skips steps by itself
+                        place = f"epoch {epoch + 1}, block {history.step + 1} of {len(blocks)}"
+                        check_finite("the gradient is", [norm], place, rates)
                     optimizer.step()
                     scheduler.step()
                     optimizer.zero_grad()
@@ -263,11 +272,23 @@ class TextEncoderTrainer:
                     progress.update()
                     progress.set_postfix(loss=f"{history.epoch_loss / history.step:.4f}", refresh=False)
                     if args.save_checkpoints and history.step % args.encoder_save_steps == 0:
-                        save_checkpoint(accelerator, self._checkpoint)
-                self._finish_epoch(joint, EpochRecord(epoch, self._mean_loss(), self._validation_loss(joint)))
+                        checkpoints.save(state)
+                mean_loss, place = self._mean_loss(), f"epoch {epoch + 1}"
+                check_finite("the loss is", [mean_loss], place, rates)
+                check_finite("weights are", joint.state_dict().values(), place, rates)
+                validation_loss = self._validation_loss(joint)
+                check_finite("the validation loss is", [validation_loss], place, rates)
+                self._finish_epoch(joint, EpochRecord(epoch, mean_loss, validation_loss))
                 history.seconds = time.perf_counter() - began
                 if args.save_checkpoints:
-                    save_checkpoint(accelerator, self._checkpoint)
+                    checkpoints.save(state)
+
+    def _blame(self) -> str:
+        """The settings that a divergence may come from: the encoder's rate, or what the network diverges by."""
+        args = self.args
+        if args.learning_rate * args.weight_decay > 1:
+            return blame(args.learning_rate, args.weight_decay)
+        return blame(args.encoder_learning_rate, _ENCODER_WEIGHT_DECAY, "encoder_learning_rate")
 
     def _step(self, wrapped: nn.Module, blocks: TextBlocks, rows: torch.Tensor) -> float:
         """Gradients of one block, part by part; returns its loss."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator, DistributedType
-from accelerate.optimizer import AcceleratedOptimizer
-from accelerate.scheduler import AcceleratedScheduler
 from accelerate.utils import broadcast_object_list
-from scipy.special import expit
 from tqdm.auto import tqdm
 from transformers import get_scheduler, set_seed
 
@@ -32,8 +30,10 @@ from ..network import EmbedLLMNetwork
 from ..pool_edits import PooledNetwork
 from .arguments import EmbedLLMTrainingArguments
 from .batches import DENSE_CELLS, QuestionBlocks
-from .checkpoints import NETWORK, EpochRecord, TrainingHistory, checkpoint_folder, save_checkpoint
+from .checkpoints import NETWORK, Checkpoints, EpochRecord, TrainingHistory, TrainingState
+from .divergence import blame, check_finite, place_in_epoch
 from .processes import process_state, share_of
+from .runs import describe_run
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,6 @@ class NetworkTrainer:
         self.args = args
         self.train_split, self.validation = train, validation
         self.history = TrainingHistory()
-        self._checkpoint = checkpoint_folder(args, NETWORK)
         process_state()  # before Accelerate looks for itself
         self.accelerator = Accelerator(
             mixed_precision=args.mixed_precision,
@@ -76,6 +75,7 @@ class NetworkTrainer:
             project_dir=args.output_dir,
             step_scheduler_with_optimizer=False,  # one scheduler step a block, however many processes share it
         )
+        self.run = describe_run(args, self.accelerator, model, {"training": train, "validation": validation})
 
     def train(self) -> TrainingHistory:
         """Train until the last epoch or early stopping, and load the best epoch's weights.
@@ -94,9 +94,9 @@ class NetworkTrainer:
         network = copy.deepcopy(self.model) if accelerator.distributed_type == DistributedType.FSDP else self.model
         parts = make_optimizer(parameter_groups(network, args.weight_decay), args, n_steps)
         model, optimizer, scheduler = accelerator.prepare(network, *parts)
-        accelerator.register_for_checkpointing(self.history)
-        if args.resume_from_checkpoint and self._checkpoint.is_dir():
-            accelerator.load_state(str(self._checkpoint))
+        checkpoints = Checkpoints(args.output_dir, NETWORK, self.run)
+        state = TrainingState(accelerator, accelerator.unwrap_model(model), optimizer, scheduler, self.history)
+        if args.resume_from_checkpoint and checkpoints.resume(state):
             logger.info("Resuming after epoch %d.", len(self.history.epochs))
         if args.report_to:
             accelerator.init_trackers("embedllm", config=asdict(args))
@@ -104,7 +104,7 @@ class NetworkTrainer:
         done, hidden = len(self.history.epochs) * len(blocks), args.disable_tqdm or not accelerator.is_main_process
         progress = tqdm(desc="training", unit="block", total=n_steps, initial=done, disable=hidden)
         with progress, _threads_for(6 * blocks.block_size * self.model.num_parameters()):
-            self._loop(model, optimizer, scheduler, blocks, progress)
+            self._loop(model, state, checkpoints, blocks, progress)
         for tracker in accelerator.trackers:  # and no more: `end_training` would break up the group of processes
             tracker.finish()
         accelerator.unwrap_model(model, keep_fp32_wrapper=False)
@@ -115,13 +115,14 @@ class NetworkTrainer:
     def _loop(
         self,
         model: torch.nn.Module,
-        optimizer: AcceleratedOptimizer,
-        scheduler: AcceleratedScheduler,
+        state: TrainingState,
+        checkpoints: Checkpoints,
         blocks: QuestionBlocks,
         progress: tqdm,
     ) -> None:
         """Epoch by epoch, from where the history ends."""
         args, accelerator, history = self.args, self.accelerator, self.history
+        optimizer, scheduler = state.optimizer, state.scheduler
         began = time.perf_counter() - history.seconds
         # Each process sums the losses of its share of a block; DDP averages their gradients, so each is scaled up.
         loss_normalizer = blocks.mean_block_weight / accelerator.num_processes
@@ -132,25 +133,29 @@ class NetworkTrainer:
             if history.epochs_since_best() >= args.early_stopping_patience:
                 break
             model.train()
-            epoch_loss = torch.zeros((), device=accelerator.device)
-            for block in blocks.epoch(epoch):
+            losses = torch.zeros(len(blocks), device=accelerator.device)
+            for index, block in enumerate(blocks.epoch(epoch)):
                 output = model(**vars(block), loss_normalizer=loss_normalizer)
                 accelerator.backward(output.loss)
                 optimizer.step()
                 scheduler.step()
                 optimizer.zero_grad()
-                epoch_loss += output.loss.detach()
+                losses[index] = output.loss.detach()
                 progress.update()
-            mean_loss = (
-                accelerator.reduce(epoch_loss, reduction="mean").item() * blocks.block_size / blocks.n_questions
-            )
+            epoch_loss = accelerator.reduce(losses.sum(), reduction="mean").item()
+            place, rates = place_in_epoch(epoch, losses), blame(args.learning_rate, args.weight_decay)
+            check_finite("the loss is", [epoch_loss], place, rates)
             if accelerator.distributed_type == DistributedType.FSDP:
                 pieces = model.state_dict().items()
                 self.model.load_state_dict({name: piece.full_tensor() for name, piece in pieces})
-            self._finish_epoch(EpochRecord(epoch, mean_loss, self._validation_loss()), progress)
+            check_finite("weights are", self.model.state_dict().values(), place, rates)
+            validation_loss = self._validation_loss()
+            check_finite("the validation loss is", [validation_loss], place, rates)
+            mean_loss = epoch_loss * blocks.block_size / blocks.n_questions
+            self._finish_epoch(EpochRecord(epoch, mean_loss, validation_loss), progress)
             history.seconds = time.perf_counter() - began
             if args.save_checkpoints:
-                save_checkpoint(self.accelerator, self._checkpoint)
+                checkpoints.save(state)
 
     def _validation_loss(self) -> float | None:
         """Log loss on the validation split, the main process's: all must agree on the best epoch and on the last."""
@@ -188,12 +193,16 @@ def _threads_for(step_flops: float) -> Iterator[None]:
 
 
 def validation_loss(model: EmbedLLMNetwork, split: EncodedResponses) -> float:
-    """Log loss of a network on a split; of pairs alone where the whole table is large."""
+    """Log loss of a network on a split, of pairs alone where the table is large; NaN if a logit is not finite."""
     responses, embeds = split.responses, split.question_embeds
     if responses.n_questions * responses.n_llms <= DENSE_CELLS:
-        return log_loss(model.network_proba(embeds), responses.responses())
-    logits = model.pair_logits(embeds, responses.question_indices, responses.llm_indices)
-    return log_loss(expit(logits), responses.values)
+        logits, truth = model.network_logits(embeds), responses.responses()
+    else:
+        logits = model.pair_logits(embeds, responses.question_indices, responses.llm_indices)
+        truth = responses.values
+    if not np.isfinite(logits).all():
+        return math.nan
+    return log_loss(torch.from_numpy(logits).sigmoid_().numpy(), truth)
 
 
 def check_llms(model: PooledNetwork, responses: ResponseMatrix, split: str) -> None:

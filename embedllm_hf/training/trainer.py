@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from typing import Any
 
 from huggingface_hub import CommitInfo
 
-from .._errors import InputError
+from .._errors import InputError, UserError
 from ..data.responses import ResponseMatrix
 from ..data.splits import split_questions
 from ..encoding.encoded_responses import EncodedResponses, encode_responses
 from ..evaluation.report import EvaluationReport, evaluate_model
 from ..modeling_embedllm import EmbedLLM
 from .arguments import EmbedLLMTrainingArguments
-from .checkpoints import TrainingHistory, check_output_dir, drop_checkpoints
+from .checkpoints import TrainingHistory
 from .encoder_trainer import TextEncoderTrainer
 from .fit_bank import fit_bank
 from .network_trainer import NetworkTrainer, check_llms, check_split
 from .processes import part, process_state
+from .runs import check_output_dir, digest_of_tensors, end_of, may_hold_model, note_end, run_in
+
+logger = logging.getLogger(__name__)
 
 Dataset = ResponseMatrix | EncodedResponses
 
@@ -55,7 +60,7 @@ class EmbedLLMTrainer:
         train_dataset: Dataset,
         eval_dataset: Dataset | None = None,
     ) -> None:
-        check_output_dir(args.output_dir, may_hold_model=args.may_hold_model)
+        check_output_dir(args.output_dir, may_hold_model=may_hold_model(args))
         self.model, self.args = model, args
         self.history: TrainingHistory | None = None
         self.seconds: float | None = None
@@ -80,15 +85,22 @@ class EmbedLLMTrainer:
         Returns:
             `TrainingHistory`: Losses by epoch, and which was kept.
         """
+        with run_in(self.args):
+            return self._train()
+
+    def _train(self) -> TrainingHistory:
         model, args, state = self.model, self.args, process_state()
-        if self.is_main_process and not args.resume_from_checkpoint:
-            drop_checkpoints(args)
         with state.main_process_first():  # the others find its work in the cache
             train = self._encode(self.train_dataset)
             validation = None if self.eval_dataset is None else self._encode(self.eval_dataset)
         if model.config.encoder_revision is None:
             model.config.encoder_revision = model.encoder.revision
+        self.train_dataset, self.eval_dataset = train, validation
         frozen, network, text_trainer = model.encoder, NetworkTrainer(model, args, train, validation), None
+        ended = end_of(args, network.run)
+        if ended is not None and self._take_over(ended):
+            assert self.history is not None
+            return self.history
         if args.train_encoder and validation is not None:  # made now, since it may refuse
             text_trainer = TextEncoderTrainer(model, args, train.responses, validation.responses)
         self.history = network.train()
@@ -102,6 +114,7 @@ class EmbedLLMTrainer:
             self.train_dataset, self.eval_dataset = train, validation
             model._set_bank(fit_bank(model, train, validation))
             self._save()
+            self._note_end(network.run)
         return self.history
 
     def evaluate(self, dataset: Dataset, **options: Any) -> EvaluationReport | None:
@@ -126,6 +139,31 @@ class EmbedLLMTrainer:
         if not self.is_main_process:
             return None
         return self.model.push_to_hub(repo_id, **{"remote_code": self.args.remote_code, **options})
+
+    def _note_end(self, run: dict[str, Any]) -> None:
+        """Leave what a resumed run has to know in order to give this model."""
+        assert self.history is not None
+        record = {"weights": digest_of_tensors(self.model.state_dict()), "seconds": self.seconds}
+        note_end(self.args, run, {**record, "history": self.history.to_dict()})
+
+    def _take_over(self, ended: Mapping[str, Any]) -> bool:
+        """Take the model of the run that is resumed and has ended already; False if it is no longer there."""
+        try:
+            saved = EmbedLLM.from_pretrained(self.args.output_dir)
+        except UserError:
+            return False
+        if digest_of_tensors(saved.state_dict()) != ended["weights"]:
+            return False
+        logger.warning("%s: this run has ended already; its model is taken as it is.", self.args.output_dir)
+        self.model.load_state_dict(saved.state_dict())
+        self.model.eval()
+        if saved.config.encoder_digest is not None:
+            self.model._set_encoder(saved.encoder)
+        self.model._set_bank(saved.bank)
+        self.model.metrics = saved.metrics
+        self.history, self.seconds = TrainingHistory(), ended["seconds"]
+        self.history.update(ended["history"])
+        return True
 
     def _encode(self, dataset: Dataset) -> EncodedResponses:
         show = self.is_main_process and not self.args.disable_tqdm

@@ -10,7 +10,7 @@ from accelerate.state import AcceleratorState
 from embedllm_hf import EmbedLLMTrainingArguments
 from embedllm_hf.configuration_embedllm import PAPER_FORM, EncoderId
 from embedllm_hf.metrics import accuracy, log_loss
-from embedllm_hf.training import network_trainer
+from embedllm_hf.training.checkpoints import Checkpoints
 from embedllm_hf.training.fit_bank import fit_bank
 from embedllm_hf.training.network_trainer import NetworkTrainer, parameter_groups, start_from_llm_means
 from tests.pool import LLMS, make_split, new_model
@@ -81,18 +81,19 @@ def test_resume_equals_no_interruption(tmp_path, monkeypatch, stop_after):
     whole = make_trainer(tmp_path / "whole", config=form)
     whole.train()
     interrupted = make_trainer(tmp_path / "cut", config=form, save_checkpoints=True)
-    save = network_trainer.save_checkpoint
+    save = Checkpoints.save
 
     def save_and_die(*where):
         save(*where)
         if len(interrupted.history.epochs) == stop_after:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(network_trainer, "save_checkpoint", save_and_die)
+    monkeypatch.setattr(Checkpoints, "save", save_and_die)
     with pytest.raises(KeyboardInterrupt):
         interrupted.train()
     monkeypatch.undo()
-    assert (tmp_path / "cut" / "checkpoints" / "last").is_dir()
+    names = [path.name for path in (tmp_path / "cut" / "checkpoints").iterdir()]
+    assert names == [f"network-{stop_after:06d}.safetensors"]
 
     resumed = make_trainer(tmp_path / "cut", config=form, resume_from_checkpoint=True)
     torch.manual_seed(99)  # the checkpoint brings the state of the generators

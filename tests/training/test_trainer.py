@@ -12,7 +12,7 @@ from embedllm_hf import EmbedLLM, EmbedLLMTrainer, EmbedLLMTrainingArguments, ev
 from embedllm_hf.configuration_embedllm import EncoderId
 from embedllm_hf.data.splits import ResponseSplits
 from embedllm_hf.encoding.guest import encoder_digest
-from embedllm_hf.training import encoder_trainer
+from embedllm_hf.training.checkpoints import Checkpoints
 from tests.pool import LLMS, make_split, new_model
 from tests.tiny_encoder import save_tiny_encoder
 
@@ -188,13 +188,13 @@ def test_a_killed_run_goes_on_with_the_text_encoder(tmp_path, tiny, monkeypatch)
     """Resumed, the network is not trained again, and the end is that of a run without interruption."""
     whole = make_joint_trainer(tmp_path / "whole", tiny)
     whole.train()
-    save = encoder_trainer.save_checkpoint
+    save = Checkpoints.save
 
     def save_and_die(*where):
         save(*where)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(encoder_trainer, "save_checkpoint", save_and_die)
+    monkeypatch.setattr(Checkpoints, "save", save_and_die)
     with pytest.raises(KeyboardInterrupt):
         make_joint_trainer(tmp_path / "cut", tiny, save_checkpoints=True, encoder_save_steps=3).train()
     monkeypatch.undo()
@@ -203,11 +203,3 @@ def test_a_killed_run_goes_on_with_the_text_encoder(tmp_path, tiny, monkeypatch)
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, resumed.model.state_dict()[name]), name
     assert resumed.model.encoder.digest == whole.model.encoder.digest
-
-
-def test_a_fresh_run_forgets_the_checkpoints_of_an_earlier_one(tmp_path):
-    """Killed before its own first checkpoint, it would be resumed from theirs."""
-    make_trainer(tmp_path, save_checkpoints=True).train()
-    (tmp_path / "checkpoints" / "text_encoder").mkdir()
-    make_trainer(tmp_path, overwrite_output_dir=True).train()
-    assert list((tmp_path / "checkpoints").iterdir()) == []
