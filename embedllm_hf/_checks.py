@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import math
+import numbers
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from types import ModuleType
+from typing import Any
 
 from ._errors import InputError, InputTypeError, MissingExtra, UnknownName
 
@@ -151,3 +154,85 @@ def check_choice(argument: str, value: str, choices: Sequence[str]) -> None:
     """Raise a `ValueError` that lists `choices` unless `value` is one of them."""
     if value not in choices:
         raise InputError(f"`{argument}` is {value!r}, expected one of {', '.join(map(repr, choices))}.")
+
+
+# --- arguments of the Python calls ---
+
+
+def check_number(
+    argument: str, value: Any, low: float = -math.inf, high: float = math.inf, *, expected: str | None = None
+) -> float:
+    """A finite number of Python, NumPy or torch in [low, high] as a `float`; a truth value and a text are none.
+
+    Raises:
+        TypeError: If it is no number.
+        ValueError: If it is out of the range; `expected` says what that is, in other words than `low` and `high`.
+    """
+    number = _plain_number(value)
+    wanted = expected or "a number" + f" of {low:g} or more" * (low > -math.inf) + f" up to {high:g}" * (
+        high < math.inf
+    )
+    if number is None:
+        raise InputTypeError(f"`{argument}` is {shown(value)}, expected {wanted}.")
+    if not low <= number <= high or math.isinf(number):
+        raise InputError(f"`{argument}` is {shown(value)}, expected {wanted}.")
+    return float(number)
+
+
+def check_count(argument: str, value: Any, least: int = 1) -> int:
+    """A whole number of Python, NumPy or torch from `least` on as an `int`; a truth value and a text are none.
+
+    Raises:
+        TypeError: If it is no number.
+        ValueError: If it is not whole, or less.
+    """
+    number = _plain_number(value)
+    if number is None or (isinstance(number, float) and not number.is_integer()) or number < least:
+        kind = InputTypeError if number is None else InputError
+        raise kind(f"`{argument}` is {shown(value)}, expected a whole number of {least} or more.")
+    return int(number)
+
+
+def _plain_number(value: Any) -> int | float | None:
+    """A number, or an array of no dimension, as Python's number; None for anything else."""
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):  # of NumPy or torch
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return None
+    return int(value) if isinstance(value, numbers.Integral) else float(value)
+
+
+def check_names(argument: str, names: Any) -> list[str]:
+    """A list of names: of any collection of texts, not of one text, whose letters would be taken for names.
+
+    Raises:
+        TypeError: If it is no collection, or something in it is no text.
+    """
+    if isinstance(names, str | bytes | Mapping) or not isinstance(names, Iterable):
+        raise InputTypeError(f"`{argument}` is {shown(names)}, expected a list of names.")
+    found = list(names)
+    for name in found:
+        if not isinstance(name, str):
+            raise InputTypeError(f"`{argument}` holds {shown(name)}, expected names, which are texts.")
+    return found
+
+
+def check_texts(argument: str, texts: Any) -> list[str]:
+    """A list of texts: of a list, a column of a table, an array or an iterator, in their order.
+
+    Raises:
+        TypeError: If it is one text, a whole table, a set, which has no order, or none of these.
+        ValueError: If a text is empty or no Unicode.
+    """
+    if isinstance(texts, str):
+        raise InputTypeError(f"`{argument}` is one text, {shown(texts)}, expected a list of texts. Pass [text].")
+    is_table = isinstance(texts, Mapping) or hasattr(texts, "columns") or hasattr(texts, "column_names")
+    if is_table:
+        name = type(texts).__name__
+        raise InputTypeError(f'`{argument}` is a `{name}`, expected its texts. Pass a column: table["question"].')
+    if isinstance(texts, bytes | Set) or not isinstance(texts, Iterable):
+        raise InputTypeError(f"`{argument}` is {shown(texts)}, expected a list of texts.")
+    found = texts.to_pylist() if hasattr(texts, "to_pylist") else list(texts)  # pyarrow has texts of its own kind
+    for number, text in enumerate(found):
+        check_text(f"`{argument}[{number}]`", text)
+    return found

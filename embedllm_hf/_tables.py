@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ._checks import visible
+
 
 def format_table(
     head: Sequence[object], rows: Sequence[Sequence[object]], *, markdown: bool = False, left: int = 1
 ) -> str:
     """Write a table: the first columns, of text, to the left, the others to the right, each as wide as it needs.
+
+    What a terminal would obey in a cell stands there escaped.
 
     Args:
         head (`Sequence`): A heading for each column; an empty one is allowed.
@@ -16,7 +20,7 @@ def format_table(
         markdown (`bool`): Write Markdown, in which a `|` of a cell is escaped, instead of aligned columns.
         left (`int`): Number of columns to the left.
     """
-    lines = [[" ".join(str(cell).split()) for cell in line] for line in (head, *rows)]
+    lines = [[visible(" ".join(str(cell).split())) for cell in line] for line in (head, *rows)]
     if markdown:
         lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
         lines.insert(1, ["---"] * left + ["---:"] * (len(head) - left))

@@ -38,6 +38,16 @@ class PooledNetwork(EmbedLLMNetwork):
         """The questions that the pool has answered, and what was fitted to them; None for a bare network."""
         return self._bank
 
+    @property
+    def llms_without_answers(self) -> tuple[str, ...]:
+        """LLMs of which the bank has no answer, so that nothing is known of them; none for a bare network.
+
+        They are never chosen unasked, and a forecast of one is that of the pool's LLMs, marked.
+        """
+        if self._bank is None:
+            return ()
+        return tuple(self.config.llm_names[index] for index in np.flatnonzero(self._bank.n_answers == 0))
+
     def _set_bank(self, bank: QuestionBank | None) -> None:
         """Take over a bank, for models that are being made; forecasts start anew from it."""
         if bank is not None and list(bank.llm_names) != list(self.config.llm_names):

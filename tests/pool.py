@@ -4,12 +4,14 @@ Two topics, two families of LLMs, each right on its own topic only, some cells h
 answer for router, forecaster and onboarding alike. The text vectors are made, not encoded.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
+from scipy import sparse
 
 from embedllm_hf import EmbedLLM, EmbedLLMConfig, EmbedLLMTrainingArguments, EncodedResponses, ResponseMatrix
 from embedllm_hf.training.fit_bank import fit_bank
@@ -18,6 +20,7 @@ from embedllm_hf.training.network_trainer import NetworkTrainer
 TOPICS = ("logic", "poetry")
 LLMS = ("lab/logic-a", "lab/logic-b", "lab/logic-c", "lab/poetry-a", "lab/poetry-b", "lab/poetry-c")
 TEXT_DIM = 8
+NEVER = "lab/never"
 Network = TypeVar("Network", bound=torch.nn.Module)
 
 
@@ -76,4 +79,27 @@ def trained_model(folder: Path) -> EmbedLLM:
     """A model of the six planted LLMs, trained on 80 questions, with its whole bank."""
     train, validation = make_split(80), make_split(30, first_id=80, seed=1)
     model = train_network(folder, train, validation)
+    return model.with_bank(fit_bank(model, train, validation))
+
+
+# --- with an LLM of which nothing is known ---
+
+
+def with_one_unasked(split: EncodedResponses) -> EncodedResponses:
+    """The split with one LLM more, without any answer, of a pool that is right on few questions only."""
+    responses = split.responses
+    data = responses.matrix.data * (np.arange(responses.matrix.nnz) % 5 == 0)
+    shape = (responses.n_questions, responses.n_llms + 1)
+    matrix = sparse.csr_array((data, responses.matrix.indices, responses.matrix.indptr), shape=shape)
+    names = (*responses.llm_names, NEVER)
+    return EncodedResponses(replace(responses, llm_names=names, matrix=matrix), split.question_embeds)
+
+
+def model_with_one_unasked(folder: Path) -> EmbedLLM:
+    """A trained model of seven LLMs, with its whole bank; the last was never asked, and would come first by chance."""
+    train, validation = (with_one_unasked(split) for split in (make_split(80), make_split(30, first_id=80, seed=1)))
+    model = EmbedLLM.from_encoder("offline", llm_names=train.responses.llm_names, text_dim=TEXT_DIM, embed_dim=4)
+    NetworkTrainer(
+        model, EmbedLLMTrainingArguments(output_dir=str(folder), disable_tqdm=True), train, validation
+    ).train()
     return model.with_bank(fit_bank(model, train, validation))

@@ -121,6 +121,16 @@ class QuestionBank:
         return np.flatnonzero(np.isin(self.category_indices, wanted))
 
     @cached_property
+    def n_answers(self) -> np.ndarray:
+        """How many of the questions each LLM has answered, `(n_llms,)`; of one with none nothing is known."""
+        return np.bincount(self.responses.indices, minlength=len(self.llm_names))
+
+    @property
+    def is_unplaced(self) -> np.ndarray:
+        """LLMs without answers, not added with a vector, `(n_llms,)` bool: theirs was learned from nothing."""
+        return (self.n_answers == 0) & ~self.is_new
+
+    @cached_property
     def category_members(self) -> sparse.csr_array:
         """Which questions are of which category, `(n_categories, n_questions)` of 0 and 1."""
         told = np.flatnonzero(self.category_indices != NO_CATEGORY)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .._checks import shorten, visible
 from .._errors import InputError
 from .._tables import format_table
 from ..data.benchmarks import benchmark_categories
@@ -77,15 +78,18 @@ class CostReport:
     Attributes:
         benchmarks (`dict[str, BenchmarkCurves]`): By benchmark, and `all`.
         without_cost (`tuple[str, ...]`): LLMs that are left out since the table has no cost for them.
+        without_answers (`tuple[str, ...]`): LLMs that are left out since the model knows no answer of them.
     """
 
     benchmarks: dict[str, BenchmarkCurves]
     without_cost: tuple[str, ...] = ()
+    without_answers: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """The content as JSON has it."""
         parts = {name: part.to_dict() for name, part in self.benchmarks.items()}
-        return {"benchmarks": parts, "without_cost": list(self.without_cost)}
+        left_out = {"without_cost": list(self.without_cost), "without_answers": list(self.without_answers)}
+        return {"benchmarks": parts, **left_out}
 
     def aiq(self) -> dict[str, dict[str, float]]:
         """AIQ by benchmark and router, single LLMs as in `BenchmarkCurves`."""
@@ -116,17 +120,21 @@ def cost_report(
 
     Args:
         model, dataset, baselines: As for `evaluate_model`.
-        costs: A mapping of LLM names to costs, or a CSV file (`data.llm_table`). LLMs without one are left out.
+        costs: A mapping of LLM names to costs, or a CSV file (`data.llm_table`). LLMs without one are left out,
+            and so are LLMs of which the model knows no answer.
 
     Raises:
         ValueError: If the LLMs are not the model's, fewer than two of them have costs, or a cost is negative.
     """
     responses, prices = checked_responses(model, dataset), read_costs(costs)
-    names = model.config.llm_names
-    priced = np.array([name in prices for name in names])
+    names, without_answers = model.config.llm_names, model.llms_without_answers
+    priced = np.array([name in prices for name in names]) & ~np.isin(names, without_answers)
     if priced.sum() < 2:
-        raise InputError(f"`costs` has {priced.sum()} of the pool's {len(names)} LLMs, expected at least two.")
-    kept = np.array([name for name in names if name in prices])
+        raise InputError(
+            f"`costs` has {priced.sum()} of the pool's {len(names)} LLMs that answers are known of, expected at least "
+            "two."
+        )
+    kept = np.array(names, object)[priced]
     llm_costs = costs_of(prices, kept.tolist())
     question_embeds = encode_responses(dataset, model.encoder).question_embeds
     truth = responses.responses()[:, priced]
@@ -147,7 +155,7 @@ def cost_report(
         parts[ALL] = _curves(sliced, truth[routable], llm_costs, kept.tolist())
     if not parts:
         raise InputError("no two LLMs of different costs share questions, so there is no curve to draw.")
-    return CostReport(parts, tuple(name for name in names if name not in prices))
+    return CostReport(parts, tuple(name for name in names if name not in prices), without_answers)
 
 
 def complete_part(truth: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -181,7 +189,7 @@ def _complete_curves(predictions: dict, truth: np.ndarray, costs: np.ndarray, na
     """Curves where every response is observed, so that single LLMs can be set beside them."""
     part = _curves(predictions, truth, costs, names)
     cost_range = (float(costs.min()), float(costs.max()))
-    qualities = truth.mean(axis=0)
+    qualities = truth.mean(axis=0, dtype=np.float64)  # as the curves', which have to reach it
     strong = int(np.lexsort((costs, -qualities))[0])
     weak = int(np.lexsort((-qualities, costs))[0])
     comparable = qualities[strong] > qualities[weak]
@@ -206,19 +214,21 @@ def format_cost_report(report: CostReport) -> str:
     """The summaries as text."""
     lines = []
     for benchmark, part in report.benchmarks.items():
-        lines.append(f"{benchmark}: {part.n_questions:,} questions x {len(part.llm_names)} LLMs")
+        lines.append(f"{visible(benchmark)}: {part.n_questions:,} questions x {len(part.llm_names)} LLMs")
         columns = [column for column in _COLUMNS if any(column in values for values in part.summary.values())]
         rows = [[router, *(_cell(values, column) for column in columns)] for router, values in part.summary.items()]
         lines.append(format_table(["", *columns], rows))
         if part.best_llm is not None:
-            lines.append(f"best_llm: {part.best_llm}; single_llms: mixing the best of all single LLMs")
+            lines.append(f"best_llm: {visible(part.best_llm)}; single_llms: mixing the best of all single LLMs")
         if part.pair is not None:
-            lines.append(f"apgr, cpt: from {part.pair[0]} to {part.pair[1]}")
+            lines.append(f"apgr, cpt: from {visible(part.pair[0])} to {visible(part.pair[1])}")
         lines.append("")
     if report.without_cost:
-        lines.append(f"left out, since they have no cost: {', '.join(report.without_cost)}")
+        lines.append(f"left out, since they have no cost: {shorten(report.without_cost, 20)}")
+    if report.without_answers:
+        lines.append(f"left out, since the model knows no answers of them: {shorten(report.without_answers, 20)}")
     return "\n".join(lines).rstrip()
 
 
 def _cell(values: Mapping[str, float], name: str) -> str:
-    return f"{values[name]:.4f}" if name in values else "-"
+    return f"{values[name]:.4f}" if name in values and not np.isnan(values[name]) else "-"

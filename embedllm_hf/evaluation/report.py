@@ -16,6 +16,7 @@ import numpy as np
 from scipy.special import expit
 
 from .. import __version__, metrics
+from .._checks import shorten
 from .._errors import InputError
 from .._tables import format_table
 from ..data.benchmarks import benchmark_categories
@@ -29,6 +30,7 @@ from ..predictors import Predictor
 from ..predictors.baselines import fit_baselines
 from .guarantee import KeptGuarantee, check_guarantee
 
+ROUTING = "routing_accuracy"
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "accuracy": metrics.accuracy,
     "auc": metrics.auc,
@@ -36,7 +38,7 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "brier": metrics.brier_score,
     "ece": metrics.expected_calibration_error,
     "ece_llm_median": metrics.median_calibration_error,
-    "routing_accuracy": metrics.routing_accuracy,
+    ROUTING: metrics.routing_accuracy,
 }
 _PACKAGES = ("torch", "transformers", "accelerate", "numpy", "sentence-transformers")
 MODEL, LLM_MEAN = "embedllm", "llm_mean"
@@ -61,6 +63,8 @@ class EvaluationReport:
             LLM with the best training mean.
         guarantee (`KeptGuarantee`): What `min_success` guaranteed, and what came of it.
         reliability (`list[ReliabilityBin]`): EmbedLLM's probabilities against what happened.
+        without_answers (`list[str]`): LLMs of which the model knows no answer. No router may choose them: routing is
+            measured without them, and so is the oracle.
         train_seconds (`float | None`), seed (`int | None`): Time of the training loop, and seed of the training.
         versions (`dict[str, str]`): Of the packages.
     """
@@ -73,6 +77,7 @@ class EvaluationReport:
     routing_over_best_llm: dict[str, Any] | None
     guarantee: KeptGuarantee
     reliability: list[metrics.ReliabilityBin]
+    without_answers: list[str] = field(default_factory=list)
     train_seconds: float | None = None
     seed: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
@@ -127,16 +132,19 @@ def evaluate_model(
     for name, baseline in baselines.items():
         predictions[name] = baseline.predict_proba(encoded.question_embeds, responses.categories)
     truth = responses.responses()
-    scores = _measure(predictions, truth, slice(None))
+    without_answers = list(model.llms_without_answers)
+    routable = np.where(np.isin(model.config.llm_names, without_answers), np.nan, truth)  # a copy
+    scores = _measure(predictions, truth, routable, slice(None))
     return EvaluationReport(
         dataset=responses.summary(),
         scores=scores,
-        oracle={"routing_accuracy": metrics.oracle_accuracy(truth)},
-        benchmarks=_by_benchmark(predictions, truth, responses.categories.astype(str)),
-        gains=_gains(predictions, scores, truth),
-        routing_over_best_llm=_gain(predictions, LLM_MEAN, truth, metrics.routed_responses),
-        guarantee=check_guarantee(model, logits, truth, min_success, costs),
+        oracle={"routing_accuracy": metrics.oracle_accuracy(routable)},
+        benchmarks=_by_benchmark(predictions, truth, routable, responses.categories.astype(str)),
+        gains=_gains(predictions, scores, {"accuracy": truth, ROUTING: routable}),
+        routing_over_best_llm=_gain(predictions, LLM_MEAN, routable, metrics.routed_responses),
+        guarantee=check_guarantee(model, logits, routable, min_success, costs),
         reliability=metrics.reliability_bins(predictions[MODEL], truth),
+        without_answers=without_answers,
         train_seconds=train_seconds,
         seed=seed,
         versions=package_versions(),
@@ -175,29 +183,36 @@ def _predict(model: EmbedLLM, encoded: EncodedResponses, logits: np.ndarray) -> 
     return predictions
 
 
-def _measure(predictions: dict, truth: np.ndarray, rows: np.ndarray | slice) -> dict[str, dict[str, float]]:
-    """All metrics of all predictors on some questions."""
+def _measure(
+    predictions: dict, truth: np.ndarray, routable: np.ndarray, rows: np.ndarray | slice
+) -> dict[str, dict[str, float]]:
+    """All metrics of all predictors on some questions; routing among the responses that are `routable`."""
+    of_metric = {metric: routable if metric == ROUTING else truth for metric in METRICS}
     return {
-        name: {metric: measure(probs[rows], truth[rows]) for metric, measure in METRICS.items()}
+        name: {metric: measure(probs[rows], of_metric[metric][rows]) for metric, measure in METRICS.items()}
         for name, probs in predictions.items()
     }
 
 
-def _by_benchmark(predictions: dict, truth: np.ndarray, categories: np.ndarray) -> dict[str, dict]:
+def _by_benchmark(
+    predictions: dict, truth: np.ndarray, routable: np.ndarray, categories: np.ndarray
+) -> dict[str, dict]:
     """`_measure` of each benchmark with a response."""
     rows_of = {name: np.isin(categories, parts) for name, parts in benchmark_categories(categories).items()}
     return {
-        name: _measure(predictions, truth, rows) for name, rows in rows_of.items() if not np.isnan(truth[rows]).all()
+        name: _measure(predictions, truth, routable, rows)
+        for name, rows in rows_of.items()
+        if not np.isnan(truth[rows]).all()
     }
 
 
-def _gains(predictions: dict, scores: dict, truth: np.ndarray) -> dict[str, dict[str, Any]]:
-    """EmbedLLM minus the baseline that is best in each of two metrics, with paired intervals."""
+def _gains(predictions: dict, scores: dict, truth: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
+    """EmbedLLM minus the baseline that is best in each of two metrics, with paired intervals; `truth` by metric."""
     gains = {}
-    for metric, outcomes in (("accuracy", _hits), ("routing_accuracy", metrics.routed_responses)):
+    for metric, outcomes in (("accuracy", _hits), (ROUTING, metrics.routed_responses)):
         rivals = {name: score[metric] for name, score in scores.items() if name not in OWN_ROWS}
         defined = {name: value for name, value in rivals.items() if not np.isnan(value)}
-        found = _gain(predictions, max(defined, key=defined.__getitem__), truth, outcomes) if defined else None
+        found = _gain(predictions, max(defined, key=defined.__getitem__), truth[metric], outcomes) if defined else None
         if found is not None:
             gains[metric] = found
     return gains
@@ -235,25 +250,35 @@ def without_nan(value: Any) -> Any:
 
 # --- the table for people ---
 
+_MOST_BENCHMARKS = 20  # rows that leave the result and its verdict on one screen
+
+
+def _number(value: float, digits: int = 4) -> str:
+    return "-" if np.isnan(value) else f"{value:.{digits}f}"
+
 
 def format_report(report: EvaluationReport) -> str:
     """The report as text: overall, by benchmark, and the gains."""
     info = report.dataset
     named = " ".join(part for part in (info.id, info.split) if part) or "responses"
-    scores = [[name, *(f"{score[metric]:.4f}" for metric in METRICS)] for name, score in report.scores.items()]
-    scores.append(["oracle", *["-"] * (len(METRICS) - 1), f"{report.oracle['routing_accuracy']:.4f}"])
+    scores = [[name, *(_number(score[metric]) for metric in METRICS)] for name, score in report.scores.items()]
+    scores.append(["oracle", *["-"] * (len(METRICS) - 1), _number(report.oracle[ROUTING])])
     pairs = [
-        [benchmark, *(f"{score['accuracy']:.3f} / {score['routing_accuracy']:.3f}" for score in by_name.values())]
-        for benchmark, by_name in report.benchmarks.items()
+        [benchmark, *(f"{_number(s['accuracy'], 3)} / {_number(s[ROUTING], 3)}" for s in by_name.values())]
+        for benchmark, by_name in list(report.benchmarks.items())[:_MOST_BENCHMARKS]
     ]
-    gains = list(report.gains.items())
-    if report.routing_over_best_llm is not None:
-        gains.append(("routing_accuracy", report.routing_over_best_llm))
+    n_more = len(report.benchmarks) - len(pairs)
+    gains, over_llm = list(report.gains.items()), report.routing_over_best_llm
+    if over_llm is not None and over_llm["over"] not in {gain["over"] for name, gain in gains if name == ROUTING}:
+        gains.append((ROUTING, over_llm))
     lines = [
         f"{metric}: EmbedLLM minus {gain['over']} = {gain['difference']:+.4f}, "
         f"95% interval [{gain['low']:+.4f}, {gain['high']:+.4f}]"
         for metric, gain in gains
     ]
+    if report.without_answers:
+        who = shorten(report.without_answers)
+        lines.append(f"left out of routing, since the model knows no answers of them: {who}")
     return "\n".join(
         [
             f"{named}: {info.n_questions:,} questions x {info.n_llms} LLMs, {info.n_observed:,} responses "
@@ -263,6 +288,7 @@ def format_report(report: EvaluationReport) -> str:
             "",
             "accuracy / routing accuracy by benchmark:",
             format_table(["", *report.scores], pairs),
+            *([f"and {n_more:,} more, which the JSON has (--output, metrics.json)"] if n_more else []),
             "",
             *lines,
             str(report.guarantee),

@@ -3,6 +3,10 @@
 Where the model has item parameters, known questions are forecast by them, and intervals hold the uncertainty of the
 LLM's ability, times the factor that was calibrated on held-out LLMs. Elsewhere the probabilities are the model's, as
 for the router, and intervals hold the chance of the answers alone.
+
+An LLM of which no answer is known may be as any of the pool that has answers: it is forecast by their mean, with an
+interval that holds their spread; one that was added with a vector is forecast by that. Either forecast is marked
+`without_answers`.
 """
 
 from __future__ import annotations
@@ -13,14 +17,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
+from .._checks import check_texts
 from .._errors import InputError
 from ..bank.item_parameters import STRATEGIES
 from ..item_response.posterior import interval, score_moments
 from ..item_response.priors import item_parameters_of
 from ..item_response.transfer import benchmark_transfer
 from ..modeling_embedllm import EmbedLLM
-from ..predictors.confidence import bounds
+from ..predictors.confidence import bounds, variance_of_another
 from .base import EncodedModel, Result, bank_of
+
+_UNIFORM_VARIANCE = 1 / 12  # of a score of which nothing is known
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,7 @@ class AnswerForecast(Result):
         probability (`float`): Of a right answer, in [0, 1].
         low, high (`float`): 90% interval of that for this question; see `predictors.confidence`.
         at_least (`float`): Of answers with this probability at least this share is right, with 95% confidence.
+        without_answers (`bool`): Whether no answer of the LLM is known, so that little is known.
     """
 
     llm: str
@@ -38,6 +46,7 @@ class AnswerForecast(Result):
     low: float
     high: float
     at_least: float
+    without_answers: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,7 @@ class ScoreForecast(Result):
             has item parameters, and from the chance of the answers that were not observed.
         n_questions (`int`): Questions in the mean.
         n_observed (`int`): Of them, those whose response is known and counted as it is.
+        without_answers (`bool`): Whether no answer of the LLM is known, so that little is known.
     """
 
     llm: str
@@ -58,6 +68,7 @@ class ScoreForecast(Result):
     high: float
     n_questions: int
     n_observed: int
+    without_answers: bool = False
 
 
 class Forecaster(EncodedModel):
@@ -70,15 +81,18 @@ class Forecaster(EncodedModel):
             KeyError: If the LLM is unknown.
             ValueError: If a text is empty.
         """
-        llm_index = self.model.llm_index(llm)
+        questions, llm_index = check_texts("questions", questions), self.model.llm_index(llm)
         return self.model.predict_proba(self.encoder.encode(questions))[:, llm_index]
 
     def answers(self, llm: str, questions: Sequence[str]) -> list[AnswerForecast]:
         """`probabilities` with their intervals; arguments and errors are the same."""
-        llm_index = self.model.llm_index(llm)
+        questions, llm_index = check_texts("questions", questions), self.model.llm_index(llm)
         logits = self.model.predict_logits(self.encoder.encode(questions))
         numbers = [part[:, llm_index].tolist() for part in (expit(logits), *bounds(self.model.bank, logits))]
-        return [AnswerForecast(llm, *values) for values in zip(*numbers, strict=True)]
+        unknown = self._has_no_answers(llm_index)
+        return [
+            AnswerForecast(llm, p, low, high, least, unknown) for p, low, high, least in zip(*numbers, strict=True)
+        ]
 
     def questions(self, llm: str, questions: Sequence[str]) -> ScoreForecast:
         """Forecast an LLM's mean on one's own questions.
@@ -90,14 +104,15 @@ class Forecaster(EncodedModel):
             KeyError: If the LLM is unknown.
             ValueError: If there are no questions, or a text is empty.
         """
-        if not len(questions):
-            raise InputError("`questions` is empty, expected at least one text.")
-        llm_index, bank = self.model.llm_index(llm), self.model.bank
+        questions, llm_index, bank = some_texts(questions), self.model.llm_index(llm), self.model.bank
         embeds = self.encoder.encode(questions)
-        logits = self.model.predict_logits(embeds)[:, llm_index]
+        all_logits = self.model.predict_logits(embeds)
+        logits = all_logits[:, llm_index]
+        if bank is not None and bank.is_unplaced[llm_index]:
+            return self._of_the_pool(llm, expit(all_logits))
         item = None if bank is None else bank.item_parameters
         if bank is None or item is None or not item.has_ability(llm_index):
-            return _score(llm, expit(logits), np.full(len(logits), np.nan))
+            return self._score(llm, expit(logits), np.full(len(logits), np.nan))
         rows = bank.rows_of_texts(questions)
         known = rows >= 0
         _, discriminations = item.parameters_of_texts(embeds)
@@ -124,12 +139,25 @@ class Forecaster(EncodedModel):
         llm_index, bank = self.model.llm_index(llm), bank_of(self.model)
         rows, item = bank.benchmark_rows(benchmark), bank.item_parameters
         responses = bank.responses_of(llm_index)
+        if bank.is_unplaced[llm_index]:
+            return self._of_the_pool(llm, known_probabilities(self.model, rows))
         if item is None or not item.has_ability(llm_index):
-            return _score(llm, self.model.network_proba(bank.question_embeds[rows])[:, llm_index], responses[rows])
+            probs = self.model.network_proba(bank.question_embeds[rows])[:, llm_index]
+            return self._score(llm, probs, responses[rows])
         shift = 0.0
         if np.isnan(responses[rows]).all() and not np.isnan(responses).all():
             shift = benchmark_transfer(bank, benchmark)
         return self._with_ability(llm, item.intercepts[rows], item.discriminations[rows], responses[rows], shift)
+
+    def _of_the_pool(self, llm: str, probabilities: np.ndarray) -> ScoreForecast:
+        """The score of an LLM without answers: as those of the others, `probabilities` `(n_questions, n_llms)`."""
+        known = bank_of(self.model).n_answers > 0
+        if not known.any():
+            raise InputError(f"no answers are known of `{llm}` or any other LLM of the pool. Onboard it with some.")
+        scores = probabilities[:, known].mean(axis=0, dtype=np.float64)
+        variance = float(variance_of_another(scores[None], _UNIFORM_VARIANCE)[0])
+        nothing = np.full(len(probabilities), np.nan)
+        return self._forecast(llm, float(scores.mean()), variance, nothing)
 
     def _with_ability(
         self, llm: str, intercepts: np.ndarray, discriminations: np.ndarray, responses: np.ndarray, shift: float = 0.0
@@ -144,9 +172,32 @@ class Forecaster(EncodedModel):
         weights = np.full(len(responses), 1 / len(responses))
         arrays = (intercepts, discriminations, weights, responses, *ability)
         mean, variance = score_moments(*(values.astype(np.float64) for values in arrays))
-        n_answers = int((bank.responses.indices == llm_index).sum())
-        factor = item.interval_factor(STRATEGIES[item.strategies[llm_index]], n_answers)
-        return _forecast(llm, mean, variance * factor**2 + shift, responses)
+        factor = item.interval_factor(STRATEGIES[item.strategies[llm_index]], int(bank.n_answers[llm_index]))
+        return self._forecast(llm, mean, variance * factor**2 + shift, responses)
+
+    def _score(self, llm: str, probabilities: np.ndarray, responses: np.ndarray) -> ScoreForecast:
+        """Mean of responses where observed (not NaN) and probabilities elsewhere, both `(n_questions,)`."""
+        observed = ~np.isnan(responses)
+        mean = float(np.where(observed, responses, probabilities).mean())
+        variance = np.where(observed, 0.0, probabilities * (1 - probabilities)).sum() / len(probabilities) ** 2
+        return self._forecast(llm, mean, float(variance), responses)
+
+    def _forecast(self, llm: str, mean: float, variance: float, responses: np.ndarray) -> ScoreForecast:
+        """A mean with its interval."""
+        low, high = interval(mean, variance)
+        n_observed, unknown = int((~np.isnan(responses)).sum()), self._has_no_answers(self.model.llm_index(llm))
+        return ScoreForecast(llm, mean, low, high, len(responses), n_observed, unknown)
+
+    def _has_no_answers(self, llm_index: int) -> bool:
+        return self.model.bank is not None and not self.model.bank.n_answers[llm_index]
+
+
+def some_texts(questions: Sequence[str]) -> list[str]:
+    """Texts of which there is at least one."""
+    found = check_texts("questions", questions)
+    if not found:
+        raise InputError("`questions` is empty, expected at least one text.")
+    return found
 
 
 def known_probabilities(model: EmbedLLM, rows: np.ndarray) -> np.ndarray:
@@ -161,18 +212,3 @@ def known_probabilities(model: EmbedLLM, rows: np.ndarray) -> np.ndarray:
         probs = np.where(np.isnan(known), probs, expit(known))
     responses = bank.dense_responses()[rows]
     return np.where(np.isnan(responses), probs, responses)
-
-
-def _score(llm: str, probabilities: np.ndarray, responses: np.ndarray) -> ScoreForecast:
-    """Mean of responses where observed (not NaN) and probabilities elsewhere, both `(n_questions,)`."""
-    observed = ~np.isnan(responses)
-    mean = float(np.where(observed, responses, probabilities).mean())
-    variance = np.where(observed, 0.0, probabilities * (1 - probabilities)).sum() / len(probabilities) ** 2
-    return _forecast(llm, mean, float(variance), responses)
-
-
-def _forecast(llm: str, mean: float, variance: float, responses: np.ndarray) -> ScoreForecast:
-    """A mean with its interval."""
-    low, high = interval(mean, variance)
-    n_observed = int((~np.isnan(responses)).sum())
-    return ScoreForecast(llm, mean, low, high, n_questions=len(responses), n_observed=n_observed)

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, logit, ndtr
 
+from .._checks import check_names
 from .._errors import InputError
 from ..item_response.posterior import Z90, interval
 from ..predictors.confidence import centre_of, question_sd
 from .base import EncodedModel, Result, bank_of
-from .forecaster import Forecaster, known_probabilities
+from .forecaster import Forecaster, ScoreForecast, known_probabilities, some_texts
 
 _NODES = 15  # of the quadrature
 
@@ -33,7 +34,9 @@ class LeaderboardRow(Result):
         accuracy (`float`): Expected share of right answers.
         low, high (`float`): 90% interval of that share.
         beats_next (`float | None`): Probability that its share is higher than that of the next one; None for the last.
-        only_one (`float`): Expected share of questions that it alone of those ranked answers correctly.
+        only_one (`float | None`): Expected share of questions that it alone of those ranked answers correctly.
+        without_answers (`bool`): Whether no answer of it is known. Such an LLM has no place: it stands after all
+            others, with the forecast of one like them, and is compared with nobody.
     """
 
     rank: int
@@ -42,7 +45,8 @@ class LeaderboardRow(Result):
     low: float
     high: float
     beats_next: float | None
-    only_one: float
+    only_one: float | None
+    without_answers: bool = False
 
 
 class Leaderboard(EncodedModel):
@@ -55,11 +59,14 @@ class Leaderboard(EncodedModel):
             KeyError: If an LLM is unknown.
             ValueError: If there are no questions or no LLMs, or a text is empty.
         """
-        if not len(questions):
-            raise InputError("`questions` is empty, expected at least one text.")
-        names, llm_indices = self._chosen(llms)
+        questions, (names, unknown) = some_texts(questions), self._chosen(llms)
+        llm_indices = [self.model.llm_index(name) for name in names]
         probs = self.model.predict_proba(self.encoder.encode(questions))[:, llm_indices].astype(np.float64)
-        return _ranked(names, probs, question_sd(self.model.bank))
+        forecaster = Forecaster(self.model, self.encoder)
+        return [
+            *_ranked(names, probs, question_sd(self.model.bank)),
+            *_unranked(len(names), [forecaster.questions(name, questions) for name in unknown]),
+        ]
 
     def benchmark(self, benchmark: str, *, llms: Sequence[str] | None = None) -> list[LeaderboardRow]:
         """Rank LLMs, by default the whole pool, on a benchmark that the model knows, or on one of its categories.
@@ -72,19 +79,34 @@ class Leaderboard(EncodedModel):
             KeyError: If the benchmark or an LLM is unknown; the message offers close names.
             ValueError: If the model has no question bank, or there are no LLMs.
         """
-        names, llm_indices = self._chosen(llms)
-        rows = bank_of(self.model).benchmark_rows(benchmark)
+        names, unknown = self._chosen(llms)
+        rows, llm_indices = bank_of(self.model).benchmark_rows(benchmark), [self.model.llm_index(n) for n in names]
+        known = known_probabilities(self.model, rows).astype(np.float64)
         forecaster = Forecaster(self.model, self.encoder)
         forecasts = [forecaster.benchmark(name, benchmark) for name in names]
         variances = [((forecast.high - forecast.low) / (2 * Z90)) ** 2 for forecast in forecasts]
-        return _ranked(names, known_probabilities(self.model, rows)[:, llm_indices], 0.0, np.array(variances))
+        return [
+            *_ranked(names, known[:, llm_indices], 0.0, np.array(variances)),
+            *_unranked(len(names), [forecaster.benchmark(name, benchmark) for name in unknown]),
+        ]
 
-    def _chosen(self, llms: Sequence[str] | None) -> tuple[list[str], list[int]]:
-        """Names and indices of the LLMs to rank."""
-        names = list(self.model.config.llm_names if llms is None else llms)
+    def _chosen(self, llms: Sequence[str] | None) -> tuple[list[str], list[str]]:
+        """Names of the LLMs to rank, and of those that cannot be ranked, since no answer of them is known."""
+        pool, without_answers = self.model.config.llm_names, set(self.model.llms_without_answers)
+        names = list(dict.fromkeys(pool if llms is None else check_names("llms", llms)))
         if not names:
             raise InputError("`llms` is empty, expected at least one LLM to rank.")
-        return names, [self.model.llm_index(name) for name in names]
+        for name in names:
+            self.model.llm_index(name)
+        return [n for n in names if n not in without_answers], [n for n in names if n in without_answers]
+
+
+def _unranked(n_ranked: int, forecasts: Sequence[ScoreForecast]) -> list[LeaderboardRow]:
+    """Rows of LLMs without answers, in the order given, after all that are ranked."""
+    return [
+        LeaderboardRow(rank, forecast.llm, forecast.accuracy, forecast.low, forecast.high, None, None, True)
+        for rank, forecast in enumerate(forecasts, start=n_ranked + 1)
+    ]
 
 
 def _ranked(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .._checks import check_names, check_number, shorten
 from .._errors import InputError
 from ..data.llm_table import Cost, Costs, Facts, are_by_token, costs_of, read_costs, read_llm_table, select_llms
 
@@ -24,7 +26,8 @@ class RoutingPolicy:
         family, kind, license (`Sequence[str]`, *optional*): Choose among LLMs of these in `facts`; patterns too.
         max_params (`float`, *optional*): Choose among LLMs of at most so many billion parameters in `facts`.
         costs (*optional*): What an LLM costs, by name: a call in any unit, or a `TokenPrice`, which the question's
-            length is counted for with the encoder's tokenizer; or a CSV file (see `data.llm_table`).
+            length is counted for with the encoder's tokenizer; or a CSV file (see `data.llm_table`). LLMs without one
+            are left out.
         facts (*optional*): `family`, `kind`, `license`, `params_billions` of the LLMs, by name; or a CSV file.
             Default: the file of the costs.
         cost_weight (`float`): The choice maximises `probability - cost_weight * cost`.
@@ -55,23 +58,29 @@ class RoutingPolicy:
         # Files are read once, here.
         object.__setattr__(self, "facts", read_llm_table(facts) if isinstance(facts, str | Path) else facts)
         object.__setattr__(self, "costs", None if self.costs is None else read_costs(self.costs))
+        for argument in ("llms", "exclude"):
+            given = getattr(self, argument)
+            if given is not None and not isinstance(given, str):
+                object.__setattr__(self, argument, tuple(check_names(argument, given)))
         if self.min_success is not None:
             check_min_success(self.min_success)
-        if not 0 <= self.cost_weight < np.inf:
-            raise InputError(f"`cost_weight` is {self.cost_weight}, expected a number of 0 or more.")
+        check_number("cost_weight", self.cost_weight, 0)
+        for argument in ("max_cost", "max_params"):
+            if getattr(self, argument) is not None:
+                check_number(argument, getattr(self, argument), 0)
         if self.min_success is not None and self.cost_weight:
             raise InputError("`min_success` takes the cheapest LLM: `cost_weight` has no place beside it. Give one.")
         if self.costs is None and (self.cost_weight or self.max_cost is not None):
             raise InputError("`cost_weight` and `max_cost` need `costs`, a mapping of LLM names to costs, or a CSV.")
-        if self.max_cost is not None and not self.max_cost >= 0:
-            raise InputError(f"`max_cost` is {self.max_cost}, expected a number of 0 or more.")
 
     def changed(self, **options: Any) -> RoutingPolicy:
         """The same with other options."""
         return replace(self, **options) if options else self
 
-    def of_pool(self, llm_names: Sequence[str]) -> PoolPolicy:
-        """The policy for a pool: its filters applied.
+    def of_pool(self, llm_names: Sequence[str], without_answers: Collection[str] = ()) -> PoolPolicy:
+        """The policy for a pool: its filters applied, LLMs without a cost or `without_answers` left out.
+
+        One without answers may be chosen if `llms` names it; a pattern does not.
 
         Raises:
             KeyError: If an LLM is not in the pool, or a pattern fits none.
@@ -87,7 +96,20 @@ class RoutingPolicy:
             having={"family": self.family, "kind": self.kind, "license": self.license},
             max_params=self.max_params,
         )
-        return PoolPolicy(self, self.costs, chosen, tuple(llm_names[index] for index in chosen))
+        fitting = [llm_names[index] for index in chosen]
+        unknown = set(without_answers) - {self.llms if isinstance(self.llms, str) else None, *(self.llms or ())}
+        unknown &= set(fitting)
+        unpriced = set() if self.costs is None else set(fitting) - self.costs.keys()
+        left = np.array([name not in unknown | unpriced for name in fitting], bool)
+        if not left.any():
+            raise InputError(
+                f"no LLM of {len(llm_names)} is left to choose from: "
+                + "; ".join(why for why in (_without_cost(unpriced), _without_answers(unknown - unpriced)) if why)
+                + "."
+            )
+        names = tuple(name for name, stays in zip(fitting, left, strict=True) if stays)
+        said = tuple(why for why in (_without_cost(unpriced), _without_answers(unknown)) if why)
+        return PoolPolicy(self, self.costs, chosen[left], names, said)
 
 
 @dataclass(frozen=True)
@@ -99,12 +121,14 @@ class PoolPolicy:
         costs (`Mapping[str, float | TokenPrice] | None`): Its costs.
         llm_indices (`np.ndarray` of shape `(n,)`, int): LLMs of the pool that may be chosen, ascending.
         llm_names (`tuple[str, ...]`): Their names.
+        left_out (`tuple[str, ...]`): Lines about LLMs that the filters let pass, but that cannot be chosen.
     """
 
     policy: RoutingPolicy
     costs: Mapping[str, Cost] | None
     llm_indices: np.ndarray
     llm_names: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def is_by_token(self) -> bool:
@@ -116,7 +140,7 @@ class PoolPolicy:
         """What questions cost at each LLM, `(n_questions, n)`; None without costs.
 
         Raises:
-            ValueError: If an LLM that may be chosen has no cost, or all cost more than `max_cost`.
+            ValueError: If all cost more than `max_cost`.
         """
         if self.costs is None:
             return None
@@ -183,5 +207,13 @@ def rank_llms(
 
 def check_min_success(min_success: float) -> None:
     """Raise a `ValueError` unless it is a probability that can be guaranteed, in (0, 1)."""
-    if not 0 < min_success < 1:
-        raise InputError(f"`min_success` is {min_success}, expected a probability between 0 and 1, 0.8 for instance.")
+    expected = "a probability between 0 and 1, 0.8 for instance"
+    check_number("min_success", min_success, math.nextafter(0, 1), math.nextafter(1, 0), expected=expected)
+
+
+def _without_cost(names: Collection[str]) -> str:
+    return f"no cost is given for {shorten(names)}" if names else ""
+
+
+def _without_answers(names: Collection[str]) -> str:
+    return f"no answers are known of {shorten(names)}; onboard them with some, or name them in `llms`" if names else ""

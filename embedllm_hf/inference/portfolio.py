@@ -8,6 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
+from .._checks import check_count, check_number
 from .._errors import InputError
 from ..data.llm_table import Costs, costs_of, read_costs
 from ..modeling_embedllm import EmbedLLM
@@ -28,6 +29,8 @@ class Portfolio(Result):
         cost (`float | None`): Their summed cost, if costs were given.
         pool_accuracy (`float`): The same as `expected_accuracy` with the whole pool.
         exact (`bool`): Whether every choice was tried; otherwise it is greedy.
+        without_answers (`tuple[str, ...]`): LLMs that are left out since no answer of them is known.
+        without_cost (`tuple[str, ...]`): LLMs that are left out since they have no cost, if costs were given.
     """
 
     llms: tuple[str, ...]
@@ -36,6 +39,8 @@ class Portfolio(Result):
     cost: float | None
     pool_accuracy: float
     exact: bool
+    without_answers: tuple[str, ...] = ()
+    without_cost: tuple[str, ...] = ()
 
 
 def portfolio(
@@ -52,7 +57,7 @@ def portfolio(
         model (`EmbedLLM`): A trained model.
         size, budget (*optional*): At most so many LLMs, and at most so much summed cost, in the unit of `costs`.
         costs (*optional*): A mapping of LLM names to costs, or a CSV file (`data.llm_table`); LLMs without one are
-            left out.
+            left out, as are LLMs of which no answer is known.
         question_embeds (`np.ndarray` of shape `(n_questions, text_dim)`, *optional*): Text vectors of the questions
             that the LLMs will be asked. Default: the known questions.
 
@@ -61,16 +66,22 @@ def portfolio(
     """
     if size is None and budget is None:
         raise InputError("neither `size` nor `budget` is given, so the best choice is the whole pool. Give one.")
-    if size is not None and size < 1:
-        raise InputError(f"`size` is {size}, expected 1 or more.")
+    if size is not None:
+        size = check_count("size", size)
+    if budget is not None:
+        budget = check_number("budget", budget, 0)
     if budget is not None and costs is None:
         raise InputError("`budget` needs `costs`. Pass a mapping of LLM names to costs, or a CSV.")
-    names = list(model.config.llm_names)
+    names, without_answers = list(model.config.llm_names), model.llms_without_answers
     prices = None if costs is None else read_costs(costs)
-    llm_indices = [index for index, name in enumerate(names) if prices is None or name in prices]
-    cost = None if prices is None else costs_of(prices, [names[index] for index in llm_indices])
-    if not llm_indices:
+    without_cost = () if prices is None else tuple(name for name in names if name not in prices)
+    left_out = {*without_answers, *without_cost}
+    llm_indices = [index for index, name in enumerate(names) if name not in left_out]
+    if len(without_cost) == len(names):
         raise InputError("no LLM of the pool has a cost. Name the LLMs in `costs` as the pool does.")
+    if not llm_indices:
+        raise InputError("no answers are known of any LLM that could be chosen. Onboard them with some.")
+    cost = None if prices is None else costs_of(prices, [names[index] for index in llm_indices])
     if budget is not None and cost is not None and not (cost <= budget).any():
         raise InputError(
             f"`budget` is {budget:g}, but the cheapest costs {cost.min():g}. Raise it, or check the costs."
@@ -78,6 +89,8 @@ def portfolio(
     if question_embeds is None:
         question_embeds = bank_of(model).question_embeds
     probs = model.predict_proba(question_embeds)[:, llm_indices].astype(np.float64)
+    if not len(probs):
+        raise InputError("`question_embeds` is empty, expected the vectors of at least one question.")
     chosen, exact = choose_portfolio(probs, size=size, cost=cost, budget=budget)
     steps = tuple(probs[:, chosen[: count + 1]].max(axis=1).mean() for count in range(len(chosen)))
     return Portfolio(
@@ -87,6 +100,8 @@ def portfolio(
         cost=None if cost is None else float(cost[chosen].sum()),
         pool_accuracy=float(probs.max(axis=1).mean()),
         exact=exact,
+        without_answers=without_answers,
+        without_cost=without_cost,
     )
 
 

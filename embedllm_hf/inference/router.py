@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, overload
@@ -9,13 +10,15 @@ from typing import Any, overload
 import numpy as np
 from scipy.special import expit
 
-from .._errors import InputError
+from .._checks import check_count, check_texts
 from ..encoding.question_encoder import QuestionEncoder
 from ..modeling_embedllm import EmbedLLM
 from ..predictors.confidence import bounds
 from .base import EncodedModel, bank_of, count_tokens
 from .forecaster import AnswerForecast
 from .policy import PoolPolicy, RoutingPolicy
+
+logger = logging.getLogger(__name__)
 
 N_EVIDENCE = 5  # known questions that explain a decision
 
@@ -73,6 +76,9 @@ class RoutingDecision(Candidate):
 class Router(EncodedModel):
     """Chooses an LLM for a question.
 
+    LLMs of which the model knows no answer are chosen only where `llms` names them, and marked; LLMs without a cost
+    are not chosen where costs are given. A warning says which are left out.
+
     Args:
         model, encoder: As for `EncodedModel`.
         policy (`RoutingPolicy`, *optional*): Who may answer, costs, guarantee. Default: the most probable LLM of all.
@@ -94,7 +100,17 @@ class Router(EncodedModel):
     ) -> None:
         super().__init__(model, encoder)
         self.policy = policy or RoutingPolicy()
-        self._pool_policy = self.policy.of_pool(model.config.llm_names)
+        self._said: set[str] = set()
+        self._pool_policy = self._of_pool(self.policy)
+
+    def _of_pool(self, policy: RoutingPolicy) -> PoolPolicy:
+        """A policy for the model's pool; who is left out is said once."""
+        pool_policy = policy.of_pool(self.model.config.llm_names, self.model.llms_without_answers)
+        for line in pool_policy.left_out:
+            if line not in self._said:
+                logger.warning("left out of the choice: %s.", line)
+                self._said.add(line)
+        return pool_policy
 
     @overload
     def __call__(self, questions: str, **options: Any) -> RoutingDecision: ...
@@ -115,15 +131,15 @@ class Router(EncodedModel):
             options: Fields of `RoutingPolicy` that differ for this call.
 
         Raises:
-            ValueError: If a text is empty, an LLM that may be chosen has no cost, or an option is out of its range.
+            TypeError: If `questions` is no text and no list of them.
+            ValueError: If a text is empty, no LLM is left to choose from, or an option is out of its range.
         """
         if isinstance(questions, str):
             return self([questions], policy=policy, top_k=top_k, explain=explain, **options)[0]
-        if top_k < 1:
-            raise InputError(f"`top_k` is {top_k}, expected 1 or more.")
+        questions, top_k = check_texts("questions", questions), check_count("top_k", top_k)
         pool_policy = self._pool_policy
         if policy is not None or options:
-            pool_policy = (policy or self.policy).changed(**options).of_pool(self.model.config.llm_names)
+            pool_policy = self._of_pool((policy or self.policy).changed(**options))
         n_tokens = count_tokens(self.encoder, questions) if pool_policy.is_by_token else None
         cost = pool_policy.cost(len(questions), n_tokens)
         question_embeds = self.encoder.encode(questions)
@@ -143,6 +159,7 @@ class Router(EncodedModel):
         parts = expit(logits), *bounds(self.model.bank, logits)
         named = zip(("probability", "low", "high", "at_least"), parts, strict=True)
         numbers = {name: part[:, pool_policy.llm_indices] for name, part in named}
+        unknown = set(self.model.llms_without_answers)
         order, flagged, n_allowed = pool_policy.rank(numbers["probability"], numbers["at_least"], cost)
         decisions = []
         for row, ranked in enumerate(order):
@@ -150,6 +167,7 @@ class Router(EncodedModel):
                 Candidate(
                     pool_policy.llm_names[position],
                     **{name: float(part[row, position]) for name, part in numbers.items()},
+                    without_answers=pool_policy.llm_names[position] in unknown,
                     cost=None if cost is None else float(cost[row, position]),
                 )
                 for position in ranked[: min(max(top_k, 2), n_allowed[row])].tolist()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._checks import check_count, check_names, visible
 from .._errors import InputError
 from ..modeling_embedllm import EmbedLLM
 from .base import Result, bank_of
@@ -39,19 +40,22 @@ class SimilarLLM(Result):
 def similar_llms(model: EmbedLLM, llm: str, n: int = 5, *, exclude: Iterable[str] = ()) -> list[SimilarLLM]:
     """The `n` LLMs (or all) that a model takes to be most like one, the most alike first, without those in `exclude`.
 
+    LLMs whose vector was learned from no answer are not among them.
+
     Raises:
         KeyError: If an LLM is unknown; the message offers close names.
-        ValueError: If `n` is less than 1, or the model has no question bank.
+        ValueError: If `n` is less than 1, the model has no question bank, or no answer of the LLM is known.
     """
-    llm_index = model.llm_index(llm)
-    if n < 1:
-        raise InputError(f"`n` is {n}, expected 1 or more.")
-    left_out = {llm_index, *(model.llm_index(name) for name in exclude)}
+    llm_index, n = model.llm_index(llm), check_count("n", n)
+    bank = bank_of(model)
+    if bank.is_unplaced[llm_index]:
+        raise InputError(f"no answers are known of `{visible(llm)}`, so nothing tells whom it is like. Onboard it.")
+    excluded = [model.llm_index(name) for name in check_names("exclude", exclude)]
+    left_out = {llm_index, *excluded, *np.flatnonzero(bank.is_unplaced).tolist()}
     agreement = predicted_agreement(model, llm_index)
     vectors = model.llm_embeds.astype(np.float64)
     normalised = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     distances = 1 - normalised @ normalised[llm_index]
-    bank = bank_of(model)
     own = bank.responses_of(llm_index)
     order = [other for other in np.argsort(-agreement, kind="stable").tolist() if other not in left_out]
     found = []

@@ -10,14 +10,19 @@ chosen. As for routing accuracy, only observed LLMs can be chosen, and only ques
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from scipy.integrate import trapezoid
 
+from .._checks import check_number
 from .._errors import InputError
 
 _N_WEIGHTS = 200
+_SAME_QUALITY = (
+    1e-6  # a mean in float32 may lie so far above the same mean in float64, which a router then never reaches
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,13 +146,13 @@ def quality_neutral_cost(cost: np.ndarray, quality: np.ndarray, target: float, r
         target, reference_cost (`float`): Quality of the most accurate LLM, and its cost, above 0.
     """
     xs, ys = _best_by_cost(cost, quality)
-    reached = np.flatnonzero(ys >= target - 1e-12)
+    reached = np.flatnonzero(ys >= target - _SAME_QUALITY)
     if not len(reached):
         return float("nan")
     first = reached[0]
     if first == 0:
         return float(xs[0] / reference_cost)
-    share = (target - ys[first - 1]) / (ys[first] - ys[first - 1])
+    share = min(1.0, (target - ys[first - 1]) / (ys[first] - ys[first - 1]))
     return float((xs[first - 1] + share * (xs[first] - xs[first - 1])) / reference_cost)
 
 
@@ -227,6 +232,7 @@ def recovered_gap(scores: np.ndarray, weak: np.ndarray, strong: np.ndarray) -> t
     mean_gain = np.bincount(group, gain) / np.bincount(group)
     in_order = mean_gain[np.sort(group)]
     recovered = np.concatenate([[0.0], np.cumsum(in_order)]) / gain.sum()
+    recovered[-1] = 1.0  # whatever the sum's order has made of it: `cpt` looks for it
     return np.linspace(0, 1, len(scores) + 1), recovered
 
 
@@ -241,8 +247,7 @@ def cpt(scores: np.ndarray, weak: np.ndarray, strong: np.ndarray, *, recovery: f
 
     For CPT(50%) `recovery` is 0.5. The other arguments: `recovered_gap`.
     """
-    if not 0 < recovery <= 1:
-        raise InputError(f"`recovery` is {recovery}, expected a share of the gap in (0, 1].")
+    check_number("recovery", recovery, math.nextafter(0, 1), 1, expected="a share of the gap in (0, 1]")
     shares, recovered = recovered_gap(scores, weak, strong)
     return float(shares[np.flatnonzero(recovered >= recovery - 1e-12)[0]])
 

@@ -21,12 +21,14 @@ def routed_responses(probs: np.ndarray, responses: np.ndarray) -> np.ndarray:
         responses (`np.ndarray`, same shape): In [0, 1], NaN where not observed.
 
     Raises:
-        ValueError: If shapes differ.
+        ValueError: If shapes differ, or the probability of an observed pair is NaN or infinite.
     """
     probs, responses = np.asarray(probs), np.asarray(responses, np.float64)
     if probs.shape != responses.shape:
         raise InputError(f"`probs` has shape {probs.shape} and `responses` {responses.shape}, expected the same.")
     observed = ~np.isnan(responses)
+    if not np.isfinite(probs[observed]).all():
+        raise InputError("`probs` holds NaN or infinity for an observed response. Give a probability for each.")
     chosen = np.where(observed, probs, -np.inf).argmax(axis=1)
     outcome = responses[np.arange(len(responses)), chosen]
     return np.where(observed.sum(axis=1) >= 2, outcome, np.nan)

@@ -13,6 +13,9 @@ The other is p itself, whose calibration was measured on so many questions only.
 with C from `metrics.calibration_covariance` on validation. So with 95% confidence at least this share of the answers
 with this probability is right: the guarantee of `min_success`. Where calibration was not measured, without a blend and
 for an LLM that was placed later, it is `low`, which is more cautious.
+
+An LLM without any answer may be as any of the pool: the variance of the others' logits on the question comes on top of
+s^2, and `at_least` is `low`.
 """
 
 from __future__ import annotations
@@ -24,21 +27,23 @@ from ..bank.question_bank import QuestionBank
 from ..item_response.posterior import Z90
 from .stacked_fit import QUESTION_SD
 
+UNIFORM_LOGIT_VARIANCE = np.pi**2 / 3  # of the logit of a probability of which nothing is known
+
 
 def question_sd(bank: QuestionBank | None) -> float:
     """Standard deviation of a question's own logits around the predicted ones."""
     return QUESTION_SD if bank is None or bank.blend is None else bank.blend.question_sd
 
 
-def centre_of(logits: np.ndarray, sd: float) -> np.ndarray:
+def centre_of(logits: np.ndarray, sd: float | np.ndarray) -> np.ndarray:
     """Centre of the normal of a question's own logits, from the predicted `logits`; see the module."""
     return logits * np.sqrt(1 + np.pi * sd**2 / 8)
 
 
-def interval_on_question(logits: np.ndarray, sd: float) -> tuple[np.ndarray, np.ndarray]:
+def interval_on_question(logits: np.ndarray, sd: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """90% interval of the probability on the question at hand: low and high in [0, 1], of the shape of `logits`.
 
-    `sd` is the standard deviation of a question's own logits; see the module.
+    `sd` is the standard deviation of a question's own logits, one or one an LLM; see the module.
     """
     centre = centre_of(logits, sd)
     return expit(centre - Z90 * sd), expit(centre + Z90 * sd)
@@ -58,7 +63,23 @@ def bounds(bank: QuestionBank | None, logits: np.ndarray) -> tuple[np.ndarray, n
 
     `logits` are those of the model's whole pool, from its `predict_logits`; `bank` is the model's.
     """
-    low, high = interval_on_question(logits, question_sd(bank))
+    sd: float | np.ndarray = question_sd(bank)
+    if bank is not None and not bank.n_answers.all():
+        others = variance_of_another(logits[:, bank.n_answers > 0], UNIFORM_LOGIT_VARIANCE)
+        sd = np.where(bank.n_answers == 0, np.sqrt(sd**2 + others)[:, None], sd)
+    low, high = interval_on_question(logits, sd)
     if bank is None or bank.blend is None or bank.blend.calibration is None:
         return low, high, low
-    return low, high, np.where(bank.is_new, low, calibrated_bound(logits, bank.blend.calibration))
+    cautious = bank.is_new | (bank.n_answers == 0)
+    return low, high, np.where(cautious, low, calibrated_bound(logits, bank.blend.calibration))
+
+
+def variance_of_another(values: np.ndarray, alone: float) -> np.ndarray:
+    """Variance of one more LLM's value around the mean of a pool's, `(n_questions, n_llms)` -> `(n_questions,)`.
+
+    `alone` is that of a single LLM's pool, which tells nothing of it.
+    """
+    n_llms = values.shape[1]
+    if n_llms < 2:
+        return np.full(len(values), alone)
+    return values.var(axis=1, ddof=1) * (1 + 1 / n_llms)

@@ -73,12 +73,21 @@ class StackedPredictor:
                 f"`categories` has {len(categories)} entries, expected {len(question_embeds)}, one a question."
             )
         logits, evidence = self.network.network_logits(question_embeds).astype(np.float64), self._evidence
-        if evidence is None:
+        if evidence is not None:
+            normalised = normalise(question_embeds)
+            for block in blocks(len(logits)):
+                given = None if categories is None else categories[block]
+                features = evidence.features(normalised[block], logits[block], given)
+                logits[block] = stack(features, evidence.blend.weights)
+        return self._with_unknown_llms(logits)
+
+    def _with_unknown_llms(self, logits: np.ndarray) -> np.ndarray:
+        """LLMs that the network was trained with, but that have no answer, get the mean forecast of the others."""
+        if self.bank is None:
             return logits
-        normalised = normalise(question_embeds)
-        for block in blocks(len(logits)):
-            given = None if categories is None else categories[block]
-            logits[block] = stack(evidence.features(normalised[block], logits[block], given), evidence.blend.weights)
+        known, unknown = self.bank.n_answers > 0, self.bank.is_unplaced
+        if unknown.any() and known.any():
+            logits[:, unknown] = logit(expit(logits[:, known]).mean(axis=1, keepdims=True).clip(1e-12, 1 - 1e-12))
         return logits
 
     def predict_proba(self, question_embeds: np.ndarray, categories: Categories = None) -> np.ndarray:

@@ -113,7 +113,7 @@ def test_llms_without_a_cost_are_left_out(model, split):
     costs = {name: cost for name, cost in COSTS.items() if name != "planted/atlas-large"}
     report = cost_report(model, split, costs=costs)
     assert report.without_cost == ("planted/atlas-large",)
-    assert "left out, since they have no cost: planted/atlas-large" in str(report)
+    assert "left out, since they have no cost: `planted/atlas-large`" in str(report)
     assert all("planted/atlas-large" not in part.llm_names for part in report.benchmarks.values())
     with pytest.raises(ValueError, match="`costs` has 1 of the pool's 8 LLMs"):
         cost_report(model, split, costs={"planted/atlas-large": 1})

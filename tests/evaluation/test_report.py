@@ -18,7 +18,17 @@ from embedllm_hf.predictors.baselines import choose_knn, fit_baselines
 from embedllm_hf.predictors.confidence import interval_on_question
 from embedllm_hf.predictors.stacked_fit import fit_blend
 from tests.command_line import refused, run
-from tests.pool import LLMS, make_embeds, make_frame, make_split, new_model, trained_model
+from tests.pool import (
+    LLMS,
+    NEVER,
+    make_embeds,
+    make_frame,
+    make_split,
+    model_with_one_unasked,
+    new_model,
+    trained_model,
+    with_one_unasked,
+)
 
 CONTRACT = ("accuracy", "auc", "log_loss", "brier", "ece", "routing_accuracy")  # names that scripts rely on
 PREDICTORS = ["embedllm", "llm_mean", "llm_category_mean", "knn"]
@@ -182,7 +192,39 @@ def test_what_is_not_defined_is_none_in_json(model):
     assert content["routing_over_best_llm"] is None
     assert content["guarantee"]["share_right"] is None
     json.dumps(content, allow_nan=False)
-    assert "nan" in str(report)
+    assert "nan" not in str(report)
+
+
+def test_an_llm_that_the_model_knows_no_answer_of_is_not_routed_to(tmp_path):
+    """It is always wrong in the test split: routing is measured without it, the rest with it, and a line says so."""
+    model, plain = model_with_one_unasked(tmp_path), make_split(40, first_id=110, seed=2)
+    truth, frame = with_one_unasked(plain), make_frame(40, first_id=110, seed=2)
+    frame = pd.concat([frame, frame.drop_duplicates("prompt_id").assign(model_name=NEVER, model_id=6, label=0)])
+    asked = ResponseMatrix.from_pandas(frame, llm_names=(*LLMS, NEVER))
+    with_it = evaluate_model(model, EncodedResponses(asked, truth.question_embeds))
+    assert with_it.without_answers == [NEVER]
+    assert "left out of routing, since the model knows no answers of them: `lab/never`" in str(with_it)
+    answers = asked.responses()[:, :6]
+    without = metrics.routing_accuracy(model.predict_proba(truth.question_embeds)[:, :6], answers)
+    assert with_it.scores["embedllm"]["routing_accuracy"] == without
+    assert with_it.oracle["routing_accuracy"] == metrics.oracle_accuracy(answers)
+    assert with_it.dataset.n_observed == int((~np.isnan(answers)).sum()) + 40
+    assert with_it.scores["embedllm"]["accuracy"] != evaluate_model(model, truth).scores["embedllm"]["accuracy"]
+
+
+def test_many_benchmarks_leave_the_verdict_in_sight(report):
+    """Twenty rows and how many more there are; the JSON has them all. A line that is already there is not repeated."""
+    part = report.benchmarks["logic"]
+    many = replace(report, benchmarks={f"b{number:03}": part for number in range(102)})
+    lines = str(many).splitlines()
+    assert sum(line.startswith("b0") for line in lines) == 20
+    assert "and 82 more, which the JSON has (--output, metrics.json)" in lines
+    assert len(many.to_dict()["benchmarks"]) == 102
+    gain = {"over": "llm_mean", "difference": 0.1, "low": 0.0, "high": 0.2}
+    same = replace(report, gains={"routing_accuracy": gain}, routing_over_best_llm=gain)
+    assert str(same).count("routing_accuracy: EmbedLLM minus") == 1
+    other = replace(same, gains={"accuracy": gain, "routing_accuracy": {**gain, "over": "knn"}})
+    assert str(other).count("routing_accuracy: EmbedLLM minus") == 2
 
 
 def test_a_benchmark_without_responses_is_left_out(model, baselines, split):

@@ -62,6 +62,7 @@ def test_decision_has_interval_cost_and_runner_up(router):
     assert decision.cost == 3.0
     assert not decision.insufficient_evidence
     fields = {"llm", "probability", "low", "high", "at_least", "cost", "runner_up", "insufficient_evidence"}
+    fields |= {"without_answers"}
     assert set(decision.to_dict()) == fields
     assert json.loads(json.dumps(decision.to_dict())) == decision.to_dict()
 
@@ -148,11 +149,19 @@ def test_prices_by_the_token_count_the_question(router):
     assert (only.llm, only.runner_up) == ("planted/abacus-large", None)
 
 
-def test_only_those_that_may_be_chosen_need_a_cost(router):
-    """A table of one LLM is enough for a choice of one."""
-    part = {"planted/abacus-large": 1.0}
+def test_llms_without_a_cost_are_left_out_which_is_said_once(router, caplog):
+    """A table of two LLMs is a choice of two, by names or patterns; who is left out is a warning of one line."""
+    part = {"planted/abacus-large": 1.0, "planted/scribe-small": 2.0}
+    cautious = Router(router.model, policy=RoutingPolicy(costs=part))
+    decisions = [cautious(QUESTION, top_k=8), cautious(QUESTION, top_k=8, llms=["planted/*"], max_cost=5)]
+    assert [{item.llm for item in decision.ranking} for decision in decisions] == [set(part)] * 2
+    assert [record.message.split(" for ")[0] for record in caplog.records] == [
+        "left out of the choice: no cost is given"
+    ]
+    caplog.clear()
     assert Router(router.model, policy=RoutingPolicy(costs=part, llms=list(part)))(QUESTION).cost == 1.0
     assert Router(router.model)(QUESTION).cost is None
+    assert not caplog.records
 
 
 def test_top_k_is_a_ranking(router):
@@ -203,7 +212,7 @@ def test_a_long_question_is_routed(router):
     [
         ({"max_cost": 0.5}, ValueError, "cheapest LLM, `planted/abacus-small`, costs 1"),
         ({"top_k": 0}, ValueError, "`top_k` is 0"),
-        ({"costs": {"planted/abacus-large": 1}}, ValueError, "no cost for 7 of 8 LLMs"),
+        ({"costs": {"lab/other": 1}}, ValueError, "no LLM of 8 is left to choose from: no cost is given for"),
         ({"llms": []}, ValueError, "`llms` is empty"),
         ({"llms": ["planted/abacus-lage"]}, KeyError, "did you mean `planted/abacus-large`"),
         ({"llms": ["meta/*"]}, KeyError, r"no LLM fits the pattern `meta/\*"),

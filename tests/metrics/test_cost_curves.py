@@ -97,6 +97,16 @@ def test_quality_neutral_cost_by_hand():
     assert np.isnan(cq.quality_neutral_cost(cost, quality, 0.96, 10))
 
 
+def test_quality_neutral_cost_of_the_best_llm_is_one_in_any_precision():
+    """49 of 50 in float32 is more than in float64; the LLM is as good as itself all the same."""
+    truth = np.zeros((50, 2), np.float32)
+    truth[:49, 0] = truth[:20, 1] = 1
+    target = truth.mean(axis=0)[0]
+    assert float(target) > 0.98
+    assert cq.quality_neutral_cost([1.0], [49 / 50], target, 1.0) == 1.0
+    assert cq.quality_neutral_cost([0.0, 1.0], [0.4, 49 / 50], target, 1.0) == 1.0
+
+
 # Four questions; the strong LLM gains 1, 1, 0 and -1, in a sum of 1.
 WEAK, STRONG = np.array([0.0, 0, 1, 1]), np.array([1.0, 1, 1, 0])
 

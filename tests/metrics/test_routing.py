@@ -49,3 +49,14 @@ def test_routing_refuses_other_shapes():
     """Shapes that differ are named."""
     with pytest.raises(ValueError, match=r"`probs` has shape \(2, 3\) and `responses` \(2, 2\)"):
         metrics.routing_accuracy(PROBS, RESPONSES[:, :2])
+
+
+def test_a_probability_that_is_none_chooses_nobody():
+    """NaN would be taken for the highest; where nothing was observed it does not matter."""
+    probs = PROBS.copy()
+    probs[1, 1] = NAN  # not observed
+    assert metrics.routing_accuracy(probs, RESPONSES) == 1
+    for wrong in (NAN, np.inf):
+        probs[0, 0] = wrong
+        with pytest.raises(ValueError, match="`probs` holds NaN or infinity for an observed response"):
+            metrics.routing_accuracy(probs, RESPONSES)
