@@ -14,19 +14,21 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete
 from transformers import AutoModel
 from typing_extensions import Self
 
-from ._errors import Conflict, InputError, MissingFile
+from ._errors import InputError, MissingFile
 from ._files import whole_directory
 from ._manifest import CONFIG_FILE, FILES, read_sealed, seal
 from .bank.bank_file import BANK_FILE, load_bank, save_bank
 from .cards.model_card import CARD_FILE, is_our_card, write_model_card
 from .configuration_embedllm import DEFAULT_ENCODER, EmbedLLMConfig
 from .encoding.question_encoder import QuestionEncoder
-from .hub.client import commit, explain_hub_errors, fetch_snapshot, retried
+from .hub.client import Listing, fetch_snapshot
+from .hub.commits import Target, commit_on_top
 from .hub.remote_code import export_remote_code
 from .model_folder import (
     METRICS_FILE,
@@ -46,7 +48,6 @@ logger = logging.getLogger(__name__)
 _REMOTE_CLASSES = {"AutoConfig": EmbedLLMConfig, "AutoModel": EmbedLLMNetwork}
 # Of the arguments of `save_pretrained`, those of its upload.
 _PUSH_OPTIONS = ("commit_message", "private", "token", "revision", "create_pr")
-_PUSH_ATTEMPTS = 3  # changes of others that one push gives way to
 _FETCH_OPTIONS = ("cache_dir", "revision", "token", "local_files_only")
 
 
@@ -246,27 +247,22 @@ class EmbedLLM(PooledNetwork):
         Raises:
             OSError: If the Hub refuses or cannot be reached; nothing is committed then.
         """
-        api = HfApi(token=token)
-        with explain_hub_errors(repo_id, revision):
-            if not create_pr:
-                repo_id = retried(lambda: api.create_repo(repo_id, private=private, exist_ok=True)).repo_id
-            if revision is not None and not revision.startswith("refs/"):
-                retried(lambda: api.create_branch(repo_id, branch=revision, exist_ok=True))
-        target = {"token": token, "revision": revision, "create_pr": create_pr}
-        return self._commit(repo_id, remote_code=remote_code, message=commit_message, **target)
-
-    def _commit(self, repo_id: str, *, remote_code: bool = False, **options: Any) -> CommitInfo:
-        """Put everything that `save_pretrained` writes into one commit; files that did not change are not sent."""
+        target = Target(repo_id, revision=revision, token=token, create_pr=create_pr, private=private)
         with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder, remote_code=remote_code, repo_id=repo_id)
-            files = {path.relative_to(folder).as_posix(): path for path in Path(folder).rglob("*") if path.is_file()}
-            operations: list[CommitOperationAdd | CommitOperationDelete]
-            operations = [CommitOperationAdd(name, path) for name, path in sorted(files.items())]
-            with explain_hub_errors(repo_id, None):
-                api, at = HfApi(token=options.get("token")), options.get("parent_commit") or options.get("revision")
-                there = retried(lambda: api.list_repo_files(repo_id, revision=at))
-            operations += [CommitOperationDelete(name) for name in _of_another(there, files)]
-            return commit(repo_id, operations, **options)
+
+            def whole(there: Listing) -> list[CommitOperationAdd | CommitOperationDelete]:
+                return self._operations(Path(folder, there.revision), there, repo_id, remote_code=remote_code)
+
+            return commit_on_top(target, whole, message=commit_message)
+
+    def _operations(
+        self, folder: Path, there: Listing, repo_id: str, *, remote_code: bool = False
+    ) -> list[CommitOperationAdd | CommitOperationDelete]:
+        """What puts everything that `save_pretrained` writes in the place of what is there; saves it to `folder`."""
+        self.save_pretrained(folder, remote_code=remote_code, repo_id=repo_id)
+        files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+        added = [CommitOperationAdd(name, path) for name, path in sorted(files.items())]
+        return [*added, *(CommitOperationDelete(name) for name in _of_another(there.files, files))]
 
     def push_llm_to_hub(
         self, name: str, repo_id: str, *, token: str | bool | None = None, create_pr: bool = False
@@ -283,33 +279,47 @@ class EmbedLLM(PooledNetwork):
 
         Raises:
             KeyError: If this model has no such LLM.
-            ValueError: If the Hub's model has an LLM of that name, or is not one that this LLM's vector fits.
+            ValueError: If the Hub's model has another LLM of that name, or is not one that this LLM's vector fits.
             OSError: If the Hub refuses or cannot be reached.
         """
-        llm_index = self.llm_index(name)
-        bias = 0.0 if self.llm_bias is None else self.llm_bias[llm_index].item()
-        for attempt in range(_PUSH_ATTEMPTS):
-            with explain_hub_errors(repo_id, None):
-                head = retried(lambda: HfApi(token=token).model_info(repo_id)).sha
-            shared = type(self).from_pretrained(repo_id, revision=head, token=token)
-            different = self.differing_weight(shared)
-            if different is not None:
-                raise InputError(
-                    f"{repo_id}: `{different}` differs from this model's, so its LLM vectors live in another space. "
-                    "Place the LLM with that model, and push it from there."
-                )
-            grown = shared.with_llm(name, self.llm_embeds[llm_index], bias)
-            if self.bank is not None and grown.bank is not None:
-                grown._set_bank(carry_answers(self.bank, grown.bank, name))
-            options = {"token": token, "create_pr": create_pr, "parent_commit": head}
-            options["remote_code"] = hasattr(shared.config, "auto_map")  # as it was saved
-            try:
-                return grown._commit(repo_id, message=f"Add {name}", **options)
-            except Conflict:
-                if attempt == _PUSH_ATTEMPTS - 1:
-                    raise
-                logger.info("%s changed in the meantime; adding %s on top of the change.", repo_id, name)
-        raise AssertionError("unreachable")
+        self.llm_index(name)
+        target = Target(repo_id, token=token, create_pr=create_pr, make=False)
+        with tempfile.TemporaryDirectory() as folder:
+
+            def one_more(there: Listing) -> list[CommitOperationAdd | CommitOperationDelete] | None:
+                shared = type(self).from_pretrained(repo_id, revision=there.revision, token=token)
+                grown = self._grown(shared, name, repo_id)
+                code = hasattr(shared.config, "auto_map")  # as it was saved
+                path = Path(folder, there.revision)
+                return None if grown is None else grown._operations(path, there, repo_id, remote_code=code)
+
+            return commit_on_top(target, one_more, message=f"Add {name}")
+
+    def _grown(self, shared: Self, name: str, repo_id: str) -> Self | None:
+        """A shared model with one of this model's LLMs; None if it has this LLM already, with the same vector.
+
+        Raises:
+            ValueError: If it has another one of that name, or one that this LLM's vector does not fit.
+        """
+        different = self.differing_weight(shared)
+        if different is not None:
+            raise InputError(
+                f"{repo_id}: `{different}` differs from this model's, so its LLM vectors live in another space. "
+                "Place the LLM with that model, and push it from there."
+            )
+        vector, bias = self._vector_and_bias(name)
+        if name in shared.config.llm_names:
+            theirs, their_bias = shared._vector_and_bias(name)
+            if np.array_equal(vector, theirs) and bias == their_bias:
+                return None
+        grown = shared.with_llm(name, vector, bias)
+        if self.bank is not None and grown.bank is not None:
+            grown._set_bank(carry_answers(self.bank, grown.bank, name))
+        return grown
+
+    def _vector_and_bias(self, name: str) -> tuple[np.ndarray, float]:
+        index = self.llm_index(name)
+        return self.llm_embeds[index], 0.0 if self.llm_bias is None else self.llm_bias[index].item()
 
 
 def _folder_of(source: str, options: dict[str, Any]) -> Path:

@@ -19,8 +19,9 @@ from tests.tiny_encoder import save_tiny_encoder
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch):
-    monkeypatch.setattr("embedllm_hf.hub.client.RETRY_SECONDS", (0, 0))
+def _no_waiting():
+    with no_waiting():
+        yield
 
 
 def make_model(seed: int = 0) -> EmbedLLM:
@@ -153,7 +154,7 @@ def test_faults_while_loading(hub, order, error, message):
     name = f"user/loading-{order['status']}-{order.get('code', 'x')}"
     make_model().push_to_hub(name)
     hub.faults.status(order.pop("status"), on=r"GET /api/models/", **order)
-    with no_waiting(), pytest.raises(error, match=message) as raised:
+    with pytest.raises(error, match=message) as raised:
         EmbedLLM.from_pretrained(name)
     hub.faults.clear()
     assert str(raised.value).startswith(name)
@@ -185,12 +186,13 @@ def test_passing_faults_while_loading(hub, fault):
 
 
 def test_a_damaged_download_is_never_loaded(hub):
-    """Weights whose hash is not the Hub's are refused, and fetched anew the next time."""
+    """Weights whose hash is not the Hub's are fetched once more, then refused, and fetched anew the next time."""
     model = make_model()
     model.push_to_hub("user/bitrot")
-    hub.faults.corrupt(on=r"GET .*model\.safetensors")
-    with pytest.raises(OSError, match=r"user/bitrot: `model.safetensors` arrived damaged"):
+    hub.faults.corrupt(on=r"GET .*model\.safetensors", times=2)
+    with pytest.raises(OSError, match=r"user/bitrot: `model.safetensors` arrived damaged twice"):
         EmbedLLM.from_pretrained("user/bitrot")
+    hub.faults.corrupt(on=r"GET .*model\.safetensors")
     assert equal(EmbedLLM.from_pretrained("user/bitrot"), model)
 
 
@@ -221,9 +223,9 @@ def test_no_network_at_all(hub):
     model = make_model()
     model.push_to_hub("user/cached")
     EmbedLLM.from_pretrained("user/cached")
-    with hub.unreachable(), no_waiting():
+    with hub.unreachable():
         assert equal(EmbedLLM.from_pretrained("user/cached"), model)
-        with pytest.raises(FileNotFoundError, match=r"user/elsewhere: not in the cache.*Check the network"):
+        with pytest.raises(ConnectionError, match=r"user/elsewhere: not in the cache.*Check the network"):
             EmbedLLM.from_pretrained("user/elsewhere")
         with pytest.raises(ConnectionError, match=r"user/cached: the connection to the Hub failed"):
             model.push_to_hub("user/cached")
@@ -246,7 +248,7 @@ def test_faults_while_pushing_leave_nothing_half(hub, fault, error, message):
     token = "hf_reader" if fault == "readonly" else None
     hub.create_repo(name)
     if fault == "conflict":
-        hub.faults.status(409, on=COMMITS)
+        hub.faults.status(409, on=COMMITS, times=3)
     elif fault == "limited":
         hub.faults.status(429, on=COMMITS, times=9, retry_after=7)
     elif fault == "broken":
@@ -255,7 +257,7 @@ def test_faults_while_pushing_leave_nothing_half(hub, fault, error, message):
         hub.faults.cut_upload(after=100, on=COMMITS, times=9)
     elif fault == "cut-weights":
         hub.faults.cut_upload(after=100, times=20)
-    with no_waiting(), pytest.raises(error, match=message) as raised:
+    with pytest.raises(error, match=message) as raised:
         make_model().push_to_hub(name, token=token)
     hub.faults.clear()
     assert "\n" not in str(raised.value)
@@ -344,5 +346,15 @@ def test_an_llm_of_another_space_is_refused(hub):
         weight.copy_(torch.nextafter(weight, torch.tensor(torch.inf)))
     with pytest.raises(ValueError, match=r"org/space: `question_proj\.weight` differs from this model's"):
         other.push_llm_to_hub("lab/new", "org/space")
-    with pytest.raises(ValueError, match="already"):
-        make_model(1).push_llm_to_hub(LLMS[0], "org/space")
+    make_model(1).with_llm("lab/new", np.zeros(4)).push_llm_to_hub("lab/new", "org/space")
+    with pytest.raises(ValueError, match="the pool has an LLM `lab/new` already"):
+        make_model(1).with_llm("lab/new", np.ones(4)).push_llm_to_hub("lab/new", "org/space")
+
+
+def test_an_llm_that_is_there_already_is_done(hub):
+    """A push that is repeated, since its answer was never heard, says where the LLM is and commits nothing."""
+    model = make_model()
+    model.push_to_hub("org/again")
+    grown = model.with_llm("lab/new", np.full(4, 0.5))
+    first = grown.push_llm_to_hub("lab/new", "org/again")
+    assert grown.push_llm_to_hub("lab/new", "org/again").oid == first.oid == hub.repo("org/again").resolve().oid

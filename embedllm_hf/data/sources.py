@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from .._checks import check_choice
 from .._errors import MissingFile
-from ..hub.client import explain_hub_errors, fetch_snapshot
+from ..hub.client import fetch_snapshot, read_remotely
 from .files import ORDER_FILE, SPLIT_NAMES, iterate_file, missing_split, read_order, split_files, split_name
 from .long_table import DUPLICATE_RULES, Tables, collect_names
 from .planted import PLANTED, planted_pool
@@ -138,10 +138,13 @@ class _Source:
 
         kind = "parquet" if table.endswith(".parquet") else "csv"
         file = f"hf://datasets/{self.id}@{self.revision}/{table}"
-        with explain_hub_errors(self.id, self.revision):
+
+        def rows() -> Iterator[pa.Table]:
             stream = load_dataset(kind, data_files=file, split="train", streaming=True).with_format("arrow")
-            for rows in stream.iter(batch_size=_STREAMED_ROWS):
-                yield from rows.to_batches()
+            return stream.iter(batch_size=_STREAMED_ROWS)
+
+        for part in read_remotely(self.id, self.revision, rows):
+            yield from part.to_batches()
 
 
 def _open(source: str, revision: str | None, needed: Callable[[Sequence[str]], list[str]], streaming: bool) -> _Source:

@@ -1,34 +1,30 @@
-"""Fetching from and committing to the Hugging Face Hub: whole or not at all, and errors that say what to do.
+"""Fetching from the Hugging Face Hub: all files of one commit, each with the hash that the Hub says, or an error.
 
-Downloads go through huggingface_hub's cache; a file is used only if it hashes to what the Hub said. Uploads are one
-commit. Whatever the Hub or the network fails at becomes an error of `_errors.py`: repository, revision and remedy.
+Downloads go through huggingface_hub's cache. Where there is no verified answer, what the cache holds of the repository
+serves, with a warning; an answer that says no is no reason to use the cache.
 """
 
 from __future__ import annotations
 
 import glob
 import hashlib
-import importlib
 import logging
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from .._errors import Conflict, FileError, InputError, MissingFile, Refused, Unreachable, UserError
-from .._files import DISK_FULL
-
-if TYPE_CHECKING:
-    from huggingface_hub import CommitInfo
-    from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.hf_api import CommitOperation
+from .._errors import FileError
+from .._files import whole_file
+from .errors import Trouble, explain_hub_errors, not_an_answer
+from .requests import AGENT, api, asked, streamed
 
 logger = logging.getLogger(__name__)
 
-RETRY_SECONDS = (1, 4)  # waits before asking again after a fault of the Hub's own (5xx)
-_Result = TypeVar("_Result")
+_COMMIT = re.compile("[0-9a-f]{40}")
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
@@ -38,6 +34,15 @@ class Snapshot:
     folder: Path  # of the fetched files
     revision: str  # the commit
     files: tuple[str, ...]  # all of the repository, fetched or not
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a repository holds at one commit."""
+
+    repo_id: str  # where the Hub has it; another id than was asked for if it has moved
+    revision: str  # the commit
+    files: tuple[str, ...]
 
 
 def fetch_snapshot(
@@ -57,182 +62,172 @@ def fetch_snapshot(
     Raises:
         UserError: As `explain_hub_errors` has them; a `FileError` if a file's content is not what the Hub announced.
     """
-    from huggingface_hub import HfApi, constants, get_cached_repo_tree, snapshot_download
+    from huggingface_hub import constants
 
-    where: dict[str, Any] = {"repo_type": repo_type, "revision": revision, "token": token, "cache_dir": cache_dir}
-
-    def fetch(files: Sequence[str], **options: Any) -> Snapshot:
-        wanted = list(choose(files))
-        options["allow_patterns"] = [glob.escape(name) for name in wanted] or ["no file is wanted"]
-        folder = Path(retried(lambda: snapshot_download(repo_id, **where, **options)))
-        return _verified(Snapshot(folder, folder.name, tuple(files)), wanted, repo_id)
-
-    def cached() -> Snapshot:
-        tree = get_cached_repo_tree(repo_id, repo_type=repo_type, revision=revision, cache_dir=cache_dir)
-        return fetch([file.path for file in tree], local_files_only=True)
-
+    cache = _Cache(repo_id, choose, repo_type, revision, cache_dir)
     with explain_hub_errors(repo_id, revision):
         if local_files_only or constants.HF_HUB_OFFLINE:
-            return cached()
-        api = HfApi(token=token)
+            return cache.read()
+        held = cache.find()
+        if held is not None and held.revision == revision and not cache.remove_damaged(held):
+            return held  # a commit never changes
         try:
-            info = retried(lambda: api.repo_info(repo_id, repo_type=repo_type, revision=revision))
-        except _unreachable() as error:
-            logger.warning("The Hub cannot be reached (%s); using what the cache holds of %s.", error, repo_id)
-            return cached()
-        return fetch([file.rfilename for file in getattr(info, "siblings", None) or ()])
-
-
-def _verified(snapshot: Snapshot, names: Sequence[str], repo_id: str) -> Snapshot:
-    """Compare each file with the hash that names it in the cache; a wrong one is removed, to be fetched anew."""
-    for name in names:
-        blob = (snapshot.folder / name).resolve()
-        if len(blob.name) == 64:  # large files: SHA-256 of the content
-            digest = hashlib.sha256()
-        elif len(blob.name) == 40:  # the others: git's SHA-1 of a header and the content
-            digest = hashlib.sha1(f"blob {blob.stat().st_size}\0".encode(), usedforsecurity=False)
-        else:
-            continue
-        with blob.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-        if digest.hexdigest() != blob.name:
-            blob.unlink()
-            raise FileError(f"{repo_id}: `{name}` arrived damaged (its hash is not the Hub's); removed it. Try again.")
-    return snapshot
-
-
-def commit(
-    repo_id: str,
-    operations: Sequence[CommitOperation],
-    *,
-    message: str,
-    repo_type: str = "model",
-    token: str | bool | None = None,
-    revision: str | None = None,
-    create_pr: bool = False,
-    parent_commit: str | None = None,
-) -> CommitInfo:
-    """Put files into a repository in one commit.
-
-    Arguments as in huggingface_hub; `message` is the commit's summary.
-
-    Raises:
-        UserError: As `explain_hub_errors` has them; a `Conflict` if `parent_commit` is not the last commit any more.
-            Nothing is committed then.
-    """
-    from huggingface_hub import HfApi
-
-    api = HfApi(token=token)
-    with explain_hub_errors(repo_id, revision):
-        where: dict[str, Any] = {"repo_type": repo_type, "revision": revision, "parent_commit": parent_commit}
-        return retried(
-            lambda: api.create_commit(repo_id, operations, commit_message=message, create_pr=create_pr, **where)
-        )
-
-
-def retried(request: Callable[[], _Result]) -> _Result:
-    """Repeat a request that the Hub failed by its own fault (5xx), which its client does for some requests only."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    for seconds in RETRY_SECONDS:
-        try:
-            return request()
-        except HfHubHTTPError as error:
-            if error.response.status_code < 500:
+            return cache.fill(list_files(repo_id, repo_type, revision, token=token, patient=held is None), token)
+        except Trouble as trouble:
+            if held is None or cache.remove_damaged(held):
+                trouble.cause = f"not in the cache, and {trouble.cause}"
                 raise
-            time.sleep(seconds)
-    return request()
+            logger.warning("%s: %s. Using what the cache holds, commit %.8s.", cache.at, trouble, held.revision)
+            return held
 
 
-# --- errors ---
-
-_NOT_CACHED = (
-    "not in the cache, and the Hub was not asked or not reached. Check the network, unset HF_HUB_OFFLINE, or try later"
-)
-# What the Hub's client raises, the more special before the general: what it becomes, and the words for it.
-_EXPLANATIONS: dict[str, tuple[type[FileError], str]] = {
-    "GatedRepoError": (
-        Refused,
-        "access must be granted. Ask for it on the repository's page, then log in (hf auth login)",
-    ),
-    "RepositoryNotFoundError": (
-        MissingFile,
-        "no such repository, or it is private. Check the id; for a private one log in (hf auth login) or set HF_TOKEN",
-    ),
-    "RevisionNotFoundError": (MissingFile, "the repository has no such revision. Check the branch, tag or commit"),
-    "LocalEntryNotFoundError": (MissingFile, _NOT_CACHED),
-    "CachedRepoTreeNotFoundError": (MissingFile, _NOT_CACHED),
-    "EntryNotFoundError": (MissingFile, "a file is missing in the repository. Check the revision"),
-}
-
-
-@contextmanager
-def explain_hub_errors(repo_id: str, revision: str | None) -> Iterator[None]:
-    """Turn what the Hub's client raises in the block into an error of one line with the remedy.
+def list_files(
+    repo_id: str, repo_type: str, revision: str | None, *, token: str | bool | None = None, patient: bool = True
+) -> Listing:
+    """What a repository holds, in one request.
 
     Raises:
-        UserError: `InputError` for an id that is none; `MissingFile`, `Refused`, `Conflict`, `Unreachable` or another
-            `FileError` for what the Hub or the network failed at. What is not theirs passes unchanged.
+        Trouble: If there was no verified answer.
+        FileError: If a file's name leads out of the repository.
     """
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        at = f"{repo_id}@{revision}" if revision else repo_id
-        # The client wraps what broke a large file's upload in a bare RuntimeError.
-        wrapped = error.__cause__ if type(error) is RuntimeError else None
-        explained = _explained(at, wrapped or error)
-        if explained is None:
-            raise
-        raise explained from error
+    client = api(token)
+
+    def ask() -> Listing:
+        info = client.repo_info(repo_id, repo_type=repo_type, revision=revision)
+        files = tuple(file.rfilename for file in info.siblings)
+        if not _COMMIT.fullmatch(info.sha) or not all(isinstance(name, str) for name in (info.id, *files)):
+            raise ValueError("no commit, or no names")
+        return Listing(info.id, info.sha, files)
+
+    there = asked(ask, patient=patient)
+    check_names(repo_id, there.files)
+    if there.repo_id.lower() != repo_id.lower():
+        logger.warning("%s has moved to %s. Use the new id.", repo_id, there.repo_id)
+    return there
 
 
-def _explained(at: str, error: BaseException) -> UserError | None:
-    """The library's error for one of the Hub's client; None if it is neither the Hub's nor the network's."""
-    from huggingface_hub import errors
-
-    if isinstance(error, errors.HFValidationError):
-        return InputError(f"`{at}` is neither a folder nor a Hub id ({error}).")
-    for name, (kind, text) in _EXPLANATIONS.items():
-        if isinstance(error, getattr(errors, name)):
-            return kind(f"{at}: {text}.")
-    if isinstance(error, errors.HfHubHTTPError):
-        return _explained_status(at, error)
-    if isinstance(error, _unreachable()):
-        cause = _first_line(error)
-        return Unreachable(f"{at}: the connection to the Hub failed ({cause}). Check the network, or try later.")
-    if isinstance(error, OSError) and error.errno in DISK_FULL:
-        return FileError(error.errno, f"{at}: the disk is full. Free some space, or set HF_HOME to another disk.")
-    if isinstance(error, OSError) and error.errno is None:  # the client's own words, not the system's
-        return FileError(f"{at}: {_first_line(error)}")
-    return None
+def check_names(repo_id: str, names: Iterable[str]) -> None:
+    """Refuse a repository with a file whose name leads out of the folder that it would be written to."""
+    for name in names:
+        parts = name.split("/")
+        if set(parts) & {"", ".", ".."} or re.search(r"[\\\0]", name) or re.match("[A-Za-z]:", name):
+            raise FileError(f"{repo_id}: lists a file named {name!r}, which leads out of its folder. Do not use it.")
 
 
-def _explained_status(at: str, error: HfHubHTTPError) -> FileError:
-    """The library's error for an HTTP status."""
-    status = error.response.status_code
-    if status in (401, 403):
-        return Refused(f"{at}: the Hub refused ({status}). Log in (hf auth login) with a token that may do this.")
-    if status in (409, 412):
-        return Conflict(f"{at}: somebody changed the repository meanwhile ({status}). Load it again and repeat.")
-    if status == 429:
-        seconds = error.response.headers.get("Retry-After")
-        when = f"in {seconds} seconds" if seconds else "later"
-        return FileError(f"{at}: too many requests (429). Try again {when}.")
-    if status >= 500:
-        return FileError(f"{at}: the Hub has a fault of its own ({status}). Try later.")
-    return FileError(f"{at}: {_first_line(error)}")
+@dataclass(frozen=True)
+class _Cache:
+    """One repository in huggingface_hub's cache, and which of its files are wanted."""
+
+    repo_id: str
+    choose: Callable[[Sequence[str]], Sequence[str]]
+    repo_type: str
+    revision: str | None
+    cache_dir: str | Path | None
+
+    @property
+    def at(self) -> str:
+        """The repository and the revision, for messages."""
+        return f"{self.repo_id}@{self.revision}" if self.revision else self.repo_id
+
+    def read(self) -> Snapshot:
+        """What is there of the revision.
+
+        Raises:
+            LocalEntryNotFoundError, CachedRepoTreeNotFoundError: If a wanted file is not there.
+            FileError: If one is damaged; it is removed.
+        """
+        held = self._held()
+        for name in self.remove_damaged(held):
+            raise FileError(f"{self.at}: `{name}` was damaged in the cache, so it is removed. Fetch it again.")
+        return held
+
+    def find(self) -> Snapshot | None:
+        """What is there of the revision, its hashes not looked at; None if a wanted file is not there."""
+        from huggingface_hub.errors import CachedRepoTreeNotFoundError, LocalEntryNotFoundError
+
+        try:
+            return self._held()
+        except (CachedRepoTreeNotFoundError, LocalEntryNotFoundError):
+            return None
+
+    def fill(self, there: Listing, token: str | bool | None) -> Snapshot:
+        """Download what is not there yet. A file that arrives damaged is fetched once more.
+
+        Raises:
+            Trouble: If there was no verified answer.
+            FileError: If a file is damaged twice.
+        """
+
+        def download() -> Snapshot:
+            return self._snapshot(there.files, there.revision, token=token)
+
+        snapshot = asked(download)
+        if self.remove_damaged(snapshot):
+            snapshot = asked(download)
+            for name in self.remove_damaged(snapshot):
+                raise FileError(
+                    f"{self.at}: `{name}` arrived damaged twice (its hash is not the Hub's), so it is not kept. "
+                    "Is there a proxy in between? Try again."
+                )
+        self._remember(snapshot)
+        return snapshot
+
+    def remove_damaged(self, snapshot: Snapshot) -> list[str]:
+        """Remove the wanted files that do not have the hash by which the cache names them, and say which they were."""
+        damaged = [name for name in self.choose(snapshot.files) if not _has_its_hash(snapshot.folder / name)]
+        for name in damaged:
+            (snapshot.folder / name).resolve().unlink(missing_ok=True)
+        return damaged
+
+    def _held(self) -> Snapshot:
+        """The snapshot of the revision that the cache knows, if all wanted files are there."""
+        from huggingface_hub import get_cached_repo_tree
+
+        where: dict[str, Any] = {"repo_type": self.repo_type, "cache_dir": self.cache_dir}
+        files = [file.path for file in get_cached_repo_tree(self.repo_id, revision=self.revision, **where)]
+        check_names(self.repo_id, files)
+        return self._snapshot(files, self.revision, local_files_only=True)
+
+    def _snapshot(self, files: Sequence[str], revision: str | None, **options: Any) -> Snapshot:
+        """The snapshot with the wanted ones of some files."""
+        from huggingface_hub import snapshot_download
+
+        wanted = list(self.choose(files))
+        options["allow_patterns"] = [glob.escape(name) for name in wanted] or ["no file is wanted"]
+        where: dict[str, Any] = {"repo_type": self.repo_type, "revision": revision, "cache_dir": self.cache_dir}
+        folder = Path(snapshot_download(self.repo_id, library_name=AGENT, **where, **options))
+        lacking = [name for name in wanted if not (folder / name).is_file()]
+        if lacking:  # it arrived as a file of another commit
+            raise not_an_answer(f"`{lacking[0]}` is of another commit")
+        return Snapshot(folder, folder.name, tuple(files))
+
+    def _remember(self, snapshot: Snapshot) -> None:
+        """Write down which commit the revision is, as the client does, but not before all files are there.
+
+        So what is found offline, or while the Hub is in trouble, is whole.
+        """
+        ref = snapshot.folder.parents[1] / "refs" / (self.revision or "main")
+        if self.revision != snapshot.revision:
+            with suppress(OSError), whole_file(ref) as partial:  # a cache that cannot be written serves all the same
+                partial.write_text(snapshot.revision, encoding="utf-8")
 
 
-def _unreachable() -> tuple[type[Exception], ...]:
-    """Errors of a connection that could not be made or broke."""
-    from huggingface_hub.errors import HTTPError
+def _has_its_hash(path: Path) -> bool:
+    """Whether a file of the cache has the hash that names it; true where nothing says what it should be."""
+    blob = path.resolve()
+    if len(blob.name) == 64:  # large files: SHA-256 of the content
+        digest = hashlib.sha256()
+    elif len(blob.name) == 40:  # the others: git's SHA-1 of a header and the content
+        digest = hashlib.sha1(f"blob {blob.stat().st_size}\0".encode(), usedforsecurity=False)
+    else:
+        return True
+    with blob.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest() == blob.name
 
-    http = importlib.import_module(HTTPError.__module__.split(".")[0])  # httpx or httpx2, by the client's version
-    return (http.TransportError, ConnectionError)
 
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def read_remotely(repo_id: str, revision: str | None, items: Callable[[], Iterable[_Item]]) -> Iterator[_Item]:
+    """What `items` reads of a repository over the network, piece by piece, with the errors of `explain_hub_errors`."""
+    with explain_hub_errors(repo_id, revision):
+        yield from streamed(items)

@@ -9,12 +9,14 @@ from datasets import load_dataset
 
 from embedllm_hf import ResponseMatrix, load_responses
 from embedllm_hf.data.sources import load_splits
+from tests.hub.clients import no_waiting
 from tests.pool import LLMS, make_frame, make_split
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch):
-    monkeypatch.setattr("embedllm_hf.hub.client.RETRY_SECONDS", (0, 0))
+def _no_waiting():
+    with no_waiting():
+        yield
 
 
 def same(first: ResponseMatrix, second: ResponseMatrix) -> bool:

@@ -47,12 +47,13 @@ def run_python(
 
 @contextmanager
 def no_waiting() -> Iterator[list[float]]:
-    """Lets `huggingface_hub` retry at once.
+    """Lets `huggingface_hub` and the library ask again at once.
 
     Yields:
         `list[float]`: The seconds that it would have waited before each retry.
     """
     waits: list[float] = []
     clock = SimpleNamespace(**{**vars(time), "sleep": waits.append})
-    with patch("huggingface_hub.utils._http.time", clock), patch("huggingface_hub.file_download.time", clock):
+    clients = patch("huggingface_hub.utils._http.time", clock), patch("huggingface_hub.file_download.time", clock)
+    with clients[0], clients[1], patch("embedllm_hf.hub.requests.sleep", waits.append):
         yield waits

@@ -4,28 +4,32 @@ import errno
 import os
 
 import pytest
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import CommitOperationAdd
 from huggingface_hub.errors import LocalTokenNotFoundError
 
-from embedllm_hf._errors import Conflict, FileError, InputError, MissingFile, Refused, Unreachable, UserError
-from embedllm_hf.hub.client import commit, explain_hub_errors, fetch_snapshot
+from embedllm_hf._errors import FileError, InputError, MissingFile, Refused, Unreachable, UserError
+from embedllm_hf.hub.client import fetch_snapshot
+from embedllm_hf.hub.commits import Target, commit_on_top
+from embedllm_hf.hub.errors import explain_hub_errors
 from tests.hub.clients import no_waiting
 from tests.hub.faults import COMMITS
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch):
-    monkeypatch.setattr("embedllm_hf.hub.client.RETRY_SECONDS", (0, 0))
+def _no_waiting():
+    with no_waiting():
+        yield
 
 
 def everything(files):
     return files
 
 
-def put(repo_id: str, content: bytes = b"new", *, make: bool = True, **options):
-    if make:
-        HfApi().create_repo(repo_id, exist_ok=True)
-    return commit(repo_id, [CommitOperationAdd("a.txt", content)], message="Add a", **options)
+def put(repo_id: str, content: bytes = b"new", **options):
+    def add(there):
+        return [CommitOperationAdd("a.txt", content)]
+
+    return commit_on_top(Target(repo_id, **options), add, message="Add a")
 
 
 @pytest.mark.parametrize(
@@ -45,40 +49,22 @@ def test_a_refused_fetch_is_one_line(hub, order, kind, message):
     """The kind of error, the repository and the remedy, for each status that reading can meet."""
     hub.create_repo("user/fetched", {"a.txt": b"a"})
     hub.faults.status(on=r"GET /api/models/", **order)
-    with no_waiting(), pytest.raises(kind, match=rf"^user/fetched: .*{message}") as raised:
+    with pytest.raises(kind, match=rf"^user/fetched: .*{message}") as raised:
         fetch_snapshot("user/fetched", everything)
     hub.faults.clear()
     assert "\n" not in str(raised.value)
-
-
-@pytest.mark.parametrize("status", [409, 412])
-def test_a_change_by_somebody_else_is_a_conflict(hub, status):
-    """Both statuses that the Hub gives have a class of their own, so that no caller reads the text."""
-    hub.faults.status(status, on=COMMITS)
-    with pytest.raises(Conflict, match=rf"user/conflict: somebody changed the repository meanwhile \({status}\)"):
-        put("user/conflict")
-
-
-def test_a_commit_on_an_old_parent_is_a_conflict(hub):
-    """A real one: the parent is not the last commit any more, and nothing is changed."""
-    repo = hub.create_repo("user/raced", {"a.txt": b"old"})
-    parent = repo.resolve().oid
-    put("user/raced", b"first", parent_commit=parent)
-    with pytest.raises(Conflict, match="Load it again and repeat"):
-        put("user/raced", b"second", parent_commit=parent)
-    assert repo.read("a.txt") == b"first"
 
 
 def test_what_cannot_be_reached(hub):
     """A commit needs the Hub; a fetch needs it only for what was never fetched."""
     hub.create_repo("user/reached", {"a.txt": b"a"})
     before = fetch_snapshot("user/reached", everything)
-    with hub.unreachable(), no_waiting():
+    with hub.unreachable():
         assert fetch_snapshot("user/reached", everything) == before
-        with pytest.raises(MissingFile, match=r"user/never: not in the cache.*Check the network"):
+        with pytest.raises(Unreachable, match=r"user/never: not in the cache, and the connection.*Check the network"):
             fetch_snapshot("user/never", everything)
         with pytest.raises(Unreachable, match="user/reached: the connection to the Hub failed"):
-            put("user/reached", make=False)
+            put("user/reached")
     with pytest.raises(MissingFile, match="user/never: not in the cache"):
         fetch_snapshot("user/never", everything, local_files_only=True)
 
