@@ -206,7 +206,12 @@ def note_end(args: EmbedLLMTrainingArguments, run: Mapping[str, Any], record: Ma
         return
     with whole_file(folder / _FINISHED) as partial:
         partial.write_text(json.dumps({"run": run, **record}, allow_nan=False) + "\n", encoding="utf-8")
-    for path in folder.glob("*"):
+    drop_checkpoints(args)
+
+
+def drop_checkpoints(args: EmbedLLMTrainingArguments) -> None:
+    """Remove the checkpoints of a run that has ended."""
+    for path in checkpoints_folder(args.output_dir).glob("*"):
         if _OURS.fullmatch(path.name) and path.name != _FINISHED:
             path.unlink()
 

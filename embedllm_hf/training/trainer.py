@@ -20,7 +20,7 @@ from .encoder_trainer import TextEncoderTrainer
 from .fit_bank import fit_bank
 from .network_trainer import NetworkTrainer, check_llms, check_split
 from .processes import part, process_state
-from .runs import check_output_dir, digest_of_tensors, end_of, may_hold_model, note_end, run_in
+from .runs import check_output_dir, digest_of_tensors, drop_checkpoints, end_of, may_hold_model, note_end, run_in
 
 logger = logging.getLogger(__name__)
 
@@ -154,6 +154,8 @@ class EmbedLLMTrainer:
             return False
         if digest_of_tensors(saved.state_dict()) != ended["weights"]:
             return False
+        if self.is_main_process:
+            drop_checkpoints(self.args)  # killed while it dropped them
         logger.warning("%s: this run has ended already; its model is taken as it is.", self.args.output_dir)
         self.model.load_state_dict(saved.state_dict())
         self.model.eval()

@@ -108,10 +108,12 @@ def test_a_run_that_has_ended_gives_its_model(tmp_path, monkeypatch, caplog):
     """Resumed, it is not trained again: weights, bank, history and seconds are those that it had."""
     first = make_trainer(tmp_path, save_checkpoints=True)
     first.train()
+    (tmp_path / "checkpoints" / "network-000003.safetensors").write_text("killed before this was removed")
     monkeypatch.setattr(network_trainer.NetworkTrainer, "train", lambda self: pytest.fail("trained again"))
     again = make_trainer(tmp_path, save_checkpoints=True, resume_from_checkpoint=True)
     again.train()
     assert "this run has ended already" in caplog.text
+    assert left_in(tmp_path) == ["finished.json"]
     assert (again.seconds, again.history.epochs) == (first.seconds, first.history.epochs)
     for name, value in first.model.state_dict().items():
         assert torch.equal(value, again.model.state_dict()[name]), name
