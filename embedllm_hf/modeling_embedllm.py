@@ -186,7 +186,8 @@ class EmbedLLM(PooledNetwork):
             export_remote_code(folder, _REMOTE_CLASSES)
         seal(folder, [name for name in needed_files([path.name for path in folder.iterdir()]) if name != CONFIG_FILE])
         benchmarks = [] if self.bank is None else list(self.bank.benchmarks)
-        write_model_card(folder, self.config, self.metrics, self.llm_embeds, repo_id=repo_id, benchmarks=benchmarks)
+        about: dict[str, Any] = {"benchmarks": benchmarks, "without_answers": self.llms_without_answers}
+        write_model_card(folder, self.config, self.metrics, self.llm_embeds, repo_id=repo_id, **about)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike | None, *args: Any, **kwargs: Any):

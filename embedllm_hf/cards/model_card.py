@@ -10,15 +10,18 @@ from __future__ import annotations
 import json
 import logging
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import numpy as np
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from .. import plots
+from .._checks import visible
+from .._files import whole_file
 from ..configuration_embedllm import OFFLINE_ENCODER, EmbedLLMConfig
 from . import text as card_text
 from .citation import CITATION
@@ -32,6 +35,7 @@ LIBRARY = "embedllm_hf"
 TASK, TASK_NAME = "text-classification", "Which LLM answers a question correctly"
 TAGS = ("embedllm", "llm-routing", "llm-forecasting", "llm-evaluation")
 _QUESTION = "What is 17 * 23?"
+_MOST_NAMES = 500  # that are listed
 _PLACEHOLDER = "path/to/model"
 _TEMPLATE = Path(__file__).with_name("model_card.md")
 
@@ -44,19 +48,27 @@ def write_model_card(
     *,
     repo_id: str | None = None,
     benchmarks: Sequence[str] = (),
+    without_answers: Collection[str] = (),
 ) -> None:
     """Write the card and its pictures into a folder.
 
-    A picture is left out if there is nothing to draw, or matplotlib is not installed.
+    A picture is left out if there is nothing to draw, or matplotlib is not installed. A card or a picture that cannot
+    be made is a warning: the model is worth more.
 
     Args:
         llm_embeds (`np.ndarray` of shape `(n_llms, embed_dim)`): The LLM vectors, for the map.
-        folder, config, metrics, repo_id, benchmarks: An existing folder, and the arguments of `model_card`.
+        folder, config, metrics, repo_id, benchmarks, without_answers: An existing folder, and the arguments of
+            `model_card`.
     """
     folder = Path(folder)
-    pictures = _draw(folder, config, metrics or {}, llm_embeds)
-    card = model_card(config, metrics, repo_id=repo_id, pictures=pictures, benchmarks=benchmarks)
-    card.save(folder / CARD_FILE)
+    about: dict[str, Any] = {"repo_id": repo_id, "benchmarks": benchmarks, "without_answers": without_answers}
+    try:
+        pictures = _draw(folder, config, metrics or {}, llm_embeds)
+        card = model_card(config, metrics, pictures=pictures, **about)
+        with whole_file(folder / CARD_FILE) as partial:
+            partial.write_text(card.content, encoding="utf-8", newline="\n")
+    except Exception as error:  # of whatever kind
+        logger.warning("%s: no model card is written (%s).", folder / CARD_FILE, _named(error))
 
 
 def is_our_card(path: Path) -> bool:
@@ -71,13 +83,22 @@ def _draw(folder: Path, config: EmbedLLMConfig, metrics: Mapping, llm_embeds: np
         drawable[RELIABILITY_FILE] = lambda: plots.reliability_figure(metrics["reliability"])
     if config.n_llms >= plots.MIN_LLMS_ON_MAP and np.isfinite(llm_embeds).all() and np.ptp(llm_embeds, axis=0).any():
         drawable[MAP_FILE] = lambda: plots.llm_map_figure(llm_embeds, config.llm_names)
-    try:
-        for name, draw in drawable.items():
+    drawn = []
+    for name, draw in drawable.items():
+        try:
             plots.save_png(draw(), folder / name)
-    except ImportError as error:
-        logger.info("The model card has no pictures: %s", error)
-        return []
-    return list(drawable)
+            drawn.append(name)
+        except ImportError as error:
+            logger.info("The model card has no pictures: %s", error)
+            break
+        except Exception as error:  # of whatever kind
+            logger.warning("%s: the picture is left out of the model card (%s).", folder / name, _named(error))
+    return drawn
+
+
+def _named(error: Exception) -> str:
+    """An error's kind and text, for a line."""
+    return visible(f"{type(error).__name__}: {error}"[: card_text.LONGEST_SHOWN])
 
 
 def model_card(
@@ -87,6 +108,7 @@ def model_card(
     repo_id: str | None = None,
     pictures: Sequence[str] = (RELIABILITY_FILE, MAP_FILE),
     benchmarks: Sequence[str] = (),
+    without_answers: Collection[str] = (),
 ) -> ModelCard:
     """Build the card, text and metadata.
 
@@ -96,16 +118,21 @@ def model_card(
         repo_id (`str`, *optional*): Where the model lives on the Hub. Default: a path that the reader replaces.
         pictures (`Sequence[str]`): Pictures that stand beside the card.
         benchmarks (`Sequence[str]`): Benchmarks that the model can forecast; the first is in the example.
+        without_answers (`Collection[str]`): LLMs of which the model knows no answer.
     """
     metrics = metrics or {}
     dataset, oracle = metrics.get("dataset") or {}, metrics.get("oracle") or {}
     scores = card_text.predictor_scores(metrics)
     title = repo_id.split("/")[-1] if repo_id else "EmbedLLM"
+    names, unknown = config.llm_names[:_MOST_NAMES], set(without_answers)
     content = _template().render(
         title=title,
         config=config,
-        names=config.llm_names,
-        benchmarks=benchmarks,
+        names=names,
+        n_more=config.n_llms - len(names),
+        without_answers=unknown,
+        example=_example(name for name in config.llm_names if name not in unknown),
+        benchmark=_example(benchmarks),
         question=_QUESTION,
         path=repo_id or _PLACEHOLDER,
         path_comment="" if repo_id else "  # the folder of this card, or its id on the Hub",
@@ -126,6 +153,11 @@ def model_card(
     )
     data = card_data(config, metrics, model_name=title)
     return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{content.strip()}\n")
+
+
+def _example(names: Iterable[str]) -> str | None:
+    """The first name that can stand in a command line as it is: short, and of signs that print."""
+    return next((name for name in names if name.isprintable() and len(name) <= card_text.LONGEST_SHOWN), None)
 
 
 def _gain_lines(metrics: Mapping) -> list[str]:
@@ -181,10 +213,10 @@ def _eval_results(scores: Mapping, dataset: Mapping) -> list[EvalResult]:
         EvalResult(
             task_type=TASK,
             task_name=TASK_NAME,
-            dataset_type=dataset["id"],
-            dataset_name=dataset["id"],
-            dataset_split=dataset.get("split"),
-            dataset_revision=dataset.get("revision"),
+            dataset_type=visible(dataset["id"]),
+            dataset_name=visible(dataset["id"]),
+            dataset_split=_visible(dataset.get("split")),
+            dataset_revision=_visible(dataset.get("revision")),
             metric_type=hub_id,
             metric_name=heading,
             metric_value=round(scores[key], 4),
@@ -192,3 +224,7 @@ def _eval_results(scores: Mapping, dataset: Mapping) -> list[EvalResult]:
         for key, heading, hub_id, _ in card_text.METRICS
         if scores.get(key) is not None
     ]
+
+
+def _visible(text: str | None) -> str | None:
+    return None if text is None else visible(text)

@@ -9,11 +9,15 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from .._checks import visible
 from .._tables import format_table
 from ..configuration_embedllm import OFFLINE_ENCODER, EmbedLLMConfig
 from ..data.planted import PLANTED
 
 MODEL = "embedllm"
+LONGEST_SHOWN = 200  # signs of a name or any other text of a stranger
+_MOST_BENCHMARKS = 50  # rows of the table
+_HUB_ID = r"[\w-][\w.-]*(/[\w-][\w.-]*)?"
 # Metrics of the report: key in metrics.json, heading, the Hub's metric id, and whether higher is better.
 METRICS = (
     ("accuracy", "Accuracy", "accuracy", True),
@@ -48,8 +52,9 @@ PREDICTORS = {
 
 
 def code(text: object) -> str:
-    """A code span, on one line, whatever the text holds."""
-    line = " ".join(str(text).split())
+    """A code span, on one line and not endless, whatever the text holds."""
+    line = visible(" ".join(str(text).split()))
+    line = line if len(line) <= LONGEST_SHOWN else f"{line[:LONGEST_SHOWN]}…"
     fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
     space = " " if len(fence) > 1 else ""
     return f"{fence}{space}{line}{space}{fence}"
@@ -66,8 +71,7 @@ def _labelled(values: Mapping[str, str | None]) -> list[str]:
 def base_model_of(config: EmbedLLMConfig) -> str | None:
     """Hub id of the text encoder; None if it is a folder."""
     name = config.encoder.published
-    looks_like_id = re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name)
-    return name if looks_like_id and not Path(name).is_dir() else None
+    return name if "/" in name and re.fullmatch(_HUB_ID, name) and not Path(name).is_dir() else None
 
 
 def describe_encoder(config: EmbedLLMConfig) -> str:
@@ -144,18 +148,19 @@ def benchmark_table(benchmarks: Mapping[str, Mapping[str, Mapping]]) -> str:
         return ""
     predictors = list(next(iter(benchmarks.values())))
     rows = []
-    for name, scores in benchmarks.items():
+    for name, scores in list(benchmarks.items())[:_MOST_BENCHMARKS]:
         found = [scores.get(predictor) or {} for predictor in predictors]
         pairs = [(_number(one.get("accuracy"), ".3f"), _number(one.get("routing_accuracy"), ".3f")) for one in found]
         rows.append([code(name), *map(" / ".join, pairs)])
-    return format_table(["", *map(code, predictors)], rows, markdown=True)
+    table, n_more = format_table(["", *map(code, predictors)], rows, markdown=True), len(benchmarks) - len(rows)
+    return f"{table}\n\nAnd {n_more:,} more, in `metrics.json`." if n_more else table
 
 
 def gain_lines(gains: Mapping[str, Mapping]) -> list[str]:
     """What EmbedLLM gains over the best baseline, and whether that is more than the luck of these questions."""
     headings = {key: heading for key, heading, *_ in METRICS}
     return [
-        f"**{headings.get(metric, metric)}**: {gain['difference']:+.4f} over {code(gain['over'])}, "
+        f"**{headings.get(metric) or code(metric)}**: {gain['difference']:+.4f} over {code(gain['over'])}, "
         f"between {gain['low']:+.4f} and {gain['high']:+.4f}: {_verdict(gain['low'], gain['high'])}"
         for metric, gain in gains.items()
     ]
@@ -191,7 +196,7 @@ def guarantee_text(guarantee: Mapping) -> str:
 
 def is_on_hub(dataset: Mapping) -> bool:
     """Whether `dataset` is one of the Hub: only such a one has a revision; a folder has only a name."""
-    return bool(dataset.get("id") and dataset.get("revision"))
+    return bool(dataset.get("revision") and re.fullmatch(_HUB_ID, dataset.get("id") or ""))
 
 
 def dataset_lines(dataset: Mapping) -> list[str]:
@@ -239,6 +244,6 @@ def training_lines(metrics: Mapping) -> list[str]:
         {
             "Time of the training loop": None if seconds is None else f"{seconds:,.1f} s",
             "Seed": None if seed is None else str(seed),
-            "Versions": ", ".join(f"{package} {version}" for package, version in (versions or {}).items()),
+            "Versions": ", ".join(code(f"{package} {version}") for package, version in (versions or {}).items()),
         }
     )

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .._checks import visible
 from .._errors import InputError
 from .._files import whole_file
 
@@ -22,6 +23,7 @@ COSTS_HELP = (
     "CSV with `llm` and `cost` (a call), or `usd_per_million_input_tokens` and `usd_per_million_output_tokens` (by "
     "the question's tokens; `output_tokens` is the length to expect of an answer), or only the output price"
 )
+NO_ANSWERS = "no answers of it are known"
 # Options that several verbs have in the same words.
 _SHARED: dict[str, dict[str, Any]] = {
     "model": {"required": True, "help": "Hub id or folder of a trained model"},
@@ -135,14 +137,31 @@ def split_names(names: str | None) -> list[str] | None:
 def write_json(path: str, value: object, *, indent: int = 2) -> None:
     """Write a value as JSON into a file, whole or not at all."""
     with whole_file(path) as partial:
-        partial.write_text(json.dumps(value, indent=indent) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(value, indent=indent, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def beginning(text: str, limit: int = 80) -> str:
+    """The beginning of a text, on one line, as it may be shown on a terminal."""
+    return visible(" ".join(text[: 10 * limit].split())[:limit])
 
 
 def print_json_line(question: str, result: Mapping[str, object]) -> None:
     """Print a question and what was found for it as a line of JSON, at once."""
-    print(json.dumps({"question": question, **result}, ensure_ascii=False), flush=True)
+    print(_json({"question": question, **result}), flush=True)
 
 
 def print_json(value: object) -> None:
     """Print a value as JSON on standard output."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(_json(value, indent=2))
+
+
+def _json(value: object, indent: int | None = None) -> str:
+    """JSON as it may be shown on a terminal; NaN and infinity, which JSON lacks, are a bug and not printed."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    if text.isprintable():
+        return text
+    return "\n".join("".join(_escaped(sign) for sign in line) for line in text.split("\n"))
+
+
+def _escaped(sign: str) -> str:
+    return sign if sign.isprintable() else json.dumps(sign)[1:-1]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from .._checks import visible
 from .._errors import InputError
-from ._options import add_shared_options, print_json, print_json_line
+from ._options import NO_ANSWERS, add_shared_options, beginning, print_json, print_json_line
 from ._questions import QUESTIONS_HELP, read_questions
 
 if TYPE_CHECKING:
@@ -47,10 +48,10 @@ def main(options: argparse.Namespace) -> int:
     if options.json:
         print_json(forecast.to_dict())
         return 0
-    print(
-        f"{forecast.llm} on {target}: {forecast.accuracy:.3f}, 90% interval [{forecast.low:.3f}, {forecast.high:.3f}] "
-        f"({forecast.n_observed} of {forecast.n_questions} questions observed)"
-    )
+    observed = f"{forecast.n_observed} of {forecast.n_questions} questions observed"
+    unknown = f"; {NO_ANSWERS}" if forecast.without_answers else ""
+    score = f"{forecast.accuracy:.3f}, 90% interval [{forecast.low:.3f}, {forecast.high:.3f}]"
+    print(f"{visible(forecast.llm)} on {visible(target)}: {score} ({observed}{unknown})")
     return 0
 
 
@@ -63,4 +64,5 @@ def _print_each(forecaster: Forecaster, llm: str, questions: list[str], *, as_js
                 print_json_line(question, forecast.to_dict())
             else:
                 interval = f"90% interval [{forecast.low:.3f}, {forecast.high:.3f}]"
-                print(f"{forecast.probability:.3f}  {interval}  {' '.join(question.split())[:80]}")
+                flag = f"  {NO_ANSWERS}" if forecast.without_answers else ""
+                print(f"{forecast.probability:.3f}  {interval}{flag}  {beginning(question)}")

@@ -22,6 +22,7 @@ def main(options: argparse.Namespace) -> int:
     """Print a line an LLM, the best first."""
     questions = None if options.questions is None else read_questions(options.questions)
 
+    from .._checks import shorten
     from .._tables import format_table
     from ..inference.leaderboard import Leaderboard
 
@@ -33,13 +34,16 @@ def main(options: argparse.Namespace) -> int:
         return 0
     cells = [
         [
-            f"{row.rank}. {row.llm}",
+            f"- {row.llm}" if row.without_answers else f"{row.rank}. {row.llm}",
             f"{row.accuracy:.3f}",
             f"[{row.low:.3f}, {row.high:.3f}]",
             "" if row.beats_next is None else f"{row.beats_next:.2f}",
-            f"{row.only_one:.3f}",
+            "" if row.only_one is None else f"{row.only_one:.3f}",
         ]
         for row in rows
     ]
     print(format_table(["llm", "accuracy", "90% interval", "beats next", "alone right"], cells))
+    unknown = [row.llm for row in rows if row.without_answers]
+    if unknown:
+        print(f"not ranked, since no answers of them are known: {shorten(unknown)}")
     return 0

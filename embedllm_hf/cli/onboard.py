@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+from .._checks import visible
 from ..bank.item_parameters import DEFAULT_STRATEGY, STRATEGIES
 from ._options import add_shared_options
+
+_MOST_BENCHMARKS = 20  # that are printed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,9 +43,12 @@ def main(options: argparse.Namespace) -> int:
     else:
         model = onboard(model, options.llm, answers, strategy=options.strategy or DEFAULT_STRATEGY)
     model.save_pretrained(options.output_dir)
-    forecaster = Forecaster(model)
-    for benchmark in bank_of(model).benchmarks:
+    forecaster, benchmarks = Forecaster(model), list(bank_of(model).benchmarks)
+    for benchmark in benchmarks[:_MOST_BENCHMARKS]:
         forecast = forecaster.benchmark(options.llm, benchmark)
-        print(f"{benchmark}: {forecast.accuracy:.3f}, 90% interval [{forecast.low:.3f}, {forecast.high:.3f}]")
-    print(f"placed {options.llm} from {len(answers):,} answers; saved to {options.output_dir}")
+        print(f"{visible(benchmark)}: {forecast.accuracy:.3f}, 90% interval [{forecast.low:.3f}, {forecast.high:.3f}]")
+    if len(benchmarks) > _MOST_BENCHMARKS:
+        print(f"and {len(benchmarks) - _MOST_BENCHMARKS:,} more benchmarks; `embedllm forecast` tells each")
+    named, folder = visible(options.llm), visible(options.output_dir)
+    print(f"placed {named} from {len(answers):,} answers; saved to {folder}")
     return 0

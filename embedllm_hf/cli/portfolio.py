@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Print the LLMs in the order in which they add most."""
+    from .._checks import shorten
     from .._tables import format_table
     from ..inference.portfolio import portfolio
     from ..modeling_embedllm import EmbedLLM
@@ -37,6 +38,9 @@ def main(options: argparse.Namespace) -> int:
     if options.json:
         print_json(chosen.to_dict())
         return 0
+    for why, names in (("cost", chosen.without_cost), ("known answers", chosen.without_answers)):
+        if names:
+            print(f"left out, since they have no {why}: {shorten(names)}")
     steps = zip(chosen.llms, chosen.steps, strict=True)
     print(format_table(["llm", "accuracy up to here"], [[name, f"{accuracy:.3f}"] for name, accuracy in steps]))
     how = "best of all choices" if chosen.exact else "greedy choice"

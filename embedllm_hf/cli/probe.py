@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._checks import visible
 from .._errors import InputError
 from ..bank.item_parameters import STRATEGIES
-from ._options import add_shared_options, print_json
+from ._options import add_shared_options, beginning, print_json
 
 if TYPE_CHECKING:
     from ..modeling_embedllm import EmbedLLM
@@ -69,7 +70,7 @@ def main(options: argparse.Namespace) -> int:
         print("no more questions are needed")
         return 0
     for id_, benchmark in zip(plan.question_ids, plan.benchmarks, strict=True):
-        print(f"{id_}\t{benchmark}\t{' '.join(texts.get(id_, '').split())[:100]}".rstrip())
+        print(f"{id_}\t{visible(benchmark)}\t{beginning(texts.get(id_, ''), 100)}".rstrip())
     later = plan.expected_width if plan.lead is None else plan.lead.expected_width
     print(f"with these {len(plan.question_ids)} the interval's width becomes about {later:.3f}")
     return 0
@@ -92,14 +93,15 @@ def ask(
         if is_known(plan, options.until_width) or not plan.question_ids or number == options.n:
             break
         id_ = plan.question_ids[0]
-        print(f"\nQuestion {id_} ({plan.benchmarks[0]}):\n{texts.get(id_, '(not in this data set)')}\n")
+        text = visible_lines(texts.get(id_, "(not in this data set)"))
+        print(f"\nQuestion {id_} ({visible(plan.benchmarks[0])}):\n{text}\n")
         grade = read_grade()
         if grade is None:
             break
         append_answer(options.answers, id_, grade)
         answers[id_] = grade
     command = f"embedllm onboard --strategy {options.strategy}"
-    print(f"{len(answers):,} answers in {options.answers}; place the LLM with `{command}`")
+    print(f"{len(answers):,} answers in {visible(options.answers)}; place the LLM with `{command}`")
     return 0
 
 
@@ -122,6 +124,11 @@ def read_grade() -> float | None:
             return grade
 
 
+def visible_lines(text: str) -> str:
+    """A text as it may be shown whole: its line breaks stay."""
+    return "\n".join(map(visible, text.splitlines()))
+
+
 def read_texts(dataset: str) -> dict[int, str]:
     """The text of each `prompt_id` of a data set, from all its splits."""
     from ..data.sources import load_splits
@@ -132,16 +139,12 @@ def read_texts(dataset: str) -> dict[int, str]:
 
 def _known(llm: str, plan: Probes) -> str:
     """One line: the LLM's score, and a second one with its lead over the other LLM, if there is one."""
-    line = (
-        f"{llm}: {plan.accuracy:.3f}, 90% interval [{plan.low:.3f}, {plan.high:.3f}], width {plan.width:.3f}, "
-        f"from {plan.n_answers} answers"
-    )
+    own = f"{plan.accuracy:.3f}, 90% interval [{plan.low:.3f}, {plan.high:.3f}], width {plan.width:.3f}"
+    line = f"{visible(llm)}: {own}, from {plan.n_answers} answers"
     if plan.lead is None:
         return line
     lead = plan.lead
-    better = llm if lead.difference > 0 else lead.against
-    verdict = f"{better} is better" if lead.decided else "not decided"
-    return (
-        f"{line}\nminus {lead.against}: {lead.difference:+.3f}, 90% interval [{lead.low:+.3f}, {lead.high:+.3f}], "
-        f"width {lead.width:.3f}: {verdict}"
-    )
+    other = visible(lead.against)
+    verdict = f"{visible(llm) if lead.difference > 0 else other} is better" if lead.decided else "not decided"
+    gap = f"{lead.difference:+.3f}, 90% interval [{lead.low:+.3f}, {lead.high:+.3f}], width {lead.width:.3f}"
+    return f"{line}\nminus {other}: {gap}: {verdict}"

@@ -157,10 +157,17 @@ def test_bad_options_are_refused(capsys, quickstart, options, parts):
     refused(run(capsys, "route", "--model", quickstart, *options), *parts)
 
 
-def test_a_table_that_misses_an_llm_is_refused(capsys, quickstart, costs):
-    """The LLM is named; leaving it out of the choice is a remedy."""
+def test_an_llm_that_a_table_misses_is_left_out(capsys, caplog, quickstart, costs):
+    """It is named, once; a table that knows none of the pool is refused."""
     lines = [line for line in costs.read_text().splitlines() if "atlas-small" not in line]
     costs.write_text("\n".join(lines))
     options = ("route", "--model", quickstart, "--costs", costs)
-    refused(run(capsys, *options, "Hi?"), "no cost for 1 of 8 LLMs", "`planted/atlas-small`")
-    assert run(capsys, *options, "--exclude", "*/atlas-small", QUESTIONS[0])[0] == 0
+    code, out, _ = run(capsys, *options, "--top_k", "8", "Hi?")
+    assert code == 0
+    assert "atlas-small" not in out
+    assert out.count("cost") == 7
+    assert [record.message for record in caplog.records] == [
+        "left out of the choice: no cost is given for `planted/atlas-small`."
+    ]
+    costs.write_text("llm,cost\nlab/other,1\n")
+    refused(run(capsys, *options, "Hi?"), "no LLM of 8 is left to choose from: no cost is given for")
