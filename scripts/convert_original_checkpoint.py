@@ -19,7 +19,7 @@ from embedllm_hf._checks import shorten
 from embedllm_hf._errors import InputError, MissingFile, UserError
 from embedllm_hf.configuration_embedllm import DEFAULT_ENCODER
 from embedllm_hf.data.files import read_order
-from embedllm_hf.training.checkpoints import check_output_dir
+from embedllm_hf.training.runs import check_output_dir
 
 _NAME_HERE = {
     "P.weight": "llm_embedding.weight",

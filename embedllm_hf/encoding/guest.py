@@ -62,6 +62,7 @@ _OF_READING = {
     "module_output_name": str,
     "unpad_inputs": bool,
 }
+_FORWARD = {"method": "forward", "method_output_name": "last_hidden_state"}
 _OF_POOLING = {"embedding_dimension": int, "word_embedding_dimension": int, "include_prompt": bool}
 _OF_DENSE = {"in_features": int, "out_features": int, "bias": bool, "activation_function": str}
 _OF_DENSE |= {"module_input_name": str, "module_output_name": str}
@@ -213,8 +214,9 @@ def _check_reading(path: Path, settings: dict[str, Any]) -> None:
     task = settings.get("transformer_task", "feature-extraction")
     _require(path, "transformer_task", task, task == "feature-extraction")
     for modality, how in (settings.get("modality_config") or {}).items():
-        plain = isinstance(how, dict) and how.get("method") == "forward"
-        _require(path, f"modality_config.{modality}", how, plain and modality in ("text", "message"))
+        _require(path, f"modality_config.{modality}", how, how == _FORWARD and modality in ("text", "message"))
+    output = settings.get("module_output_name")
+    _require(path, "module_output_name", output, output == "token_embeddings")
 
 
 def _all_items(value: Any) -> list[tuple[str, Any]]:
