@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", required=True, help="data set whose training questions it learns from")
     add_shared_options(parser, "dataset_revision")
     parser.add_argument("--output_dir", required=True, help="new folder of the static encoder")
+    parser.add_argument("--overwrite_output_dir", action="store_true", help="replace an encoder that it holds")
 
 
 def main(options: argparse.Namespace) -> int:
@@ -24,7 +25,8 @@ def main(options: argparse.Namespace) -> int:
     from ..modeling_embedllm import EmbedLLM
 
     questions = load_responses(options.dataset, split="train", revision=options.dataset_revision).questions
-    distill_encoder(EmbedLLM.from_pretrained(options.model).encoder, options.output_dir, questions)
+    encoder = EmbedLLM.from_pretrained(options.model).encoder
+    distill_encoder(encoder, options.output_dir, questions, overwrite=options.overwrite_output_dir)
     print(
         f"saved to {options.output_dir}. Train on its vectors: embedllm train --encoder {options.output_dir} "
         f"--dataset {options.dataset} --output_dir ..."

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from .._errors import InputError
+from .._errors import ExistingFile, InputError
 from .._files import whole_directory
+from .guest import MODULES_FILE, is_of_encoder
 from .question_encoder import QuestionEncoder, Texts
 
 if TYPE_CHECKING:
@@ -30,27 +31,35 @@ RIDGE = 1.0  # penalty, in units of the mean squared length of a question's row 
 _STEPS, _TOLERANCE = 30, 1e-5  # of the conjugate gradients
 
 
-def distill_encoder(encoder: QuestionEncoder, output_dir: str | Path, questions: Texts) -> None:
+def distill_encoder(
+    encoder: QuestionEncoder, output_dir: str | Path, questions: Texts, *, overwrite: bool = False
+) -> None:
     """Write a static encoder into a new folder, which `QuestionEncoder(output_dir)` and `--encoder` then take.
 
     Args:
         encoder, output_dir: The encoder to learn from, and the folder.
         questions (`Sequence[str]`): Texts like those that it will encode, some thousands of them.
+        overwrite (`bool`): Replace an encoder that the folder holds; other files in it stay.
 
     Raises:
         ValueError: If there are no texts, or the encoder's tokenizer is not one that StaticEmbedding can use.
-        OSError: If the folder cannot be written.
+        OSError: If the folder holds an encoder that may not be overwritten, or cannot be written.
     """
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
 
+    if (Path(output_dir) / MODULES_FILE).exists() and not overwrite:
+        raise ExistingFile(
+            f"`output_dir`: {output_dir} holds an encoder already. Choose another folder, or pass "
+            "--overwrite_output_dir (`overwrite=True`)."
+        )
     if not len(questions):
         raise InputError("`questions` is empty, expected texts like those that it is for.")
     tokenizer = _bare_tokenizer(encoder)
     tokens = _count_tokens(tokenizer, questions)
     vectors = fit_token_vectors(tokens, encoder.encode(questions, show_progress=True))
     static = SentenceTransformer(modules=[StaticEmbedding(tokenizer, vectors), Normalize()], device="cpu")
-    with whole_directory(output_dir) as partial:
+    with whole_directory(output_dir, owned=is_of_encoder) as partial:
         static.save(str(partial), create_model_card=False)
 
 

@@ -92,6 +92,11 @@ def encoder_files(names: Iterable[str]) -> list[str]:
     return found
 
 
+def is_of_encoder(folder: Path, name: str) -> bool:
+    """Whether an entry of a folder is a file or a module's folder of an encoder."""
+    return bool(encoder_files([name if (folder / name).is_file() else f"{name}/{_CONFIG_FILE}"]))
+
+
 def own_files(folder: Path) -> list[str]:
     """`encoder_files` of a folder on this disk, sorted.
 

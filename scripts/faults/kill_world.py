@@ -109,7 +109,7 @@ class World:
         text = ("--train_encoder", "--encoder_epochs", "1", "--encoder_block_size", "16", "--encoder_save_steps", "2")
         onboard = "onboard --llm new/llm --answers {answers} --output_dir {out} --model "
         over = "--overwrite_output_dir"
-        distill = "distill --model {model} --dataset {data} --output_dir {out}"
+        distill = "distill --model {model} --dataset {data} --output_dir {out} --overwrite_output_dir"
         embed = "embed --dataset {data} --encoder {encoder} --output {out}"
         return {
             "train": training(),

@@ -8,6 +8,8 @@ from embedllm_hf import EmbedLLM, EmbedLLMConfig, QuestionEncoder
 from embedllm_hf.cli import main
 from embedllm_hf.data.planted import planted_pool
 from embedllm_hf.encoding.distill import RIDGE, SMOOTHING, distill_encoder, fit_token_vectors
+from embedllm_hf.encoding.guest import encoder_digest
+from tests.tiny_encoder import save_tiny_encoder
 
 TEXTS = [str(text) for text in planted_pool("test").questions]  # topic after topic
 HELD_OUT, FITTED = TEXTS[::8], [text for number, text in enumerate(TEXTS) if number % 8]
@@ -86,3 +88,16 @@ def test_the_verb_makes_a_folder_that_encodes(encoder, tmp_path, capsys):
     made = QuestionEncoder(str(tmp_path / "static"), cache_dir=tmp_path / "cache").encode(TEXTS[:20])
     cosines = made @ encoder.encode(TEXTS[:20]).T
     assert np.diag(cosines).mean() > cosines.mean() + 0.2
+
+
+def test_an_encoder_in_the_folder_is_replaced_whole_and_only_when_asked(encoder, tmp_path):
+    """Nothing of the older one stays, what is the user's does; without a word it is refused before any work."""
+    folder = save_tiny_encoder(tmp_path)
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"encoder holds an encoder already.*--overwrite_output_dir"):
+        distill_encoder(encoder, folder, FITTED)
+    distill_encoder(encoder, folder, FITTED, overwrite=True)
+    distill_encoder(encoder, tmp_path / "new", FITTED)
+    assert encoder_digest(folder) == encoder_digest(tmp_path / "new")
+    names = {path.name for path in folder.iterdir()}
+    assert names == {path.name for path in (tmp_path / "new").iterdir()} | {"notes.txt"}
