@@ -193,7 +193,7 @@ class _Cache:
         from huggingface_hub import snapshot_download
 
         wanted = list(self.choose(files))
-        options["allow_patterns"] = [glob.escape(name) for name in wanted] or ["no file is wanted"]
+        options["allow_patterns"] = [glob.escape(name) for name in wanted] or [".gitattributes"]  # nothing: a warning
         where: dict[str, Any] = {"repo_type": self.repo_type, "revision": revision, "cache_dir": self.cache_dir}
         folder = Path(snapshot_download(self.repo_id, library_name=AGENT, **where, **options))
         lacking = [name for name in wanted if not (folder / name).is_file()]

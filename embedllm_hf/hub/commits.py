@@ -194,7 +194,7 @@ class _Commit:
             since = [
                 *itertools.takewhile(lambda oid: oid != self.base.revision, (commit.commit_id for commit in made))
             ]
-            for oid in since:
+            for oid in since[:_LOOKED_AT]:
                 if self._is_in(oid):
                     return _info(self.target, self.base.repo_id, oid, self.message)
         except Trouble as trouble:

@@ -46,6 +46,7 @@ class Trouble(Exception):
     Args:
         cause (`str`): What happened, for the end of "user/name: ".
         remedy (`str`): What to do, a sentence.
+        away (`bool`): Whether nobody seems to be there; else it is worth a second try, also where a cache could serve.
         status (`int`, *optional*): By which the Hub itself says to try again.
         wait (`float`, *optional*): Seconds that it asks to wait before.
         final (`bool`): Whether the request is not to be sent again: it was already, or is never worth it.
@@ -56,12 +57,14 @@ class Trouble(Exception):
         cause: str,
         remedy: str = "Try later.",
         *,
+        away: bool = False,
         status: int | None = None,
         wait: float | None = None,
         final: bool = False,
     ) -> None:
         super().__init__(cause)
-        self.cause, self.remedy, self.status, self.wait, self.final = cause, remedy, status, wait, final
+        self.cause, self.remedy, self.away = cause, remedy, away
+        self.status, self.wait, self.final = status, wait, final
 
     def told(self, at: str) -> Unreachable:
         """The error for the user."""
@@ -76,10 +79,10 @@ def broken_connection(error: BaseException) -> Trouble:
         return Trouble("the Hub is not asked (HF_HUB_OFFLINE)", "Unset HF_HUB_OFFLINE.", final=True)
     if isinstance(error, http().TooManyRedirects):
         return not_an_answer("it redirects in a circle")
-    silent = "no answer in time: " if isinstance(error, http().TimeoutException) else ""
-    return Trouble(
-        f"the connection to the Hub failed ({silent}{first_line(error)})", "Check the network, or try later."
-    )
+    silent = isinstance(error, http().TimeoutException)
+    cause = f"no answer in time: {first_line(error)}" if silent else first_line(error)
+    away = silent or isinstance(error, http().ConnectError)
+    return Trouble(f"the connection to the Hub failed ({cause})", "Check the network, or try later.", away=away)
 
 
 def not_an_answer(detail: str) -> Trouble:

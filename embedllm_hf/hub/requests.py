@@ -28,7 +28,7 @@ WHOLE_ANSWER_SECONDS = 60.0  # for an answer that comes, but slowly; files may t
 AGENT = "embedllm_hf"
 _Result = TypeVar("_Result")
 _Item = TypeVar("_Item")
-# Whether a request in this context is the library's own, and if so, whether a broken connection is tried again.
+# Whether a request in this context is the library's own, and if so, whether a Hub that seems away is asked again.
 _PATIENT: ContextVar[bool | None] = ContextVar("_PATIENT", default=None)
 sleep = time.sleep
 
@@ -43,7 +43,7 @@ def api(token: str | bool | None = None) -> Any:
 def asked(call: Callable[[], _Result], *, patient: bool = True) -> _Result:
     """Call the Hub's client, again after a trouble. What is called must be safe to repeat.
 
-    Without `patient` only what the Hub itself asks to repeat is (429, 5xx): there is a cache to fall back to.
+    Without `patient` it is not waited for a Hub that nobody seems to hear: there is a cache to fall back to.
 
     Raises:
         Trouble: If there was no verified answer to the last request.
@@ -53,12 +53,12 @@ def asked(call: Callable[[], _Result], *, patient: bool = True) -> _Result:
         try:
             return tried(call, patient=patient)
         except Trouble as trouble:
-            if not patient or not patience.goes_on(trouble):
+            if (trouble.away and not patient) or not patience.goes_on(trouble):
                 raise
 
 
 def tried(call: Callable[[], _Result], *, patient: bool = True, reads_answers: bool = True) -> _Result:
-    """Call the Hub's client once; its single requests that change nothing may still be repeated.
+    """Call the Hub's client once; its single requests may still be repeated, uploads and commits apart.
 
     Raises:
         Trouble: If there was no verified answer. What the Hub answered, or what is not its fault, passes unchanged.
@@ -122,9 +122,9 @@ def _send(send: Callable, request: Any, *, stream: bool = False, **options: Any)
         try:
             return _answer(send, request, stream, options)
         except Trouble as trouble:
-            if request.method not in ("GET", "HEAD"):  # the caller knows whether it may be repeated, and how
+            if request.method == "PUT" or "/commit/" in request.url.path:  # the caller knows how to repeat these
                 raise
-            if (patient is False and trouble.status is None) or not patience.goes_on(trouble):
+            if (trouble.away and patient is False) or not patience.goes_on(trouble):
                 trouble.final = True  # repeated often enough
                 raise
 

@@ -75,14 +75,12 @@ def delete_repo(store: Store, request: Request, user: User | None) -> Answer:
 
 
 def move_repo(store: Store, request: Request, user: User | None) -> Answer:
-    """POST /api/repos/move. The old name does not redirect."""
+    """POST /api/repos/move. Requests for the old name are redirected."""
     body = request.json()
     repo = store.readable(body.get("type") or "model", body["fromRepo"], user)
     require_write(user, repo.id)
     require_write(user, body["toRepo"])
     if (repo.type, body["toRepo"]) in store.repos:
         raise HubError(409, f"There is a {repo.type} of that name: {body['toRepo']}")
-    del store.repos[repo.type, repo.id]
-    repo.id = body["toRepo"]
-    store.repos[repo.type, repo.id] = repo
+    store.move(repo, body["toRepo"])
     return Answer()

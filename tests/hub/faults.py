@@ -6,16 +6,19 @@ r"""What can go wrong between a client and the Hub, declared by a test in one li
     hub.faults.cut_upload(after=1000)
     hub.faults.corrupt(on=r"model\.safetensors")
     hub.faults.before(lambda: repo.commit({"theirs.txt": b"1"}))
+    hub.faults.silence(on=COMMITS, done=True)
+    hub.faults.answer(lambda answer: Answer(b"<html>", headers={"Content-Type": "text/html"}), on=r"GET /api/")
 
 `on` is a regular expression that is searched for in "METHOD /path?query". The rules are tried in the order in which
-they were declared; a request meets one rule at most, and a rule is spent after `times` requests.
+they were declared; a request meets one rule at most, and a rule is spent after `times` requests. With `done` the
+request has taken effect when the fault comes: a commit is made, and only its sender does not know.
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .protocol import HubError
+from .protocol import Answer, HubError
 
 DOWNLOADS = r"^GET .*/resolve/"
 UPLOADS = r"^PUT .*/_lfs/"
@@ -34,6 +37,12 @@ class Fault:
         answer_limit (`int`): Cut the connection after that many bytes of the answer's body.
         corrupt (`bool`): Change the last byte of the answer's body.
         callback (`Callable`): Call this first, then answer as usual.
+        change (`Callable`): Send what this makes of the answer.
+        silent (`bool`): Send nothing, until the client goes.
+        drip (`bool`): Send the answer's body byte by byte, slowly and without an end.
+        reset (`bool`): Reset the connection in place of an answer.
+        noise (`bytes`): Send these bytes in place of an answer.
+        done (`bool`): With `error`, `silent`, `reset` or `noise`: carry the request out before.
     """
 
     on: str
@@ -43,6 +52,17 @@ class Fault:
     answer_limit: int | None = None
     corrupt: bool = False
     callback: Callable[[], object] | None = None
+    change: Callable[[Answer], Answer] | None = None
+    silent: bool = False
+    drip: bool = False
+    reset: bool = False
+    noise: bytes | None = None
+    done: bool = False
+
+    @property
+    def answers(self) -> bool:
+        """Whether anything of an answer is sent."""
+        return not (self.silent or self.reset or self.noise is not None)
 
 
 NO_FAULT = Fault(on="", times=0)
@@ -70,8 +90,10 @@ class Faults:
         on: str,
         times: int = 1,
         code: str | None = None,
-        retry_after: int | None = None,
+        retry_after: int | str | None = None,
         message: str = "injected fault",
+        headers: dict[str, str] | None = None,
+        done: bool = False,
     ) -> None:
         """Answers with an error status.
 
@@ -81,11 +103,14 @@ class Faults:
             times (`int`, *optional*, defaults to 1): How many of them.
             code (`str`, *optional*): `"RepoNotFound"`, `"RevisionNotFound"`, `"EntryNotFound"` or `"GatedRepo"`: how
                 the Hub says which kind of 401, 403 or 404 it is.
-            retry_after (`int`, *optional*): Seconds, for a `Retry-After` header.
+            retry_after (`int` or `str`, *optional*): Seconds or a date, for a `Retry-After` header.
             message (`str`, *optional*): For the user to read.
+            headers (`dict[str, str]`, *optional*): More of them.
+            done (`bool`): Whether the request takes effect all the same.
         """
-        headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-        self._rules.append(Fault(on, times, error=HubError(status, message, code, headers=headers)))
+        waits = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        error = HubError(status, message, code, headers={**waits, **(headers or {})})
+        self._rules.append(Fault(on, times, error=error, done=done))
 
     def cut_download(self, *, after: int, on: str = DOWNLOADS, times: int = 1) -> None:
         """Sends the answer's headers and `after` bytes of its body, then cuts the connection.
@@ -112,6 +137,27 @@ class Faults:
         client; a client's request is itself matched against the rules that are left.
         """
         self._rules.append(Fault(on, times, callback=callback))
+
+    def answer(self, change: Callable[[Answer], Answer], *, on: str, times: int = 1, effect: bool = True) -> None:
+        """Sends what `change` makes of the answer; without `effect`, of an empty one, and nothing is carried out."""
+        rule = Fault(on, times, change=change)
+        self._rules.append(rule if effect else Fault(on, times, error=HubError(200, ""), change=change))
+
+    def silence(self, *, on: str, times: int = 1, done: bool = False) -> None:
+        """Takes the request and sends nothing, until the client goes away."""
+        self._rules.append(Fault(on, times, silent=True, done=done))
+
+    def drip(self, *, on: str, times: int = 1) -> None:
+        """Sends the answer's headers, and then a byte now and then, without an end. The request has taken effect."""
+        self._rules.append(Fault(on, times, drip=True))
+
+    def reset(self, *, on: str, times: int = 1, done: bool = False) -> None:
+        """Resets the connection when the request has arrived."""
+        self._rules.append(Fault(on, times, reset=True, done=done))
+
+    def noise(self, data: bytes = b"\x16\x03\x01 this is no HTTP\r\n\r\n", *, on: str, times: int = 1) -> None:
+        """Sends bytes that are no HTTP in place of an answer, and closes the connection."""
+        self._rules.append(Fault(on, times, noise=data))
 
     def take(self, method: str, target: str) -> Fault:
         """The rule that a request meets, `NO_FAULT` if none. A rule with a body to cut passes over HEAD."""

@@ -5,7 +5,9 @@ Written against huggingface_hub 2.4, transformers 5.23 and datasets 5.2. What it
 
 import json
 import re
+import select
 import socket
+import struct
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,6 +21,9 @@ from .repository import Repo
 from .routes import dispatch
 from .store import TOKENS, Store, User
 
+_SILENT_SECONDS = 30.0
+_DRIP_SECONDS = 0.05
+
 
 class LoggedRequest(NamedTuple):
     """One line of the log. `status` is 0 where the connection was cut before an answer."""
@@ -26,6 +31,7 @@ class LoggedRequest(NamedTuple):
     method: str
     target: str
     status: int
+    with_token: bool = False
 
 
 class HubServer:
@@ -163,19 +169,21 @@ class HubServer:
         try:
             if fault.callback:  # outside the lock: it may send requests of its own
                 fault.callback()
+            if fault.done or (fault.answers and not fault.error):
+                with self.lock:
+                    answer = dispatch(self.store, request)
             if fault.error:
                 raise fault.error
-            with self.lock:
-                return dispatch(self.store, request)
+            return Answer() if not fault.answers else answer
         except HubError as error:
             return error.answer
         except Exception as error:  # a bug here must not look like a network failure
             self.errors.append(error)
             return Answer({"error": f"the test Hub failed: {error!r}"}, 500)
 
-    def log(self, method: str, target: str, status: int) -> None:
+    def log(self, method: str, target: str, status: int, with_token: bool = False) -> None:
         """Adds a line to `requests`."""
-        self.requests.append(LoggedRequest(method, target, status))
+        self.requests.append(LoggedRequest(method, target, status, with_token))
 
 
 class _Server(ThreadingHTTPServer):
@@ -219,8 +227,27 @@ class _Handler(BaseHTTPRequestHandler):
             return
         base = f"http://{self.headers.get('Host') or hub.url.removeprefix('http://')}"
         answer = hub.answer(Request(self.command, self.path, self.headers, self._read_body(), base), fault)
-        hub.log(self.command, self.path, answer.status)
-        self._write(answer, fault)
+        hub.log(self.command, self.path, answer.status if fault.answers else 0, "Authorization" in self.headers)
+        if fault.answers:
+            self._write(fault.change(answer) if fault.change else answer, fault)
+        else:
+            self._fail(fault)
+
+    def _fail(self, fault: Fault) -> None:
+        """Gives no answer."""
+        if fault.silent:
+            self._wait(_SILENT_SECONDS)
+        if fault.reset:  # closing with unsent data thrown away is a reset
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
+            self.connection.close()
+            return
+        self.wfile.write(fault.noise or b"")
+        self._cut()
+
+    def _wait(self, seconds: float) -> bool:
+        """Waits until the client goes away, and says whether it did."""
+        return bool(select.select([self.connection], [], [], seconds)[0])
 
     def _read_body(self) -> bytes:
         if "chunked" not in self.headers.get("Transfer-Encoding", ""):
@@ -243,10 +270,21 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value.encode("ascii", "replace").decode())
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if self.command != "HEAD":
+        if fault.drip:
+            self._drip(body)
+        elif self.command != "HEAD":
             self.wfile.write(body[: fault.answer_limit])
         if fault.answer_limit is not None:
             self._cut()
+
+    def _drip(self, body: bytes) -> None:
+        """Sends all but the last byte, one at a time, until the client goes away."""
+        for position in range(len(body) - 1):
+            self.wfile.write(body[position : position + 1])
+            self.wfile.flush()
+            if self._wait(_DRIP_SECONDS):
+                break
+        self._cut()
 
     def _cut(self) -> None:
         self.wfile.flush()

@@ -48,12 +48,14 @@ class Store:
         tokens (`Mapping[str, User]`): Every token that is valid.
         repos (`dict[tuple[str, str], Repo]`): By type and id.
         objects (`dict[str, bytes]`): LFS content by SHA-256, whether or not a commit uses it yet.
+        moved (`dict[str, str]`): Old ids of repositories to their new ones.
         secret (`str`): Signs upload addresses, which carry no token.
     """
 
     tokens: Mapping[str, User]
     repos: dict[tuple[str, str], Repo] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
+    moved: dict[str, str] = field(default_factory=dict)
     secret: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def user_of(self, authorization: str | None) -> User | None:
@@ -74,6 +76,13 @@ class Store:
             raise HubError(404, "Repository not found", "RepoNotFound")
         raise HubError(401, "Invalid username or password.", "RepoNotFound")
 
+    def move(self, repo: Repo, new_id: str) -> None:
+        """Gives a repository another id."""
+        del self.repos[repo.type, repo.id]
+        self.moved[repo.id] = new_id
+        repo.id = new_id
+        self.repos[repo.type, repo.id] = repo
+
     def create_repo(self, type: str, repo_id: str, owner: str, *, private: bool = False, base: str = "") -> Repo:
         """Makes a repository; 409 if there is one of that name, with its address, which the client wants."""
         if not re.fullmatch(r"[\w.-]+/[A-Za-z0-9][\w.-]{0,95}", repo_id):
@@ -82,6 +91,7 @@ class Store:
         if (type, repo_id) in self.repos:
             url = {"url": f"{base}/{repo.web_path}"}
             raise HubError(409, f"You already created this {type} repo: {repo_id}", body=url)
+        self.moved.pop(repo_id, None)
         self.repos[type, repo_id] = repo
         return repo
 

@@ -68,8 +68,9 @@ def test_repositories_move_and_disappear(hub, api):
     hub.create_repo("user/old", {"a.txt": b"a"})
     api.move_repo("user/old", "org/new")
     assert hub.repo("org/new").read("a.txt") == b"a"
-    assert not api.repo_exists("user/old")
+    assert api.model_info("user/old").id == "org/new"
     api.delete_repo("org/new")
+    assert not api.repo_exists("user/old")
     assert not api.repo_exists("org/new")
     with pytest.raises(RepositoryNotFoundError, match="404"):
         api.delete_repo("org/new")
