@@ -17,6 +17,7 @@ LAYERS = (
     "_errors",
     "_checks",
     "_files",
+    "_threads",
     "_manifest",
     "_tables",
     "metrics",

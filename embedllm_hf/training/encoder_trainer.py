@@ -29,6 +29,7 @@ from transformers import PreTrainedModel
 
 from .._checks import require_extra
 from .._errors import InputError
+from .._threads import threads_for
 from ..data.responses import ResponseMatrix
 from ..encoding.question_encoder import QuestionEncoder
 from ..metrics import log_loss
@@ -195,7 +196,7 @@ class TextEncoderTrainer:
             logger.info("Resuming the text encoder after epoch %d, step %d.", history.epochs[-1].epoch, history.step)
         else:
             self._finish_epoch(joint, EpochRecord(_START, None, self._validation_loss(joint)))
-        with _keeping_freed_memory():
+        with _keeping_freed_memory(), threads_for(math.inf):  # a step takes seconds
             self._loop(wrapped, state, checkpoints, blocks)
         accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
         joint.load_state_dict(history.best_weights)

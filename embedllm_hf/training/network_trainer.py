@@ -10,8 +10,6 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -23,6 +21,7 @@ from tqdm.auto import tqdm
 from transformers import get_scheduler, set_seed
 
 from .._errors import InputError
+from .._threads import threads_for
 from ..data.responses import ResponseMatrix, check_pool
 from ..encoding.encoded_responses import EncodedResponses
 from ..metrics import log_loss
@@ -36,8 +35,6 @@ from .processes import process_state, share_of
 from .runs import describe_run
 
 logger = logging.getLogger(__name__)
-
-_FLOPS_WORTH_THREADS = 1e8
 
 
 class NetworkTrainer:
@@ -103,7 +100,7 @@ class NetworkTrainer:
 
         done, hidden = len(self.history.epochs) * len(blocks), args.disable_tqdm or not accelerator.is_main_process
         progress = tqdm(desc="training", unit="block", total=n_steps, initial=done, disable=hidden)
-        with progress, _threads_for(6 * blocks.block_size * self.model.num_parameters()):
+        with progress, threads_for(6 * blocks.block_size * self.model.num_parameters()):
             self._loop(model, state, checkpoints, blocks, progress)
         for tracker in accelerator.trackers:  # and no more: `end_training` would break up the group of processes
             tracker.finish()
@@ -174,22 +171,6 @@ class NetworkTrainer:
         progress.set_postfix({name: f"{value:.4f}" for name, value in losses.items()})
         if self.args.report_to:
             self.accelerator.log(losses, step=record.epoch)
-
-
-@contextmanager
-def _threads_for(step_flops: float) -> Iterator[None]:
-    """Train small steps on one thread.
-
-    Several threads lose more by waiting for each other than they win, most of all when the processor is busy with
-    something else (measured: 140 s instead of 1 s beside two other jobs on two cores).
-    """
-    threads = torch.get_num_threads()
-    if step_flops < _FLOPS_WORTH_THREADS:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def validation_loss(model: EmbedLLMNetwork, split: EncodedResponses) -> float:

@@ -24,6 +24,22 @@ report = trainer.evaluate(data.test)
 print("measured" if report else "left to the main process")
 """
 
+# The command line, which ends when its first checkpoint is in place.
+CUT = """
+import os, sys
+from embedllm_hf.cli import main
+from embedllm_hf.training.checkpoints import Checkpoints
+
+save = Checkpoints.save
+
+def save_and_end(*what):
+    save(*what)
+    os._exit(0)
+
+Checkpoints.save = save_and_end
+main(sys.argv[1:])
+"""
+
 
 @pytest.fixture(scope="module")
 def of_one_process(tmp_path_factory) -> EmbedLLM:
@@ -61,10 +77,16 @@ def test_two_processes_run_the_recipe(of_one_process, tmp_path):
 @pytest.mark.slow
 @patient
 def test_weights_in_pieces_train_what_one_process_trains(of_one_process, tmp_path):
-    """FSDP, on the command line: the model is put together again, and one of the processes reports."""
-    output = finish(launch([*TRAIN, "--output_dir", str(tmp_path)], config="fsdp.yaml"), n_processes=2)
+    """FSDP, on the command line, killed and resumed: the model is put together again, and one process reports."""
+    (tmp_path / "cut.py").write_text(CUT)
+    command = [*TRAIN, "--save_checkpoints", "--output_dir", str(tmp_path / "model")]
+    finish(launch([str(tmp_path / "cut.py"), *command], config="fsdp.yaml"), n_processes=2)
+    checkpoints = tmp_path / "model" / "checkpoints"
+    assert [path.name for path in checkpoints.iterdir()] == ["network-000001.safetensors"]
+    output = finish(launch([*command, "--resume_from_checkpoint"], config="fsdp.yaml"), n_processes=2)
     assert output.count("saved to") == 1
-    check_same(tmp_path, of_one_process)
+    assert [path.name for path in checkpoints.iterdir()] == ["finished.json"]
+    check_same(tmp_path / "model", of_one_process)
 
 
 @pytest.mark.slow
