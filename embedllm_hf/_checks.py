@@ -38,8 +38,10 @@ def closest_names(name: str, known: Sequence[str]) -> str:
     return f"did you mean {closest}?" if near else f"known are {shorten(known)}."
 
 
-def unknown_name(kind: str, name: str, known: Sequence[str]) -> KeyError:
-    """Build the error for a name that is not in `known`, with the closest names there are."""
+def unknown_name(kind: str, name: object, known: Sequence[str]) -> Exception:
+    """Build the error for a name that is not in `known`, with the closest names there are, or for what is no name."""
+    if not isinstance(name, str):
+        return InputTypeError(f"the name of the {kind} is {shown(name)}, expected a text.")
     return UnknownName(f"unknown {kind} `{name}` (of {len(known)} known): {closest_names(name, known)}")
 
 
@@ -91,7 +93,7 @@ def check_text(where: str, text: object) -> None:
 
 def shown(value: object, limit: int = 60) -> str:
     """A value as Python writes it, which escapes what does not print, cut to a length that a message can take."""
-    text = repr(value)
+    text = visible(repr(value))
     return text if len(text) <= limit else f"{text[:limit]}..."
 
 
@@ -168,7 +170,7 @@ def check_number(
         TypeError: If it is no number.
         ValueError: If it is out of the range; `expected` says what that is, in other words than `low` and `high`.
     """
-    number = _plain_number(value)
+    number = plain_number(value)
     wanted = expected or "a number" + f" of {low:g} or more" * (low > -math.inf) + f" up to {high:g}" * (
         high < math.inf
     )
@@ -186,14 +188,14 @@ def check_count(argument: str, value: Any, least: int = 1) -> int:
         TypeError: If it is no number.
         ValueError: If it is not whole, or less.
     """
-    number = _plain_number(value)
+    number = plain_number(value)
     if number is None or (isinstance(number, float) and not number.is_integer()) or number < least:
         kind = InputTypeError if number is None else InputError
         raise kind(f"`{argument}` is {shown(value)}, expected a whole number of {least} or more.")
     return int(number)
 
 
-def _plain_number(value: Any) -> int | float | None:
+def plain_number(value: Any) -> int | float | None:
     """A number, or an array of no dimension, as Python's number; None for anything else."""
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):  # of NumPy or torch
         value = value.item()

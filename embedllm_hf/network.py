@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from ._checks import index_of, shorten
-from ._errors import InputError
+from ._errors import InputError, InputTypeError
 from .configuration_embedllm import EmbedLLMConfig
 
 _PAIRS = 1 << 18  # pairs scored at once
@@ -119,6 +120,11 @@ class EmbedLLMNetwork(PreTrainedModel):
 
     def _question_side(self, question_embeds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """v_q `(n_questions, embed_dim)`, and the question bias `(n_questions, 1)` if there is one."""
+        if not isinstance(self.classifier.weight, torch.Tensor):  # a method, of a layer that was quantised
+            raise InputTypeError(
+                f"the model's classifier is of `{type(self.classifier).__module__}`, expected the layer that it was "
+                "made with. Use the model as it was loaded; `model.half()` makes it smaller."
+            )
         wrong, right = self.classifier.weight
         vectors = self.question_proj(question_embeds) * (right - wrong)
         return vectors, None if self.question_bias is None else self.question_bias(question_embeds)
@@ -157,6 +163,47 @@ class EmbedLLMNetwork(PreTrainedModel):
                 "Encode the questions with that encoder."
             )
 
+    def checked_vectors(self, question_embeds: Any) -> np.ndarray | torch.Tensor:
+        """Text vectors `(n_questions, text_dim)` of any container of numbers, once it is sure that they are vectors.
+
+        Raises:
+            TypeError: If they are no numbers.
+            ValueError: If they have another shape than the model's, or hold NaN, infinity or a number beyond float32.
+        """
+        vectors = question_embeds
+        if not isinstance(vectors, torch.Tensor):
+            try:
+                vectors = np.asarray(vectors)
+            except ValueError as error:
+                raise InputError(
+                    f"`question_embeds` is no array of numbers ({error}). Encode the questions."
+                ) from error
+            if vectors.dtype.kind not in "fiu":
+                raise InputTypeError(
+                    f"`question_embeds` holds {vectors.dtype.name}, expected numbers: the vectors of questions. "
+                    "Encode the questions with `model.encoder.encode`."
+                )
+        self._check_width(vectors)
+        finite = _finite_rows(vectors)
+        if not finite.all():
+            raise InputError(
+                f"`question_embeds[{finite.argmin()}]` holds NaN, infinity or a number beyond float32. Encode the "
+                "question again."
+            )
+        return vectors
+
+    def _check_logits(self, logits: np.ndarray) -> None:
+        """Refuse to give NaN or infinity out, and name the cause."""
+        if np.isfinite(logits).all():
+            return
+        for name, weight in self.state_dict().items():
+            if not torch.isfinite(weight).all():
+                raise InputError(
+                    f"the model's weight `{name}` holds NaN or infinity: did its training diverge? Train again, with "
+                    "a lower learning rate."
+                )
+        raise InputError("`question_embeds` holds numbers too large for this model. Are they of its text encoder?")
+
     def _as_weights(self, question_embeds: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Text vectors as the weights are, on their device; copied only where that is needed."""
         weight = self.llm_embedding.weight
@@ -173,7 +220,7 @@ class EmbedLLMNetwork(PreTrainedModel):
         Raises:
             ValueError: If the width is not the model's.
         """
-        self._check_width(question_embeds)
+        question_embeds = self.checked_vectors(question_embeds)
         folded = self.folded() if self._folding_pays(len(question_embeds)) else None
         found = np.empty((len(question_embeds), self.config.n_llms), np.float32)
         for start in range(0, len(found), _SCORING_ROWS):
@@ -183,6 +230,7 @@ class EmbedLLMNetwork(PreTrainedModel):
             else:
                 logits = torch.addmm(folded[1], chunk, folded[0].T)
             found[start : start + len(chunk)] = logits.float().cpu().numpy()
+        self._check_logits(found)
         return found
 
     def network_proba(self, question_embeds: np.ndarray | torch.Tensor) -> np.ndarray:
@@ -200,8 +248,13 @@ class EmbedLLMNetwork(PreTrainedModel):
         """Logits of some pairs only, for pools too large to score whole; `(n_pairs,)` float32.
 
         The indices `(n_pairs,)` are each pair's row of `question_embeds` `(n_questions, text_dim)`, and its LLM.
+
+        Raises:
+            ValueError: If the width is not the model's, or an index is none of a question or LLM.
         """
-        self._check_width(question_embeds)
+        question_embeds = self.checked_vectors(question_embeds)
+        _check_indices("question_indices", question_indices, len(question_embeds))
+        _check_indices("llm_indices", llm_indices, self.config.n_llms)
         sides = self._question_side(self._as_weights(question_embeds))
         indices = (torch.tensor(values, dtype=torch.long).split(_PAIRS) for values in (llm_indices, question_indices))
         logits = [self._score(*sides, *pairs) for pairs in zip(*indices, strict=True)]
@@ -277,3 +330,18 @@ class EmbedLLMNetwork(PreTrainedModel):
             found = "; ".join(f"{kind} {shorten(keys)}" for kind, keys in wrong.items() if keys)
             raise InputError(f"{source}: the weights do not fit `config.json`: {found}. Is the save complete?")
         return (model, info) if with_info else model
+
+
+def _finite_rows(vectors: np.ndarray | torch.Tensor) -> np.ndarray:
+    """Which rows hold nothing but numbers that float32 has, `(n,)` bool."""
+    if isinstance(vectors, torch.Tensor):
+        return torch.isfinite(vectors.float()).all(dim=1).cpu().numpy()
+    with np.errstate(over="ignore"):
+        return np.isfinite(vectors if vectors.itemsize <= 4 else vectors.astype(np.float32)).all(axis=1)
+
+
+def _check_indices(argument: str, indices: np.ndarray, n: int) -> None:
+    """Refuse indices that are none; negative ones would count from the end."""
+    wrong = [index for index in np.asarray(indices).ravel().tolist() if not 0 <= index < n]
+    if wrong:
+        raise InputError(f"`{argument}` holds {wrong[0]}, expected positions from 0 to {n - 1}.")

@@ -9,13 +9,14 @@ import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from typing_extensions import Self
 
-from ._checks import shorten
-from ._errors import InputError
+from ._checks import check_llm_names, check_number, shorten
+from ._errors import InputError, InputTypeError
 from .bank.item_parameters import STRATEGIES
 from .bank.question_bank import QuestionBank
 from .configuration_embedllm import EmbedLLMConfig
@@ -98,12 +99,13 @@ class PooledNetwork(EmbedLLMNetwork):
             llm_bias (`float`): Its bias, in logits.
 
         Raises:
-            ValueError: If the pool has an LLM of that name, the vector has another width, or the model has no biases
-                and one is given.
+            ValueError: If the pool has an LLM of that name or of one that looks like it, the vector has another width
+                or holds NaN or infinity, or the model has no biases and one is given.
         """
+        check_llm_names("`name`", [name])
         if name in self.config.llm_names:
             raise InputError(f"the pool has an LLM `{name}` already. Choose another name, or remove that one first.")
-        vector = np.asarray(llm_embed, np.float32)
+        vector, llm_bias = _numbers("llm_embed", llm_embed), check_number("llm_bias", llm_bias)
         if vector.shape != (self.config.embed_dim,):
             raise InputError(
                 f"`llm_embed` has shape {vector.shape}, expected ({self.config.embed_dim},), as the pool's vectors."
@@ -113,7 +115,16 @@ class PooledNetwork(EmbedLLMNetwork):
         return self.with_llm_vectors([name], vector[None], np.array([llm_bias]))
 
     def with_llm_vectors(self, names: Sequence[str], llm_embeds: np.ndarray, llm_biases: np.ndarray) -> Self:
-        """A new model with the vectors `(n, embed_dim)` and biases `(n,)` of some LLMs: of new ones, or other ones."""
+        """A new model with the vectors `(n, embed_dim)` and biases `(n,)` of some LLMs: of new ones, or other ones.
+
+        Raises:
+            ValueError: If the names are none or too few, the vectors have another shape, or hold NaN or infinity.
+        """
+        check_llm_names("`names`", names)
+        llm_embeds, llm_biases = _numbers("llm_embeds", llm_embeds), _numbers("llm_biases", llm_biases)
+        shapes, expected = (llm_embeds.shape, llm_biases.shape), ((len(names), self.config.embed_dim), (len(names),))
+        if shapes != expected:
+            raise InputError(f"`llm_embeds` and `llm_biases` have shapes {shapes}, expected {expected}.")
         new = [name for name in names if name not in self.config.llm_names]
         grown = self._of_pool([*self.config.llm_names, *new], range(self.config.n_llms))
         index_of = {name: index for index, name in enumerate(grown.config.llm_names)}
@@ -142,6 +153,7 @@ class PooledNetwork(EmbedLLMNetwork):
             ValueError: If it has one of the new name.
         """
         renamed, names = self.llm_index(name), list(self.config.llm_names)
+        check_llm_names("`new_name`", [new_name])
         if new_name in names:
             raise InputError(f"the pool has an LLM `{new_name}` already. Choose another name.")
         names[renamed] = new_name
@@ -151,6 +163,7 @@ class PooledNetwork(EmbedLLMNetwork):
         """A copy for another pool: its first LLMs are this one's `llm_indices`, those beyond are still to be set."""
         kept = list(llm_indices)
         config = copy.deepcopy(self.config)
+        check_llm_names("`llm_names`", llm_names)  # two may look alike
         config.llm_names = llm_names
         other = type(self)(config).eval()
         weights = {name: value.clone() for name, value in self.state_dict().items()}
@@ -170,6 +183,20 @@ class PooledNetwork(EmbedLLMNetwork):
             if weight not in ours or weight not in theirs or not torch.equal(ours[weight], theirs[weight]):
                 return weight
         return None
+
+
+def _numbers(argument: str, value: Any) -> np.ndarray:
+    """Finite numbers of any container as float32."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach().float().cpu()
+    try:
+        with np.errstate(over="ignore"):
+            found = np.asarray(value, np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputTypeError(f"`{argument}` is no array of numbers ({error}).") from error
+    if not np.isfinite(found).all():
+        raise InputError(f"`{argument}` holds NaN, infinity or a number beyond float32. Place the LLM again.")
+    return found
 
 
 def carry_answers(source: QuestionBank, target: QuestionBank, name: str) -> QuestionBank:

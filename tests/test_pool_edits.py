@@ -3,13 +3,16 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from embedllm_hf import EmbedLLM
+from embedllm_hf._errors import UserError
 from embedllm_hf.bank.question_bank import QuestionBank
+from embedllm_hf.new_llms.onboarding import onboard
 from embedllm_hf.training.fit_bank import fit_bank
-from tests.pool import LLMS, make_split, new_model, trained_model
+from tests.pool import LLMS, TEXT_DIM, make_split, new_model, trained_model
 
 EMBEDS = make_split(9, first_id=200).question_embeds
 
@@ -136,3 +139,111 @@ def test_questions_without_a_response_stay(model):
     for name in LLMS[1:]:
         small = small.without_llm(name)
     assert len(small.bank) == 12
+
+
+# --- what comes in from outside ---
+
+
+VECTORS = np.random.default_rng(0).normal(size=(2, TEXT_DIM)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "kind", [np.ndarray.tolist, torch.tensor, np.float64, lambda v: torch.tensor(v, requires_grad=True), pd.DataFrame]
+)
+def test_vectors_in_any_container_are_those_of_the_array(model, kind):
+    """Lists, tensors and other widths of numbers, for the network and for both together."""
+    np.testing.assert_allclose(model.predict_proba(kind(VECTORS)), model.predict_proba(VECTORS), atol=1e-6)
+    np.testing.assert_allclose(model.network_proba(kind(VECTORS)), model.network_proba(VECTORS), atol=1e-6)
+    assert model.predict_proba(np.empty((0, TEXT_DIM))).shape == (0, len(LLMS))
+
+
+@pytest.mark.parametrize(
+    ("vectors", "message"),
+    [
+        ([[...]], "`question_embeds` holds object, expected numbers"),
+        (None, "holds object, expected numbers"),
+        (["a text"], "holds str.*, expected numbers"),
+        (np.ones((1, TEXT_DIM), bool), "holds bool, expected numbers"),
+        ([[1.0], [1.0, 2.0]], "no array of numbers"),
+        (VECTORS[0], r"has shape \(8,\), but this model takes \(n_questions, 8\)"),
+        ([], r"has shape \(0,\)"),
+        (np.where(np.eye(2, TEXT_DIM), VECTORS, [[0], [np.nan]]), r"`question_embeds\[1\]` holds NaN, infinity"),
+        (torch.full((1, TEXT_DIM), torch.inf), r"`question_embeds\[0\]` holds NaN, infinity"),
+        (np.full((1, TEXT_DIM), 1e300), r"`question_embeds\[0\]` holds .* a number beyond float32"),
+    ],
+)
+def test_what_is_no_vector_is_refused(model, vectors, message):
+    """Before anything is computed, by each method that takes vectors."""
+    for method in (model.predict_proba, model.predict_logits, model.network_proba, model.network_logits):
+        with pytest.raises(UserError, match=message):
+            method(vectors)
+
+
+def test_no_nan_comes_out(model):
+    """A weight that is none is named; vectors that overflow are, too."""
+    broken = model.with_llm_renamed(LLMS[0], "lab/other")
+    with torch.no_grad():
+        broken.question_proj.weight[0, 0] = torch.nan
+    with pytest.raises(ValueError, match=r"weight `question_proj\.weight` holds NaN or infinity"):
+        broken.predict_proba(VECTORS)
+    with torch.no_grad():
+        broken.question_proj.weight[:] = 1e30
+    with pytest.raises(ValueError, match="numbers too large for this model"):
+        broken.predict_proba(1e30 * VECTORS)
+
+
+def test_a_quantised_model_is_refused(model):
+    """Its layers have no weights that the formula could use."""
+    quantised = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear})
+    with pytest.raises(TypeError, match=r"classifier is of `torch.*quantized"):
+        quantised.predict_proba(VECTORS)
+
+
+def test_pairs_have_no_indices_from_the_end(model):
+    """Negative and too large ones are refused by argument."""
+    for rows, llms in (([-1], [0]), ([0], [-1]), ([2], [0]), ([0], [6])):
+        with pytest.raises(ValueError, match=r"`(question|llm)_indices` holds"):
+            model.pair_logits(VECTORS, np.array(rows), np.array(llms))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", "name '' is empty"),
+        (None, "name None is no text"),
+        (3, "name 3 is no text"),
+        (f"{LLMS[1]} ", f"write the LLM's name .* as '{LLMS[1]}'"),
+        ("cafe\u0301", "write the LLM's name"),
+        ("a\nb", "a sign that does not print"),
+        ("a\x1b[2Jb", "a sign that does not print"),
+        (f"{LLMS[1]}\u200b", "a sign that does not print"),
+        (LLMS[1].replace("a", "\uff41"), "look the same"),
+        (LLMS[1], f"`{LLMS[1]}` already"),
+    ],
+)
+def test_what_is_no_name_of_its_own_is_refused(model, name, message):
+    """By each edit that gives a name, as `onboard` does."""
+    vector = np.ones(4, np.float32)
+    for edit in (
+        lambda: model.with_llm(name, vector),
+        lambda: model.with_llm_renamed(LLMS[0], name),
+        lambda: onboard(model, name, {}),
+    ):
+        with pytest.raises(UserError, match=message):
+            edit()
+
+
+def test_a_vector_that_is_none_is_refused(model):
+    """NaN, infinity, a number beyond float32, text, another shape; so is a bias, and so is a list of them."""
+    for value in (np.nan, np.inf, 1e39):
+        with pytest.raises(ValueError, match="`llm_embed` holds NaN, infinity or a number beyond float32"):
+            model.with_llm("lab/new", np.full(4, value))
+        with pytest.raises(ValueError, match="`llm_embeds` holds NaN"):
+            model.with_llm_vectors([LLMS[0]], np.full((1, 4), value), np.zeros(1))
+    with pytest.raises(TypeError, match="`llm_embed` is no array of numbers"):
+        model.with_llm("lab/new", "abcd")
+    with pytest.raises(ValueError, match="`llm_bias` is nan, expected a number"):
+        model.with_llm("lab/new", np.ones(4), np.nan)
+    with pytest.raises(ValueError, match=r"have shapes \(\(2, 4\), \(1,\)\), expected \(\(1, 4\), \(1,\)\)"):
+        model.with_llm_vectors(["lab/new"], np.ones((2, 4)), np.zeros(1))
+    assert model.with_llm("lab/new", torch.ones(4)).config.llm_names[-1] == "lab/new"

@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from .._checks import closest_names, shorten
-from .._errors import InputError, UnknownName
+from .._checks import closest_names, shorten, shown
+from .._errors import InputError, InputTypeError, UnknownName
 from .rows import read_rows
 
 NAME_COLUMNS = ("llm", "model_name")
@@ -88,6 +88,11 @@ def read_costs(costs: Costs, *, column: str | None = None) -> dict[str, Cost]:
         FileNotFoundError: If there is no such file.
         ValueError: If there is no cost column, or a cost is negative or no number.
     """
+    if not isinstance(costs, Mapping | str | Path):
+        raise InputTypeError(
+            f"`costs` is {shown(costs)}, expected {{LLM: cost}}, or the path of a CSV file. Of a pandas Series: "
+            "`costs.to_dict()`."
+        )
     given = costs if isinstance(costs, Mapping) else _costs_in_file(costs, column)
     return {name: _checked(name, cost) for name, cost in given.items()}
 
@@ -114,7 +119,7 @@ def _checked(name: str, cost: Any) -> Any:
     if isinstance(cost, TokenPrice):
         return TokenPrice(*(_checked(name, part) for part in (cost.input, cost.output, cost.output_tokens)))
     try:
-        number = float(cost)
+        number = math.nan if isinstance(cost, bool) else float(cost)
     except (TypeError, ValueError):
         number = math.nan
     if not 0 <= number < math.inf:

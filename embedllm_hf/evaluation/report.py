@@ -17,7 +17,7 @@ from scipy.special import expit
 
 from .. import __version__, metrics
 from .._checks import shorten
-from .._errors import InputError
+from .._errors import InputError, InputTypeError
 from .._tables import format_table
 from ..data.benchmarks import benchmark_categories
 from ..data.llm_table import Costs
@@ -158,6 +158,9 @@ def checked_responses(model: EmbedLLM, dataset: ResponseMatrix | EncodedResponse
         ValueError: If nothing is observed, or the LLMs are not the model's.
     """
     responses = dataset.responses if isinstance(dataset, EncodedResponses) else dataset
+    if not isinstance(responses, ResponseMatrix):
+        name = type(dataset).__name__
+        raise InputTypeError(f"`dataset` is a `{name}`, expected a `ResponseMatrix`: `load_responses(...)`.")
     check_pool(responses, responses.origin.split or "dataset")
     if list(responses.llm_names) != list(model.config.llm_names):
         raise InputError(

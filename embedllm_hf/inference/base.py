@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from typing_extensions import Self
 
-from .._errors import InputError
+from .._checks import shown
+from .._errors import InputError, InputTypeError
 from ..bank.question_bank import QuestionBank
 from ..encoding.question_encoder import QuestionEncoder, Texts
 from ..modeling_embedllm import EmbedLLM
@@ -38,6 +39,9 @@ class EncodedModel:
     _OPTIONS: ClassVar[tuple[str, ...]] = ()  # arguments of the class that `from_pretrained` passes on to it
 
     def __init__(self, model: EmbedLLM, encoder: QuestionEncoder | None = None) -> None:
+        for argument, value, kind in (("model", model, EmbedLLM), ("encoder", encoder, QuestionEncoder)):
+            if not isinstance(value, kind) and not (argument == "encoder" and value is None):
+                raise InputTypeError(f"`{argument}` is {shown(value)}, expected {kind.__name__}.")
         if encoder is not None and not encoder.id.is_same(model.config.encoder):
             trained = ", with its weights trained" if model.config.encoder_digest else ""
             raise InputError(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-from .._checks import check_texts
+from .._checks import check_names, check_texts
 from .._errors import InputError
 from ..bank.item_parameters import STRATEGIES
 from ..item_response.posterior import interval, score_moments
@@ -137,6 +137,7 @@ class Forecaster(EncodedModel):
             ValueError: If the model has no question bank.
         """
         llm_index, bank = self.model.llm_index(llm), bank_of(self.model)
+        check_names("benchmark", [benchmark])
         rows, item = bank.benchmark_rows(benchmark), bank.item_parameters
         responses = bank.responses_of(llm_index)
         if bank.is_unplaced[llm_index]:

@@ -80,6 +80,7 @@ class Leaderboard(EncodedModel):
             ValueError: If the model has no question bank, or there are no LLMs.
         """
         names, unknown = self._chosen(llms)
+        check_names("benchmark", [benchmark])
         rows, llm_indices = bank_of(self.model).benchmark_rows(benchmark), [self.model.llm_index(n) for n in names]
         known = known_probabilities(self.model, rows).astype(np.float64)
         forecaster = Forecaster(self.model, self.encoder)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .._checks import check_names, check_number, shorten
-from .._errors import InputError
+from .._checks import check_names, check_number, shorten, shown
+from .._errors import InputError, InputTypeError
 from ..data.llm_table import Cost, Costs, Facts, are_by_token, costs_of, read_costs, read_llm_table, select_llms
 
 
@@ -58,23 +58,41 @@ class RoutingPolicy:
         # Files are read once, here.
         object.__setattr__(self, "facts", read_llm_table(facts) if isinstance(facts, str | Path) else facts)
         object.__setattr__(self, "costs", None if self.costs is None else read_costs(self.costs))
-        for argument in ("llms", "exclude"):
-            given = getattr(self, argument)
-            if given is not None and not isinstance(given, str):
-                object.__setattr__(self, argument, tuple(check_names(argument, given)))
-        if self.min_success is not None:
-            check_min_success(self.min_success)
-        check_number("cost_weight", self.cost_weight, 0)
-        for argument in ("max_cost", "max_params"):
-            if getattr(self, argument) is not None:
-                check_number(argument, getattr(self, argument), 0)
+        self._check_types()
         if self.min_success is not None and self.cost_weight:
             raise InputError("`min_success` takes the cheapest LLM: `cost_weight` has no place beside it. Give one.")
         if self.costs is None and (self.cost_weight or self.max_cost is not None):
             raise InputError("`cost_weight` and `max_cost` need `costs`, a mapping of LLM names to costs, or a CSV.")
 
+    def _check_types(self) -> None:
+        """Refuse what is no list of names, no table and no number, and keep plain lists and numbers."""
+        plain: dict[str, Any] = {"exclude": self.exclude or ()}
+        for argument in ("llms", "exclude", "family", "kind", "license"):
+            given = getattr(self, argument)
+            if given is not None and not isinstance(given, str):
+                plain[argument] = tuple(check_names(argument, given))
+        if self.facts is not None and not _is_table(self.facts):
+            raise InputTypeError(f"`facts` is {shown(self.facts)}, expected {{LLM: {{fact: value}}}}, or a CSV file.")
+        if self.min_success is not None:
+            plain["min_success"] = check_min_success(self.min_success)
+        plain["cost_weight"] = check_number("cost_weight", self.cost_weight, 0)
+        for argument in ("max_cost", "max_params"):
+            if getattr(self, argument) is not None:
+                plain[argument] = check_number(argument, getattr(self, argument), 0)
+        for argument, value in plain.items():
+            object.__setattr__(self, argument, value)
+
     def changed(self, **options: Any) -> RoutingPolicy:
-        """The same with other options."""
+        """The same with other options.
+
+        Raises:
+            TypeError: If there is no such option.
+        """
+        unknown = options.keys() - self.__dataclass_fields__.keys()
+        if unknown:
+            raise InputTypeError(
+                f"unknown option {shorten(unknown)}, expected some of {shorten(self.__dataclass_fields__, 20)}."
+            )
         return replace(self, **options) if options else self
 
     def of_pool(self, llm_names: Sequence[str], without_answers: Collection[str] = ()) -> PoolPolicy:
@@ -205,10 +223,15 @@ def rank_llms(
     return np.lexsort((price, -probs, first, barred)), ~reaches.any(axis=1)
 
 
-def check_min_success(min_success: float) -> None:
-    """Raise a `ValueError` unless it is a probability that can be guaranteed, in (0, 1)."""
+def _is_table(facts: object) -> bool:
+    """Whether facts are a mapping of mappings."""
+    return isinstance(facts, Mapping) and all(isinstance(one, Mapping) for one in facts.values())
+
+
+def check_min_success(min_success: float) -> float:
+    """A probability that can be guaranteed, in (0, 1); a `ValueError` for anything else."""
     expected = "a probability between 0 and 1, 0.8 for instance"
-    check_number("min_success", min_success, math.nextafter(0, 1), math.nextafter(1, 0), expected=expected)
+    return check_number("min_success", min_success, math.nextafter(0, 1), math.nextafter(1, 0), expected=expected)
 
 
 def _without_cost(names: Collection[str]) -> str:

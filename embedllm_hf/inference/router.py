@@ -10,7 +10,8 @@ from typing import Any, overload
 import numpy as np
 from scipy.special import expit
 
-from .._checks import check_count, check_texts
+from .._checks import check_count, check_texts, shown
+from .._errors import InputTypeError
 from ..encoding.question_encoder import QuestionEncoder
 from ..modeling_embedllm import EmbedLLM
 from ..predictors.confidence import bounds
@@ -99,13 +100,15 @@ class Router(EncodedModel):
         self, model: EmbedLLM, encoder: QuestionEncoder | None = None, *, policy: RoutingPolicy | None = None
     ) -> None:
         super().__init__(model, encoder)
-        self.policy = policy or RoutingPolicy()
+        self.policy = RoutingPolicy() if policy is None else policy
         self._said: set[str] = set()
         self._pool_policy = self._of_pool(self.policy)
 
-    def _of_pool(self, policy: RoutingPolicy) -> PoolPolicy:
-        """A policy for the model's pool; who is left out is said once."""
-        pool_policy = policy.of_pool(self.model.config.llm_names, self.model.llms_without_answers)
+    def _of_pool(self, policy: RoutingPolicy, **options: Any) -> PoolPolicy:
+        """A policy for the model's pool, with other options; who is left out is said once."""
+        if not isinstance(policy, RoutingPolicy):
+            raise InputTypeError(f"`policy` is {shown(policy)}, expected a `RoutingPolicy`.")
+        pool_policy = policy.changed(**options).of_pool(self.model.config.llm_names, self.model.llms_without_answers)
         for line in pool_policy.left_out:
             if line not in self._said:
                 logger.warning("left out of the choice: %s.", line)
@@ -139,7 +142,7 @@ class Router(EncodedModel):
         questions, top_k = check_texts("questions", questions), check_count("top_k", top_k)
         pool_policy = self._pool_policy
         if policy is not None or options:
-            pool_policy = self._of_pool((policy or self.policy).changed(**options))
+            pool_policy = self._of_pool(self.policy if policy is None else policy, **options)
         n_tokens = count_tokens(self.encoder, questions) if pool_policy.is_by_token else None
         cost = pool_policy.cost(len(questions), n_tokens)
         question_embeds = self.encoder.encode(questions)

@@ -10,14 +10,13 @@ The answers are kept, so that more of them can follow (`refine`).
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._checks import check_choice, shorten
-from .._errors import InputError, UnknownName
+from .._checks import check_choice, check_llm_names, plain_number, shorten, shown
+from .._errors import InputError, InputTypeError, UnknownName
 from ..bank.item_parameters import DEFAULT_STRATEGY, STRATEGIES
 from ..bank.question_bank import QuestionBank, question_keys
 from ..encoding.question_encoder import QuestionEncoder
@@ -73,13 +72,16 @@ def onboard_many(
 
     Each is placed on its own: the others that come with it do not matter to it.
     """
+    if not isinstance(answers_by_llm, Mapping) or not answers_by_llm:
+        raise InputTypeError(
+            f"`answers_by_llm` is {shown(answers_by_llm)}, expected answers by LLM: {{name: answers}}."
+        )
+    check_llm_names("`name`", list(answers_by_llm))
     for name in answers_by_llm:
         if name in model.config.llm_names:
             raise InputError(
                 f"the pool has an LLM `{name}` already. Choose another name, or add answers to it with `refine`."
             )
-        if not isinstance(name, str) or not name.strip():
-            raise InputError(f"the name of an LLM is {name!r}, expected a text that is not empty.")
     check_choice("strategy", strategy, STRATEGIES)
     return _place(model, answers_by_llm, encoder=encoder, strategy=strategy)
 
@@ -163,11 +165,11 @@ def find_answers(
     for name, answers in answers_by_llm.items():
         by_row = _answers_kept(bank, name)
         for key, value in answers.items():
-            grade = float(np.float32(value))
+            grade = float(np.float32(_grade(value)))
             if by_row.setdefault(row_of[key], grade) != grade:
                 raise InputError(
-                    f"answers of `{name}` to the question {key!r} contradict each other: {by_row[row_of[key]]:g} and "
-                    f"{value:g}. Keep one."
+                    f"answers of `{name}` to the question {shown(key)} contradict each other: {by_row[row_of[key]]:g} "
+                    f"and {grade:g}. Keep one."
                 )
         found[name] = PlacedAnswers.of(by_row, bank.keys)
     return bank, found
@@ -239,13 +241,23 @@ def _answers_kept(bank: QuestionBank, name: str) -> dict[int, float]:
 
 def _check_answers(name: str, answers: Answers) -> None:
     """Refuse grades outside [0, 1], and keys that are neither a text nor an id."""
+    if not isinstance(answers, Mapping):
+        raise InputTypeError(
+            f"answers of `{name}`: {shown(answers)} is no mapping, expected {{question: grade}}. Of two columns make "
+            "one by `dict(zip(questions, grades))`."
+        )
     for key, value in answers.items():
         if isinstance(key, bool) or not isinstance(key, str | int | np.integer):
             raise InputError(f"answers of `{name}`: the question {key!r} is neither a text nor a `prompt_id`.")
-        if isinstance(value, str) or not math.isfinite(value) or not 0 <= value <= 1:
-            raise InputError(
-                f"answers of `{name}`: the answer to {key!r} is {value!r}, expected a grade in [0, 1], 1 for right."
-            )
+        grade = _grade(value)
+        if grade is None or not 0 <= grade <= 1:
+            found = f"the answer to {shown(key)} is {shown(value)}"
+            raise InputError(f"answers of `{name}`: {found}, expected a grade in [0, 1], 1 for right.")
+
+
+def _grade(value: object) -> float | None:
+    """A grade as a number; right and wrong are grades too. None for what is none."""
+    return float(value) if isinstance(value, bool | np.bool_) else plain_number(value)
 
 
 def _warn_of_cut_texts(encoder: QuestionEncoder, texts: Sequence[str]) -> None:

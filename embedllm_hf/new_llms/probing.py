@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .._checks import check_choice
+from .._checks import check_choice, check_count, check_names, check_number
 from .._errors import InputError
 from ..bank.item_parameters import STRATEGIES
 from ..bank.question_bank import QuestionBank
@@ -129,9 +129,10 @@ def probe(
         ValueError: If `n` is not positive, the strategy is unknown, an LLM is compared with itself, or the answers are
             not usable.
     """
-    if n < 1:
-        raise InputError(f"`n` is {n}, expected 1 or more.")
+    n, seed = check_count("n", n), check_count("seed", seed, least=0)
     check_choice("strategy", strategy, STRATEGIES)
+    if llm is not None:
+        check_names("llm", [llm])
     name = "" if llm is None else llm
     answers_by_llm = {name: answers or {}, **_rival_answers(model, llm, against, against_answers)}
     bank, found = find_answers(model, answers_by_llm, encoder)
@@ -186,6 +187,10 @@ def ask_until(
     """
     if until_width is None and max_questions is None and options.get("against") is None:
         raise InputError("neither `until_width` nor `max_questions` is given, so there is no end. Give one.")
+    if until_width is not None:
+        check_number("until_width", until_width, 0)
+    if max_questions is not None:
+        max_questions = check_count("max_questions", max_questions, least=0)
     answers = dict(answers or {})
     n_asked = 0
     while max_questions is None or n_asked < max_questions:
@@ -235,9 +240,9 @@ class Target:
             KeyError: If a benchmark is unknown.
             ValueError: If there is none.
         """
-        names = tuple(
-            bank.benchmarks if benchmark is None else [benchmark] if isinstance(benchmark, str) else benchmark
-        )
+        if isinstance(benchmark, str):
+            benchmark = [benchmark]
+        names = tuple(bank.benchmarks if benchmark is None else check_names("benchmark", benchmark))
         if not names:
             raise InputError("`benchmark` is empty, expected at least one, or None for all.")
         weights = np.zeros(len(bank))

@@ -14,15 +14,17 @@ open-llm-responses, where they are flat (`model_cards/what_helped.md`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from scipy import sparse
 from scipy.special import expit, logit, softmax
 
-from .._errors import InputError
+from .._checks import shown
+from .._errors import InputError, InputTypeError
 from ..bank.blend import Blend
 from ..bank.question_bank import QuestionBank
 from ..data.sparse import entry_rows, with_entries
@@ -68,12 +70,17 @@ class StackedPredictor:
         Raises:
             ValueError: If the width is not the network's, or categories and questions differ in number.
         """
+        question_embeds = self.network.checked_vectors(question_embeds)
+        if categories is not None and (isinstance(categories, str) or not isinstance(categories, Sized)):
+            raise InputTypeError(f"`categories` is {shown(categories)}, expected a list of names, one a question.")
         if categories is not None and len(categories) != len(question_embeds):
             raise InputError(
                 f"`categories` has {len(categories)} entries, expected {len(question_embeds)}, one a question."
             )
         logits, evidence = self.network.network_logits(question_embeds).astype(np.float64), self._evidence
         if evidence is not None:
+            if isinstance(question_embeds, torch.Tensor):
+                question_embeds = question_embeds.detach().float().cpu().numpy()
             normalised = normalise(question_embeds)
             for block in blocks(len(logits)):
                 given = None if categories is None else categories[block]

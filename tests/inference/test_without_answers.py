@@ -7,7 +7,7 @@ import pytest
 
 from embedllm_hf import EmbedLLM, Forecaster, Router, onboard
 from embedllm_hf.bank.question_bank import QuestionBank
-from embedllm_hf.configuration_embedllm import EncoderId
+from embedllm_hf.encoding.question_encoder import QuestionEncoder
 from embedllm_hf.inference.leaderboard import Leaderboard
 from embedllm_hf.inference.policy import RoutingPolicy
 from embedllm_hf.inference.portfolio import portfolio
@@ -23,10 +23,11 @@ def model(tmp_path_factory) -> EmbedLLM:
     return model_with_one_unasked(tmp_path_factory.mktemp("weak"))
 
 
-class Encoder:
+class Encoder(QuestionEncoder):
     """Encodes nothing: each text has the vector of its length."""
 
-    id = EncoderId("offline")
+    def __init__(self) -> None:
+        super().__init__("offline")
 
     def encode(self, texts: list[str]) -> np.ndarray:
         return np.stack([np.random.default_rng(len(text)).normal(size=8) for text in texts]).astype(np.float32)

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+import torch
 
 from embedllm_hf import EmbedLLM, EmbedLLMTrainingArguments, Forecaster, QuestionEncoder, onboard, refine
 from embedllm_hf.bank.question_bank import QuestionBank
@@ -242,7 +243,7 @@ def test_rows_are_found_by_key_and_id(model):
     ("name", "answers", "message"),
     [
         ("lab/logic-a", {0: 1}, "the pool has an LLM `lab/logic-a` already.*`refine`"),
-        (" ", {0: 1}, "the name of an LLM is ' '"),
+        (" ", {0: 1}, "the LLM's name ' ' is empty"),
         ("new/llm", {0: 1.5}, r"the answer to 0 is 1.5, expected a grade in \[0, 1\]"),
         ("new/llm", {0: float("nan")}, "the answer to 0 is nan"),
         ("new/llm", {0: "yes"}, "the answer to 0 is 'yes'"),
@@ -289,3 +290,28 @@ def test_a_text_that_the_encoder_cuts_is_warned_of(quickstart, caplog):
     with caplog.at_level(logging.WARNING):
         onboard(model, "new/llm", {"Why " + "is it so very long " * 100: 1})
     assert "1 of 1 texts are longer than the encoder `offline` reads" in caplog.text
+
+
+@pytest.mark.parametrize("answers", [None, [(0, 1)], 7, "0"])
+def test_answers_that_are_no_mapping_are_refused(model, answers):
+    """In words, with what to do about two columns."""
+    with pytest.raises(TypeError, match=r"answers of `new/llm`: .* is no mapping.*dict\(zip\(questions, grades\)\)"):
+        onboard(model, "new/llm", answers)
+
+
+@pytest.mark.parametrize("many", [{}, None, ["new/llm"]])
+def test_nobody_to_onboard_is_refused(model, many):
+    """An empty mapping, or none."""
+    with pytest.raises(TypeError, match="expected answers by LLM"):
+        onboard_many(model, many)
+
+
+def test_grades_are_numbers_of_any_kind_and_truth_values(model):
+    """Of Python, NumPy and torch; what is none is named with its question."""
+    plain = onboard(model, "new/llm", {0: 1, 1: 0})
+    for right, wrong in ((True, False), (np.float32(1), np.bool_(False)), (torch.tensor(1.0), np.array(0))):
+        same = onboard(model, "new/llm", {0: right, np.int64(1): wrong})
+        np.testing.assert_array_equal(same.llm_embeds, plain.llm_embeds)
+    for grade in (None, [1], 1j, "1"):
+        with pytest.raises(ValueError, match=r"the answer to 0 is .*expected a grade"):
+            onboard(model, "new/llm", {0: grade})

@@ -115,7 +115,7 @@ def test_targets_count_benchmarks_alike(model):
 
 def test_bad_requests_are_refused(model):
     """No questions wanted, or a way of choosing that there is not."""
-    with pytest.raises(ValueError, match="`n` is 0, expected 1 or more"):
+    with pytest.raises(ValueError, match="`n` is 0, expected a whole number of 1 or more"):
         probe(model, n=0)
     with pytest.raises(ValueError, match="`strategy` is 'best'"):
         probe(model, strategy="best")
