@@ -6,6 +6,8 @@ item-response parameters and the weights of the stacked predictor. A bank is fro
 
 from __future__ import annotations
 
+import numbers
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,23 +15,41 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from .._checks import check_shapes, unknown_name
-from .._errors import InputError
+from .._checks import check_shapes, check_text, shorten, shown, unknown_name
+from .._errors import InputError, UnknownName
 from ..data import sparse as observed
 from ..data.benchmarks import benchmark_categories
-from ..encoding.cache import text_key
+from ..data.texts import question_keys
 from ..encoding.embeddings_file import positions_of
 from ..encoding.encoded_responses import EncodedResponses
 from .blend import Blend
 from .item_parameters import ItemParameters
 
 NO_CATEGORY = NO_ID = -1  # of a question that was given as a text of its own
+_NOBODYS_ID = -2
+_ID = re.compile(r"\s*([+-]?[0-9]{1,30})(\.0*)?\s*")
 _PER_QUESTION = ("keys", "question_ids", "question_embeds", "category_indices")
 
 
-def question_keys(questions: Sequence[str] | np.ndarray) -> np.ndarray:
-    """Hash texts: the first 8 bytes of SHA-256, as int64, `(n_questions,)`."""
-    return np.frombuffer(b"".join(text_key(text)[:8] for text in questions), "<i8")
+def question_id_of(question: object) -> int | None:
+    """The `prompt_id` that a question is given by: a whole number, or the text of one; None if it is another text.
+
+    JSON has no keys but texts, and pandas writes whole numbers beside missing ones as `17.0`.
+
+    Raises:
+        ValueError: If it is neither a text nor a whole number.
+    """
+    id_: object = question
+    if isinstance(question, str):
+        match = _ID.fullmatch(question)
+        if match is None:
+            return None
+        id_ = int(match[1])
+    elif isinstance(question, numbers.Real) and not isinstance(question, numbers.Integral):
+        id_ = int(float(question)) if float(question).is_integer() else None
+    if isinstance(id_, bool) or not isinstance(id_, numbers.Integral):
+        raise InputError(f"the question {shown(question)} is neither a text nor a `prompt_id`, a whole number.")
+    return int(id_)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +110,7 @@ class QuestionBank:
         categories, indices = np.unique(responses.categories.astype(str), return_inverse=True)
         return cls(
             llm_names=responses.llm_names,
-            keys=question_keys(responses.questions),
+            keys=responses.keys,
             question_ids=responses.question_ids,
             question_embeds=encoded.question_embeds.astype(np.float16),
             category_indices=indices.astype(np.int32),
@@ -171,6 +191,34 @@ class QuestionBank:
     def rows_of_ids(self, question_ids: Sequence[int]) -> np.ndarray:
         """Row of each question by its `prompt_id`, -1 where it is not known."""
         return positions_of(np.asarray(question_ids, np.int64), self.question_ids, self._order_of_ids)
+
+    def find(self, questions: Sequence[object]) -> np.ndarray:
+        """Row of each question, given by its text or by its `prompt_id`, `(n_questions,)`; -1 for a new text.
+
+        Raises:
+            ValueError: If one is neither, or a number is the text of one known question and the id of another.
+            KeyError: If an id is not known.
+        """
+        texts = np.array([isinstance(question, str) for question in questions], bool)
+        for text in np.array(questions, object)[texts]:
+            check_text("a question", text)
+        ids = [question_id_of(question) for question in questions]
+        by_text, by_id = np.full((2, len(questions)), -1)
+        by_text[texts] = self.rows_of_texts([str(question) for question in questions if isinstance(question, str)])
+        is_id = np.array([id_ is not None for id_ in ids], bool)
+        by_id[is_id] = self.rows_of_ids([id_ if 0 <= id_ < 2**63 else _NOBODYS_ID for id_ in ids if id_ is not None])
+        for position in np.flatnonzero((by_text >= 0) & (by_id >= 0) & (by_text != by_id)):
+            raise InputError(
+                f"the question {shown(questions[int(position)])} is the text of one known question and the "
+                "`prompt_id` of another. Give the `prompt_id` as a number."
+            )
+        unknown = [ids[position] for position in np.flatnonzero(is_id & (by_text < 0) & (by_id < 0))]
+        if unknown:
+            raise UnknownName(
+                f"unknown question id {shorten(unknown)}: the model knows {len(self):,} questions. Give the text "
+                "instead."
+            )
+        return np.where(by_text >= 0, by_text, by_id)
 
     def known_logits(self, rows: np.ndarray) -> np.ndarray | None:
         """`ItemParameters.logits` of some rows, NaN where a row is -1; None if there is nothing to tell."""

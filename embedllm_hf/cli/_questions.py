@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from .._checks import check_text, shorten
 from .._errors import InputError
 from ..data.rows import Row, decode, read_rows, read_text
 
@@ -27,6 +28,8 @@ def read_questions(path: str) -> list[str]:
     missing, name = "`--questions`: there is no file", path
     if path == STANDARD_INPUT:
         name = "standard input"
+        if sys.stdin is None:
+            raise InputError("`--questions -`: standard input is closed. Pipe the questions in, or give a file.")
         lines = decode(sys.stdin.buffer.read(), name).split("\n")
     elif Path(path).suffix.lower() in ("", ".txt"):
         lines = read_text(path, missing).split("\n")
@@ -42,8 +45,9 @@ def _text(row: Row) -> str:
     """The question of a row."""
     text = next((row.cells[field] for field in _FIELDS if isinstance(row.cells.get(field), str)), None)
     if not isinstance(text, str):
-        found = ", ".join(row.cells)
+        found = shorten(row.cells)
         raise InputError(f"{row.where}: expected a column `question` or `prompt` with a text, found {found}.")
     if not text.strip():
         raise InputError(f"{row.where}: the question is empty. Remove the line, or fill it in.")
+    check_text(f"{row.where}: the question", text)
     return text

@@ -25,26 +25,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Encode this process's share; then, on the main process, gather all from the cache and write the file."""
     from ..configuration_embedllm import DEFAULT_ENCODER
-    from ..data.responses import ResponseMatrix
-    from ..data.sources import load_splits
+    from ..data.sources import load_questions
+    from ..data.texts import question_keys
     from ..encoding.embeddings_file import save_embeddings
     from ..encoding.question_encoder import QuestionEncoder
     from ..modeling_embedllm import EmbedLLM
     from ..training.processes import process_state
 
     state = process_state()
-    splits = load_splits(options.dataset, revision=options.dataset_revision)
-    everything = ResponseMatrix.concat([split for _, split in splits.items()])  # refuses an id with two texts
+    ids, questions = load_questions(options.dataset, revision=options.dataset_revision)
     if options.model is not None:
         encoder = EmbedLLM.from_pretrained(options.model).encoder
     else:
-        encoder = QuestionEncoder(options.encoder or DEFAULT_ENCODER, revision=options.encoder_revision)
-    share = everything.questions[state.process_index :: state.num_processes]
-    vectors = encoder.encode(share, show_progress=state.is_main_process)
+        name = DEFAULT_ENCODER if options.encoder is None else options.encoder
+        encoder = QuestionEncoder(name, revision=options.encoder_revision)
+    vectors = encoder.encode(
+        questions[state.process_index :: state.num_processes], show_progress=state.is_main_process
+    )
     state.wait_for_everyone()
     if state.is_main_process:
         if state.num_processes > 1:
-            vectors = encoder.encode(everything.questions)  # from the cache
-        save_embeddings(options.output, vectors, everything.question_ids, encoder.id)
+            vectors = encoder.encode(questions)  # from the cache
+        save_embeddings(options.output, vectors, ids, encoder.id, question_keys(questions))
         print(f"{len(vectors):,} questions, {vectors.shape[1]} wide, by {encoder.id.label}; saved to {options.output}")
     return 0

@@ -131,10 +131,10 @@ def visible_lines(text: str) -> str:
 
 def read_texts(dataset: str) -> dict[int, str]:
     """The text of each `prompt_id` of a data set, from all its splits."""
-    from ..data.sources import load_splits
+    from ..data.sources import load_questions
 
-    pairs = (zip(split.question_ids, split.questions, strict=True) for _, split in load_splits(dataset).items())
-    return {int(id_): text for split in pairs for id_, text in split}
+    ids, texts = load_questions(dataset)
+    return dict(zip(ids.tolist(), texts, strict=True))
 
 
 def _known(llm: str, plan: Probes) -> str:

@@ -7,17 +7,19 @@ Arrow as record batches; its rows are checked elsewhere (`long_table`).
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Iterator, Sequence
+import csv
+import re
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from .._checks import check_distinct, shorten
+from .._checks import check_llm_names, shorten, shown, visible
 from .._errors import InputError, MissingFile
-from .long_table import OPTIONAL_COLUMNS, REQUIRED_COLUMNS, check_columns
+from .long_table import OPTIONAL_COLUMNS, REQUIRED_COLUMNS, check_columns, warn_of_cases
+from .rows import LARGEST_CELL, Row, cut_off, name_of, not_utf8, number_of, read_rows
 
 ORDER_FILE = "model_order.csv"
 SPLIT_NAMES = {
@@ -25,11 +27,14 @@ SPLIT_NAMES = {
     "validation": ("validation", "val", "valid", "dev"),
     "test": ("test", "testing"),
 }
+_FORMULA = ("=", "+", "-", "@")  # with which a cell begins that a spreadsheet computes
 # Columns that repeat a few values are dictionary-encoded, which keeps a prompt once a block and not once a row.
 _REPEATING = ("prompt", "model_name", "category")
 _REPEATED_TEXT = pa.dictionary(pa.int32(), pa.string())
 # A record may not be longer than a block; the longest prompts of evaluation data are below 1 MB.
 _CSV_BLOCK_BYTES = 8 << 20
+_PARQUET_ROWS = 65_536  # a batch
+_LARGEST_COLUMN = 4 << 30  # bytes of a column in a row group, unpacked
 _CSV_PARSING = pa_csv.ParseOptions(newlines_in_values=True)
 
 
@@ -42,13 +47,28 @@ def split_files(files: Sequence[str], split: str) -> list[str]:
     """Tables of one split among a data set's files, in order; Parquet rather than CSV where both are there.
 
     A table is `<split>.csv`, `<split>.parquet`, or shards `<split>-00000-of-00003.parquet`, at the root or in `data/`.
+
+    Raises:
+        ValueError: If tables of the split stand in several places, so that rows would count twice, or a shard is
+            missing.
     """
+    names = "|".join(map(re.escape, SPLIT_NAMES.get(split_name(split), (split,))))
     for suffix in ("parquet", "csv"):
-        for name in SPLIT_NAMES.get(split_name(split), (split,)):
-            patterns = [f"{folder}{name}{shard}.{suffix}" for folder in ("", "data/") for shard in ("", "-*-of-*")]
-            found = sorted(path for path in files if any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns))
-            if found:
-                return found
+        table = re.compile(rf"((?:data/)?(?:{names}))(?:-([0-9]+)-of-([0-9]+))?\.{suffix}")
+        found = {path: match for path in sorted(files) if (match := table.fullmatch(path))}
+        places = {match.group(1, 3) for match in found.values()}
+        if len(places) > 1:
+            raise InputError(
+                f"the split `{split}` stands in several tables, {shorten(found)}. Remove all but those that are meant."
+            )
+        n_shards = {int(match[3]) for match in found.values() if match[3]}
+        if n_shards and sorted(int(match[2]) for match in found.values()) != list(range(max(n_shards))):
+            raise InputError(
+                f"the split `{split}` has {len(found)} of {max(n_shards)} shards, {shorten(found)}. "
+                "Fetch or write the table again."
+            )
+        if found:
+            return list(found)
     return []
 
 
@@ -62,15 +82,35 @@ def missing_split(source: str, split: str, there: Sequence[str]) -> MissingFile:
 
 def read_order(path: Path) -> list[str]:
     """LLM names of `model_order.csv` (`model_id, model_name`), by id."""
-    try:
-        types = {"model_id": pa.int64(), "model_name": pa.string()}
-        table = pa_csv.read_csv(path, convert_options=pa_csv.ConvertOptions(column_types=types))
-        pairs = sorted(zip(table["model_id"].to_pylist(), table["model_name"].to_pylist(), strict=True))
-    except (pa.ArrowInvalid, KeyError, TypeError) as error:
-        raise InputError(f"{path.name}: expected the columns `model_id` and `model_name` ({error}).") from error
-    names = [name for _, name in pairs]
-    check_distinct(path.name, names)
-    return names
+    names: dict[int, str] = {}
+    for row in read_rows(path, check=_check_order_columns):
+        model_id = number_of(row.cells["model_id"])
+        if not 0 <= model_id < 1 << 53 or model_id % 1 or model_id in names:
+            found = shown(row.cells["model_id"])
+            raise InputError(f"{row.where}: `model_id` is {found}, expected a whole number of its own, from 0 on.")
+        names[int(model_id)] = name_of(Row(row.where, {"model_name": unquoted(row.cells["model_name"])}), "model_name")
+    if not names:
+        raise InputError(f"{path.name}: empty, expected the columns `model_id` and `model_name`, and a row an LLM.")
+    ordered = [names[model_id] for model_id in sorted(names)]
+    check_llm_names(path.name, ordered)
+    warn_of_cases(ordered)
+    return ordered
+
+
+def _check_order_columns(where: str, columns: Collection[str]) -> None:
+    if not {"model_id", "model_name"} <= set(columns):
+        raise InputError(f"{where}: found {shorten(columns)}, expected the columns `model_id` and `model_name`.")
+
+
+def order_table(llm_names: Sequence[str]) -> pa.Table:
+    """The content of `model_order.csv`; a name that a spreadsheet would take for a formula stands behind a `'`."""
+    names = [f"'{name}" if name.startswith(_FORMULA) else name for name in llm_names]
+    return pa.table({"model_id": range(len(names)), "model_name": names})
+
+
+def unquoted(cell: object) -> object:
+    """A cell without the `'` that `order_table` put before a formula."""
+    return cell[1:] if isinstance(cell, str) and cell.startswith(tuple(f"'{sign}" for sign in _FORMULA)) else cell
 
 
 # --- rows ---
@@ -88,11 +128,13 @@ def iterate_file(path: Path) -> Iterator[pa.RecordBatch]:
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError) as error:
-        cause = " ".join(str(error).split())[:200]
+        cause, where = " ".join(str(error).split())[:200], path.name
         if "straddl" in cause:
             cause = f"a row is longer than {_CSV_BLOCK_BYTES:,} bytes; write the table as Parquet"
+        elif read is _iterate_csv:
+            where, cause = _first_fault(path) or (where, cause)
         raise InputError(
-            f"{path.name}: cannot be read as {path.suffix[1:] or 'csv'} ({cause}). "
+            f"{where}: cannot be read as {path.suffix[1:] or 'csv'} ({visible(cause)}). "
             "Is the file cut off, or a row malformed? Fetch or write it again."
         ) from error
 
@@ -104,14 +146,37 @@ def _known(names: Sequence[str], where: str) -> list[str]:
 
 
 def _iterate_parquet(path: Path) -> Iterator[pa.RecordBatch]:
-    names = pq.read_schema(path).names
-    known = _known(names, path.name)
-    with pq.ParquetFile(path, read_dictionary=[name for name in _REPEATING if name in names]) as file:
-        yield from file.iter_batches(columns=known)
+    schema = pq.read_schema(path)
+    known = _known(schema.names, path.name)
+    with pq.ParquetFile(path, read_dictionary=[name for name in _REPEATING if _is_text(schema, name)]) as file:
+        _check_sizes(path.name, file.metadata)
+        yield from file.iter_batches(columns=known, batch_size=_PARQUET_ROWS)
+
+
+def _is_text(schema: pa.Schema, name: str) -> bool:
+    """Whether a schema has a column of that name that holds text."""
+    return name in schema.names and schema.field(name).type in (pa.string(), pa.large_string())
+
+
+def _check_sizes(name: str, footer: pq.FileMetaData) -> None:
+    """Refuse, by the footer, columns that unpack into more memory than their rows can need."""
+    for group in map(footer.row_group, range(footer.num_row_groups)):
+        for column in map(group.column, range(group.num_columns)):
+            size = column.total_uncompressed_size
+            if size > max(1, group.num_rows) * LARGEST_CELL or size > _LARGEST_COLUMN:
+                raise InputError(
+                    f"{name}: the column `{column.path_in_schema}` unpacks to {size:,} bytes for {group.num_rows:,} "
+                    f"rows, expected at most {LARGEST_CELL:,} a row and {_LARGEST_COLUMN:,} a row group. "
+                    "Write the table again, in smaller row groups."
+                )
 
 
 def _iterate_csv(path: Path) -> Iterator[pa.RecordBatch]:
     """Read everything as text, so that a bad cell is named with its row, and look at how the file ends."""
+    with path.open("rb") as file:
+        beginning = file.read(4096)
+    if "UTF-16" in not_utf8(beginning):
+        raise InputError(f"{path.name}: {not_utf8(beginning)}. Save the file as UTF-8.")
     with pa_csv.open_csv(path, parse_options=_CSV_PARSING) as header:
         names = header.schema.names
     wanted = list(dict.fromkeys([*_known(names, path.name), names[-1]]))
@@ -126,6 +191,23 @@ def _iterate_csv(path: Path) -> Iterator[pa.RecordBatch]:
     _check_end(path, last_cell)
 
 
+def _first_fault(path: Path) -> tuple[str, str] | None:
+    """The row of a CSV file that Arrow's reader stopped at without naming it, and what is wrong there."""
+    csv.field_size_limit(LARGEST_CELL)
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        rows, number = csv.reader(file), 0
+        n_columns = len(next(rows, []))
+        try:
+            for number, cells in enumerate(rows, start=1):
+                if cells and len(cells) != n_columns:
+                    return f"{path.name}, row {number}", f"{len(cells)} cells, but the header has {n_columns} columns"
+                if any("\udc80" <= sign <= "\udcff" for sign in "".join(cells)):
+                    return f"{path.name}, row {number}", "not UTF-8"
+        except csv.Error as error:
+            return f"{path.name}, row {number + 1}", str(error)
+    return None
+
+
 def _check_end(path: Path, last_cell: str) -> None:
     """Refuse a CSV file that ends within a line or a quoted text, where its last row can look whole.
 
@@ -133,11 +215,7 @@ def _check_end(path: Path, last_cell: str) -> None:
     """
     with path.open("rb") as file:
         file.seek(max(0, file.seek(0, 2) - 3))
-        end = file.read().replace(b"\r\n", b"\n")
-    unclosed = any(mark in last_cell for mark in '\n",') and not end.endswith(b'"\n')
+        end = file.read().replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    unclosed = any(mark in last_cell for mark in '\r\n",') and not end.endswith(b'"\n')
     if unclosed or not end.endswith(b"\n"):
-        where = "a quoted text" if unclosed else "a line"
-        raise InputError(
-            f"{path.name}: ends within {where}, expected a line break after the last row. Is the file cut off? "
-            "Fetch it again, or end the last row if it is whole."
-        )
+        raise cut_off(path.name, "a quoted text" if unclosed else "a line")

@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from .._checks import closest_names, shorten, shown
+from .._checks import check_llm_names, closest_names, shorten, shown
 from .._errors import InputError, InputTypeError, UnknownName
-from .rows import read_rows
+from .rows import Row, name_of, number_of, read_rows
 
 NAME_COLUMNS = ("llm", "model_name")
 INPUT_PRICE, OUTPUT_PRICE = "usd_per_million_input_tokens", "usd_per_million_output_tokens"
@@ -68,12 +68,25 @@ def read_llm_table(path: str | Path) -> dict[str, dict[str, str]]:
         )
     table: dict[str, dict[str, str]] = {}
     for row in rows:
-        cells = {column: str(row.cells.get(column, "")).strip() for column in columns}
-        name = cells[name_column]
+        name = name_of(row, name_column)
         if name in table:
             raise InputError(f"{row.where}: `{name}` stands there twice. Give each LLM one row.")
-        table[name] = {"license" if column == "licence" else column: cell for column, cell in cells.items()}
+        table[name] = {column: _cell(row, column) for column in columns} | {name_column: name}
+    check_llm_names(str(path), list(table))
+    if "licence" in columns:
+        if "license" in columns:
+            raise InputError(f"{path}: has the columns `licence` and `license`, which are one. Remove one.")
+        for cells in table.values():
+            cells["license"] = cells.pop("licence")
     return table
+
+
+def _cell(row: Row, column: str) -> str:
+    """A cell as text; empty where nothing is known."""
+    value = row.cells.get(column)
+    if isinstance(value, dict | list):
+        raise InputError(f"{row.where}: `{column}` is {shown(value)}, expected a text or a number.")
+    return "" if value is None else str(value).strip()
 
 
 # --- costs ---
@@ -94,7 +107,8 @@ def read_costs(costs: Costs, *, column: str | None = None) -> dict[str, Cost]:
             "`costs.to_dict()`."
         )
     given = costs if isinstance(costs, Mapping) else _costs_in_file(costs, column)
-    return {name: _checked(name, cost) for name, cost in given.items()}
+    where = "`costs`" if isinstance(costs, Mapping) else str(costs)
+    return {name: _checked(f"{where}: that of `{name}`", cost) for name, cost in given.items()}
 
 
 def _costs_in_file(path: str | Path, column: str | None) -> Mapping[str, Any]:
@@ -114,16 +128,13 @@ def _costs_in_file(path: str | Path, column: str | None) -> Mapping[str, Any]:
     return {name: cells[cost_column] for name, cells in table.items() if cells[cost_column]}
 
 
-def _checked(name: str, cost: Any) -> Any:
+def _checked(where: str, cost: Any) -> Any:
     """A cost as numbers of 0 or more."""
     if isinstance(cost, TokenPrice):
-        return TokenPrice(*(_checked(name, part) for part in (cost.input, cost.output, cost.output_tokens)))
-    try:
-        number = math.nan if isinstance(cost, bool) else float(cost)
-    except (TypeError, ValueError):
-        number = math.nan
+        return TokenPrice(*(_checked(where, part) for part in (cost.input, cost.output, cost.output_tokens)))
+    number = number_of(cost)
     if not 0 <= number < math.inf:
-        raise InputError(f"`costs`: that of `{name}` is {cost!r}, expected a number of 0 or more.")
+        raise InputError(f"{where} is {shown(cost)}, expected a number of 0 or more.")
     return number
 
 

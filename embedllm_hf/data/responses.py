@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from .._checks import check_choice, check_distinct, index_of, shorten
-from .._errors import InputError
-from .long_table import DUPLICATE_RULES, Tables, collect_tables
+from .._checks import check_choice, check_distinct, index_of, shorten, shown
+from .._errors import InputError, InputTypeError
+from .long_table import DUPLICATE_RULES, OPTIONAL_COLUMNS, REQUIRED_COLUMNS, Tables, check_columns, collect_tables
 from .sparse import column, dense, entry_rows, select, with_entries
+from .texts import question_keys
 from .upload import push_tables
 
 if TYPE_CHECKING:
@@ -27,11 +29,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DataOrigin:
-    """Where responses came from: `id` of a Hub data set or a folder's name, commit, split; None is not known."""
+    """Where responses came from: `id` of a Hub data set or a folder's name, commit, split; None is not known.
+
+    `n_left_out` questions of the split are not among the responses, as `data.splits.unseen_questions` says.
+    """
 
     id: str | None = None
     revision: str | None = None
     split: str | None = None
+    n_left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class ResponseSummary:
     """What a table of responses held.
 
     Attributes:
-        id, revision, split (`str | None`): Its origin.
+        id, revision, split, n_left_out: Its origin.
         n_observed, n_missing (`int`): Pairs with and without a response.
         n_rows, n_repeats (`int`): Rows of the long table, and those beyond the first of their pair.
         n_contradictions (`int`): Pairs whose repeated rows disagree; `duplicates` is the rule that made one of them.
@@ -48,6 +54,7 @@ class ResponseSummary:
     id: str | None
     revision: str | None
     split: str | None
+    n_left_out: int
     n_questions: int
     n_llms: int
     n_observed: int
@@ -63,6 +70,7 @@ class ResponseSummary:
             f"{self.n_questions:,} questions x {self.n_llms:,} LLMs: {self.n_observed:,} responses "
             f"({share:.1%} observed, {self.n_missing:,} missing) from {self.n_rows:,} rows, {self.n_repeats:,} "
             f"repeats, {self.n_contradictions:,} contradictory pairs (duplicates: {self.duplicates})"
+            + (f"; {self.n_left_out:,} questions left out, seen elsewhere" if self.n_left_out else "")
         )
 
 
@@ -71,13 +79,14 @@ class ResponseMatrix:
     """Responses of a pool of LLMs to a set of questions; make one with `load_splits`, `from_pandas` or `from_long`.
 
     Attributes:
-        question_ids (`np.ndarray` of shape `(n_questions,)`, int64): The data set's `prompt_id`, ascending.
+        question_ids (`np.ndarray` of shape `(n_questions,)`, int64): The data set's `prompt_id`, ascending; without
+            such a column a number made of the text (`data.texts.text_id`), by first appearance.
         questions (`np.ndarray` of shape `(n_questions,)`, objects): The texts.
         categories (`np.ndarray` of shape `(n_questions,)`, objects): Category names.
         llm_names (`tuple[str, ...]`): The columns, in an order that does not depend on the split.
         matrix (`scipy.sparse.csr_array` of shape `(n_questions, n_llms)`, float32): Responses in [0, 1]; its stored
             entries are the observed pairs, zeros among them, with ascending columns in each row (see `data.sparse`).
-        counts (`np.ndarray` of shape `(n_observed,)`, int32): Rows behind each entry.
+        counts (`np.ndarray` of shape `(n_observed,)`, int64): Rows behind each entry.
         contradictory (`np.ndarray` of shape `(n_observed,)`, bool): Whether those rows disagreed.
         duplicates (`str`): The rule that made one response of repeated rows; under `"mean"` an entry weighs its count.
         origin (`DataOrigin`): The data set and the split.
@@ -128,6 +137,11 @@ class ResponseMatrix:
     def n_observed(self) -> int:
         """Number of (question, LLM) pairs with a response: of entries."""
         return self.matrix.nnz
+
+    @cached_property
+    def keys(self) -> np.ndarray:
+        """What tells the texts apart, `(n_questions,)` int64: see `data.texts.question_keys`."""
+        return question_keys(self.questions)
 
     @property
     def values(self) -> np.ndarray:
@@ -294,7 +308,7 @@ class ResponseMatrix:
     # --- long form ---
 
     def to_long(self) -> pa.Table:
-        """One row a pair: `prompt_id, model_id, category, label, count, contradictory, model_name, prompt`.
+        """One row a pair, with the columns that `from_long` names.
 
         Texts and names are dictionary-encoded, so a prompt is held once, not once per LLM. `from_long` reads it back.
         """
@@ -311,8 +325,8 @@ class ResponseMatrix:
                 "model_id": self.llm_indices.astype(np.int64),
                 "category": dictionary(rows, self.categories),
                 "label": self.values,
-                "count": self.counts,
-                "contradictory": self.contradictory.astype(np.int8),
+                "label_count": self.counts,
+                "label_contradictory": self.contradictory.astype(np.int8),
                 "model_name": dictionary(self.llm_indices, self.llm_names),
                 "prompt": dictionary(rows, self.questions),
             }
@@ -336,7 +350,8 @@ class ResponseMatrix:
 
         Args:
             table (`pa.Table`): Columns `prompt`, `model_name`, `label` in [0, 1], and optionally `prompt_id` (else
-                questions are numbered by first appearance), `category`, `model_id`, `count`, `contradictory`.
+                texts tell questions apart), `category`, `model_id`, `label_count` (answers of which the label is the
+                mean, which weigh as many) and `label_contradictory`. Other columns are ignored.
             llm_names (`Sequence[str]`, *optional*): The columns and their order. Default: by `model_id` if there is
                 one, else by name.
             duplicates (`str`): What repeated (question, LLM) rows become: `"mean"` (k right of n, weight n),
@@ -346,6 +361,8 @@ class ResponseMatrix:
         Raises:
             ValueError: If a column is missing or a row is not usable; the message names the row.
         """
+        if not isinstance(table, pa.Table):
+            raise InputTypeError(f"`table` is {shown(type(table))}, expected a `pyarrow.Table` (see `from_pandas`).")
         tables = [("table", table.to_batches())]
         return cls.from_tables(tables, llm_names=llm_names, duplicates=duplicates, origin=origin)
 
@@ -353,9 +370,15 @@ class ResponseMatrix:
     def from_pandas(cls, frame: pd.DataFrame, **options: Any) -> ResponseMatrix:
         """Build from a pandas frame; the columns and the options are those of `from_long`."""
         try:
-            table = pa.Table.from_pandas(frame, preserve_index=False)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise InputError(f"`frame`: a column mixes types and cannot be read: {error}.") from error
+            check_columns(list(frame.columns), "table")
+            used = [name for name in REQUIRED_COLUMNS + OPTIONAL_COLUMNS if name in frame.columns]
+            table = pa.Table.from_pandas(frame[used], preserve_index=False)
+        except AttributeError as error:
+            raise InputTypeError(f"`frame` is {shown(type(frame))}, expected a pandas frame.") from error
+        except (pa.ArrowException, UnicodeEncodeError) as error:
+            raise InputError(
+                f"`frame`: a column mixes types, or is no Unicode, and cannot be read: {error}."
+            ) from error
         return cls.from_long(table, **options)
 
     def push_to_hub(self, repo_id: str, *, split: str, **options: Any) -> str:

@@ -5,10 +5,13 @@ Only the files that are needed are downloaded; `files` knows which these are and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from .._checks import check_choice
@@ -18,7 +21,9 @@ from .files import ORDER_FILE, SPLIT_NAMES, iterate_file, missing_split, read_or
 from .long_table import DUPLICATE_RULES, Tables, collect_names
 from .planted import PLANTED, planted_pool
 from .responses import DataOrigin, ResponseMatrix
-from .splits import ResponseSplits
+from .splits import ResponseSplits, id_of_two_texts, without_overlap
+
+logger = logging.getLogger(__name__)
 
 _STREAMED_ROWS = 16_384
 
@@ -42,16 +47,28 @@ def load_splits(
             split lacks shifts nothing.
 
     Returns:
-        `ResponseSplits`: All splits of one commit, with the same LLMs; at least one is there.
+        `ResponseSplits`: All splits of one commit, with the same LLMs; at least one is there. A question whose text
+            stands in a split before its own is left out, with a warning that counts them. Where the splits use one
+            `prompt_id` for different texts, the column is not used, with a warning, and texts tell questions apart.
 
     Raises:
         FileNotFoundError: If the folder or the data set is not there, or has no split.
         ValueError: If a file is damaged or a row is not usable; the message names file and row.
     """
-    parts = _load(source, tuple(SPLIT_NAMES), revision, duplicates, llm_names)
+    parts = without_overlap(_load(source, tuple(SPLIT_NAMES), revision, duplicates, llm_names))
     first = next(iter(parts.values()))
     splits = {name: parts.get(name) for name in SPLIT_NAMES}
     return ResponseSplits(**splits, id=first.origin.id, revision=first.origin.revision, llm_names=first.llm_names)
+
+
+def load_questions(source: str | Path, *, revision: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Ids `(n_questions,)`, ascending, and texts of all questions of a data set, those that several splits have once.
+
+    Arguments, ids and errors are those of `load_splits`.
+    """
+    parts = _load(source, tuple(SPLIT_NAMES), revision, "mean", None).values()
+    ids, first = np.unique(np.concatenate([part.question_ids for part in parts]), return_index=True)
+    return ids, np.concatenate([part.questions for part in parts])[first]
 
 
 def load_responses(
@@ -109,11 +126,18 @@ def _load(
         llm_names = read_order(data.folder / ORDER_FILE)
     elif llm_names is None:
         llm_names = collect_names(pair for found in tables.values() for pair in data.read(found))
-    loaded = {}
-    for split in wanted:
-        rows, origin = data.read(tables[split]), DataOrigin(data.id, data.revision, split)
-        loaded[split] = ResponseMatrix.from_tables(rows, origin=origin, llm_names=llm_names, duplicates=duplicates)
-    return loaded
+    used = {split: tables[split] for split in wanted}
+    loaded = data.matrices(used, llm_names=llm_names, duplicates=duplicates)
+    clash = id_of_two_texts(loaded)
+    if clash is None:
+        return loaded
+    logger.warning(
+        "%s: `prompt_id` %d stands for different texts in different splits, so the column is not used: texts tell "
+        "questions apart, and give them ids.",
+        data.id,
+        clash,
+    )
+    return data.matrices(used, with_ids=False, llm_names=llm_names, duplicates=duplicates)
 
 
 @dataclass(frozen=True)
@@ -126,11 +150,22 @@ class _Source:
     files: tuple[str, ...]  # all of them, relative to the root
     streaming: bool = False  # whether tables are read over the network
 
-    def read(self, tables: Sequence[str]) -> Tables:
-        """The record batches of some tables, with the tables' names."""
-        return (
-            (table, self._stream(table) if self.streaming else iterate_file(self.folder / table)) for table in tables
-        )
+    def matrices(
+        self, tables: Mapping[str, Sequence[str]], *, with_ids: bool = True, **options: Any
+    ) -> dict[str, ResponseMatrix]:
+        """The responses of some splits, from the tables of each."""
+        return {
+            split: ResponseMatrix.from_tables(
+                self.read(paths, with_ids=with_ids), origin=DataOrigin(self.id, self.revision, split), **options
+            )
+            for split, paths in tables.items()
+        }
+
+    def read(self, tables: Sequence[str], *, with_ids: bool = True) -> Tables:
+        """The record batches of some tables, with the tables' names; without ids, if those are no use."""
+        for table in tables:
+            batches = self._stream(table) if self.streaming else iterate_file(self.folder / table)
+            yield table, batches if with_ids else map(_without_ids, batches)
 
     def _stream(self, table: str) -> Iterator[pa.RecordBatch]:
         """Record batches of a Hub data set's table, read over the network and not kept on the disk."""
@@ -147,9 +182,15 @@ class _Source:
             yield from part.to_batches()
 
 
+def _without_ids(batch: pa.RecordBatch) -> pa.RecordBatch:
+    return batch.select([name for name in batch.schema.names if name != "prompt_id"])
+
+
 def _open(source: str, revision: str | None, needed: Callable[[Sequence[str]], list[str]], streaming: bool) -> _Source:
     """Find a data set's files; of a Hub data set, fetch those that are needed."""
     folder = Path(source)
+    if not source.strip():
+        raise MissingFile("the data set's name is empty. Give a folder with train.parquet or train.csv, or a Hub id.")
     if folder.is_dir():
         files = tuple(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         return _Source(folder.resolve().name, None, folder, files)

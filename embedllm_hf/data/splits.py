@@ -1,9 +1,10 @@
-"""The splits of one data set, and splitting the questions of one."""
+"""The splits of one data set, of which each holds unseen texts only, and splitting the questions of one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,15 @@ from .files import SPLIT_NAMES, missing_split, split_name
 from .responses import ResponseMatrix
 from .upload import push_tables
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, eq=False)
 class ResponseSplits:
     """The splits of a data set, of one commit and with one pool of LLMs; `load_splits` makes them.
+
+    A question of the validation or test split whose text stands in a split before it is not among them: each
+    split's `origin.n_left_out` says how many there were.
 
     `data["val"]` is `data.validation`, or an error where the data set has no such split; iteration gives the names.
 
@@ -50,6 +56,48 @@ class ResponseSplits:
         tables = {name: split.to_long() for name, split in self.items()}
         rule = self[next(iter(self))].duplicates
         return push_tables(tables, repo_id, llm_names=self.llm_names, duplicates=rule, **options)
+
+
+def unseen_questions(responses: ResponseMatrix, seen: np.ndarray) -> ResponseMatrix:
+    """The questions whose texts are not among `seen`, `data.texts.question_keys` of texts that were met before.
+
+    Ids do not matter: the same text may stand in two splits under two. `origin.n_left_out` counts the others.
+    """
+    unseen = ~np.isin(responses.keys, seen)
+    if unseen.all():
+        return responses
+    n_left_out = responses.origin.n_left_out + int((~unseen).sum())
+    return replace(responses.select(unseen), origin=replace(responses.origin, n_left_out=n_left_out))
+
+
+def without_overlap(splits: Mapping[str, ResponseMatrix]) -> dict[str, ResponseMatrix]:
+    """The splits, in their order, without questions whose texts stand in one before; a warning counts these.
+
+    A split of which nothing is left is left out.
+    """
+    seen, kept = np.zeros(0, np.int64), {}
+    for name, split in splits.items():
+        kept[name] = unseen_questions(split, seen)
+        seen = np.concatenate([seen, split.keys])
+    counts = [
+        f"{kept[name].origin.n_left_out:,} of {split.n_questions:,} questions of the split `{name}`"
+        for name, split in splits.items()
+        if kept[name].n_questions < split.n_questions
+    ]
+    if counts:
+        origin = next(iter(splits.values())).origin.id or "the data set"
+        logger.warning("%s: left out %s: their texts stand in a split before it.", origin, " and ".join(counts))
+    return {name: split for name, split in kept.items() if split.n_questions}
+
+
+def id_of_two_texts(splits: Mapping[str, ResponseMatrix]) -> int | None:
+    """An id that stands for one text in one split and for another in another; None if there is none."""
+    ids = np.concatenate([split.question_ids for split in splits.values()])
+    keys = np.concatenate([split.keys for split in splits.values()])
+    order = np.argsort(ids, kind="stable")
+    ids, keys = ids[order], keys[order]
+    clashes = np.flatnonzero((ids[1:] == ids[:-1]) & (keys[1:] != keys[:-1]))
+    return int(ids[clashes[0]]) if len(clashes) else None
 
 
 def split_questions(

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from .._errors import InputError
 from ..hub.client import Listing, Snapshot, fetch_snapshot
 from ..hub.commits import Target, commit_on_top
-from .files import ORDER_FILE, read_order, split_files, split_name
+from .files import ORDER_FILE, order_table, read_order, split_files, split_name
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetCard
@@ -136,7 +136,7 @@ def _renumbered(table: pa.Table, llm_names: Sequence[str], order: Sequence[str])
 
 def _order_file(order: Sequence[str]) -> bytes:
     sink = io.BytesIO()
-    pa_csv.write_csv(pa.table({"model_id": range(len(order)), "model_name": list(order)}), sink)
+    pa_csv.write_csv(order_table(order), sink)
     return sink.getvalue()
 
 

@@ -23,11 +23,6 @@ _WARNED: set[Path] = set()
 _KEYS_AT_ONCE = 500  # SQLite bounds the number of variables of a statement
 
 
-def text_key(text: str) -> bytes:
-    """SHA-256 of a text."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-
-
 class VectorCache:
     """The cached vectors of one encoder.
 

@@ -1,4 +1,8 @@
-"""Files of text vectors: safetensors with `question_embeddings` and `prompt_id`, and the encoder in the metadata."""
+"""Files of text vectors: safetensors with `question_embeddings` and `prompt_id`, and the encoder in the metadata.
+
+Ids are unique in a table at most, so the files that are written here have a hash of each text, too, and a question
+finds its vector by that. In a file of others it has to trust the id.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +16,16 @@ from .._errors import InputError, MissingFile
 from .._files import whole_file
 from ..configuration_embedllm import EncoderId
 
-_VECTORS, _IDS, _DIGEST = "question_embeddings", "prompt_id", "sha256"
+_VECTORS, _IDS, _KEYS, _DIGEST = "question_embeddings", "prompt_id", "text_key", "sha256"
 
 
-def read_embeddings(path: str | Path, question_ids: np.ndarray) -> tuple[np.ndarray, EncoderId | None]:
+def read_embeddings(
+    path: str | Path, question_ids: np.ndarray, question_keys: np.ndarray
+) -> tuple[np.ndarray, EncoderId | None]:
     """Read the text vectors of some questions, and their encoder if the file names it.
 
-    The vectors are `(n_questions, text_dim)` float32, in the order of `question_ids`.
+    The vectors are `(n_questions, text_dim)` float32, in the order of `question_ids`; `question_keys` are
+    `data.texts.question_keys` of the texts.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -39,7 +46,8 @@ def read_embeddings(path: str | Path, question_ids: np.ndarray) -> tuple[np.ndar
                     f"`{_VECTORS}` (n, text_dim) and `{_IDS}` (n,)."
                 )
             vectors, ids = file.get_tensor(_VECTORS), file.get_tensor(_IDS)
-            digest = file.get_tensor(_DIGEST).numpy() if _DIGEST in file.keys() else None  # not in a file of others
+            # not in a file of others
+            keys, digest = (file.get_tensor(n).numpy() if n in file.keys() else None for n in (_KEYS, _DIGEST))
             made_by = (file.metadata() or {}).get("encoder")
     except SafetensorError as error:
         raise InputError(f"{path.name}: not a whole safetensors file ({error}). Fetch or write it again.") from error
@@ -50,12 +58,12 @@ def read_embeddings(path: str | Path, question_ids: np.ndarray) -> tuple[np.ndar
         )
     ids = ids.numpy().astype(np.int64)
     kept = vectors.numpy() if vectors.dtype in (torch.float16, torch.float32) else vectors.float().numpy()
-    if digest is not None and not np.array_equal(digest, _digest(kept, ids, made_by)):
+    if digest is not None and not np.array_equal(digest, _digest(kept, ids, keys, made_by)):
         raise InputError(f"{path.name}: damaged, its content is not what was written. Fetch or write it again.")
-    rows = positions_of(question_ids, ids)
+    rows = positions_of(question_ids, ids) if keys is None else positions_of(question_keys, keys)
     if (rows < 0).any():
         raise InputError(
-            f"{path.name}: no vector for {np.sum(rows < 0):,} of {len(rows):,} questions, `{_IDS}` "
+            f"{path.name}: no vector for {np.sum(rows < 0):,} of {len(rows):,} questions, that of `{_IDS}` "
             f"{shorten(question_ids[rows < 0][:3])} for instance. Is the file of another data set?"
         )
     found = kept[rows].astype(np.float32)
@@ -73,10 +81,10 @@ def check_finite(where: str, vectors: np.ndarray, question_ids: np.ndarray) -> N
         )
 
 
-def _digest(vectors: np.ndarray, ids: np.ndarray, made_by: str | None) -> np.ndarray:
+def _digest(vectors: np.ndarray, ids: np.ndarray, keys: np.ndarray | None, made_by: str | None) -> np.ndarray:
     """SHA-256 of all that a file says, `(32,)` uint8."""
     digest = hashlib.sha256(f"{made_by} {vectors.dtype} {vectors.shape}".encode())
-    for array in (vectors, ids):
+    for array in (vectors, ids) if keys is None else (vectors, ids, keys):
         digest.update(np.ascontiguousarray(array).data)
     return np.frombuffer(digest.digest(), np.uint8)
 
@@ -94,9 +102,15 @@ def positions_of(wanted: np.ndarray, values: np.ndarray, order: np.ndarray | Non
 
 
 def save_embeddings(
-    path: str | Path, question_embeds: np.ndarray, question_ids: np.ndarray, encoder: EncoderId
+    path: str | Path,
+    question_embeds: np.ndarray,
+    question_ids: np.ndarray,
+    encoder: EncoderId,
+    question_keys: np.ndarray | None = None,
 ) -> None:
     """Write text vectors in the form that `read_embeddings` reads, as float16 if they fit, whole or not at all.
+
+    With the keys of the texts, `data.texts.question_keys`, a vector is found by its text, else by its id.
 
     Raises:
         ValueError: If a vector holds NaN or infinity.
@@ -108,6 +122,8 @@ def save_embeddings(
     check_finite("`question_embeds`", question_embeds, ids)
     fits = np.abs(question_embeds).max(initial=0) < np.finfo(np.float16).max
     vectors = np.asarray(question_embeds, np.float16 if fits else np.float32)
-    tensors: dict[str, np.ndarray] = {_VECTORS: vectors, _IDS: ids, _DIGEST: _digest(vectors, ids, encoder.label)}
+    tensors: dict[str, np.ndarray] = {_VECTORS: vectors, _IDS: ids}
+    tensors |= {} if question_keys is None else {_KEYS: question_keys}
+    tensors[_DIGEST] = _digest(vectors, ids, question_keys, encoder.label)
     with whole_file(path) as partial:
         save_file(tensors, partial, metadata={"encoder": encoder.label})

@@ -50,7 +50,7 @@ class EncodedResponses:
             FileNotFoundError: If there is no such file.
             ValueError: If the file is damaged or lacks a question.
         """
-        return cls(responses, *read_embeddings(path, responses.question_ids))
+        return cls(responses, *read_embeddings(path, responses.question_ids, responses.keys))
 
     @property
     def text_dim(self) -> int:
@@ -70,6 +70,8 @@ class EncodedResponses:
             ValueError: If a question is not among these.
         """
         rows = positions_of(responses.question_ids, self.responses.question_ids)
+        if self.responses.n_questions:
+            rows[responses.questions != self.responses.questions[rows]] = -1  # another text under this id
         if (rows < 0).any():
             raise InputError(
                 f"`responses` has {np.sum(rows < 0):,} questions that have no text vector here, `prompt_id` "

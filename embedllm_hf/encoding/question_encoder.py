@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm.auto import tqdm
 
-from .._checks import check_choice, check_text, require_extra, shown
+from .._checks import check_choice, check_text, normal_text, require_extra, shown
 from .._errors import FileError, InputError, InputTypeError, MissingFile
 from ..configuration_embedllm import DEFAULT_ENCODER, DEFAULT_ENCODER_REVISION, OFFLINE_ENCODER, EncoderId
+from ..data.texts import text_key
 from ..hub.client import fetch_snapshot
-from .cache import VectorCache, text_key
+from .cache import VectorCache
 from .guest import encoder_digest, encoder_files, load_guest, own_files
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ class QuestionEncoder:
             raise InputTypeError("`questions` is one text, expected a list of texts. Pass [text].")
         for position, text in enumerate(questions):
             check_text(f"`questions[{position}]`", text)
+        questions = [normal_text(text) for text in questions]  # what is one text to its key shall have one vector
         self._pin()
         keys = [text_key(text) for text in questions]
         store = self._cache()

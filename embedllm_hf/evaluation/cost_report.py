@@ -25,7 +25,7 @@ from ..metrics.cost_curves import CostQualityCurve
 from ..modeling_embedllm import EmbedLLM
 from ..predictors import Predictor
 from ..predictors.baselines import fit_baselines
-from .report import MODEL, checked_responses, without_nan
+from .report import MODEL, measurable, without_nan
 
 ALL = "all"
 ORACLE = "oracle"
@@ -126,7 +126,7 @@ def cost_report(
     Raises:
         ValueError: If the LLMs are not the model's, fewer than two of them have costs, or a cost is negative.
     """
-    responses, prices = checked_responses(model, dataset), read_costs(costs)
+    measured, prices = measurable(model, dataset), read_costs(costs)
     names, without_answers = model.config.llm_names, model.llms_without_answers
     priced = np.array([name in prices for name in names]) & ~np.isin(names, without_answers)
     if priced.sum() < 2:
@@ -136,7 +136,8 @@ def cost_report(
         )
     kept = np.array(names, object)[priced]
     llm_costs = costs_of(prices, kept.tolist())
-    question_embeds = encode_responses(dataset, model.encoder).question_embeds
+    encoded = encode_responses(measured, model.encoder)
+    responses, question_embeds = encoded.responses, encoded.question_embeds
     truth = responses.responses()[:, priced]
     predictions = {MODEL: model.predict_proba(question_embeds)[:, priced]}
     for name, baseline in (fit_baselines(bank_of(model)) if baselines is None else baselines).items():

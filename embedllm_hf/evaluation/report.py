@@ -22,6 +22,7 @@ from .._tables import format_table
 from ..data.benchmarks import benchmark_categories
 from ..data.llm_table import Costs
 from ..data.responses import ResponseMatrix, ResponseSummary, check_pool
+from ..data.splits import unseen_questions
 from ..encoding.encoded_responses import EncodedResponses, encode_responses
 from ..inference.base import bank_of
 from ..inference.policy import check_min_success
@@ -105,8 +106,11 @@ def evaluate_model(
 
     `embedllm` is the forecast from a question's text alone. A model with a blend also has the rows `embedllm_network`,
     its network alone, and `embedllm_with_category`, where each question's category is given, as it is to
-    `llm_category_mean`. Where the model knows some of the questions there is also `embedllm_with_known`: the forecast
-    of the item parameters for these.
+    `llm_category_mean`.
+
+    Questions whose texts the model knows are left out and counted (`dataset.n_left_out`). Where it knows all of them,
+    as on its training split, they are measured, with the row `embedllm_with_known`, the forecast of the item
+    parameters, and the report says that none is unseen.
 
     Args:
         model (`EmbedLLM`): A trained model.
@@ -122,11 +126,12 @@ def evaluate_model(
         ValueError: If the LLMs or the encoder are not the model's, nothing is observed, `min_success` is no
             probability, or there are neither baselines nor a bank.
     """
-    responses = checked_responses(model, dataset)
+    measured = measurable(model, dataset)
     check_min_success(min_success)
     if baselines is None:
         baselines = fit_baselines(bank_of(model))
-    encoded = encode_responses(dataset, model.encoder)
+    encoded = encode_responses(measured, model.encoder)
+    responses = encoded.responses
     logits = model.predict_logits(encoded.question_embeds)
     predictions = _predict(model, encoded, logits)
     for name, baseline in baselines.items():
@@ -151,8 +156,8 @@ def evaluate_model(
     )
 
 
-def checked_responses(model: EmbedLLM, dataset: ResponseMatrix | EncodedResponses) -> ResponseMatrix:
-    """The responses of a data set that a model can be measured on.
+def measurable(model: EmbedLLM, dataset: ResponseMatrix | EncodedResponses) -> ResponseMatrix | EncodedResponses:
+    """The part of a data set that a model is measured on: questions whose texts it does not know, all if it knows all.
 
     Raises:
         ValueError: If nothing is observed, or the LLMs are not the model's.
@@ -167,7 +172,13 @@ def checked_responses(model: EmbedLLM, dataset: ResponseMatrix | EncodedResponse
             "`dataset` has other LLMs than the model, or in another order. Load it with "
             "`llm_names=model.config.llm_names`."
         )
-    return responses
+    if model.bank is None:
+        return dataset
+    unseen = unseen_questions(responses, model.bank.keys)
+    if unseen.n_questions in (0, responses.n_questions):
+        return dataset
+    check_pool(unseen, f"{responses.origin.split or 'dataset'}, questions that the model does not know")
+    return dataset.with_responses(unseen) if isinstance(dataset, EncodedResponses) else unseen
 
 
 def _predict(model: EmbedLLM, encoded: EncodedResponses, logits: np.ndarray) -> dict[str, np.ndarray]:
@@ -282,6 +293,10 @@ def format_report(report: EvaluationReport) -> str:
     if report.without_answers:
         who = shorten(report.without_answers)
         lines.append(f"left out of routing, since the model knows no answers of them: {who}")
+    if info.n_left_out:
+        lines.append(f"left out, since their texts are known: {info.n_left_out:,} questions")
+    if WITH_KNOWN in report.scores:
+        lines.append("the model knows these questions: none of them is unseen")
     return "\n".join(
         [
             f"{named}: {info.n_questions:,} questions x {info.n_llms} LLMs, {info.n_observed:,} responses "

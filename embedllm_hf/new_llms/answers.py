@@ -8,9 +8,10 @@ import json
 from collections.abc import Collection
 from pathlib import Path
 
+from .._checks import check_text, normal_text, shorten, shown
 from .._errors import InputError, UnknownName
-from ..bank.question_bank import QuestionBank
-from ..data.rows import Row, read_rows
+from ..bank.question_bank import QuestionBank, question_id_of
+from ..data.rows import Row, number_of, read_rows, read_text
 
 
 def read_answers(path: str | Path, bank: QuestionBank | None = None) -> dict[str | int, float]:
@@ -67,17 +68,16 @@ def _header(path: Path) -> list[str] | None:
     """Columns of a CSV file, those of a new one if it is empty; None for JSON Lines."""
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         return None
-    text = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
+    text = read_text(path, "there is no file") if path.is_file() else ""
     found = next(csv.reader(io.StringIO(text)), [])
     if found and not {"prompt_id", "label"} <= set(found):
-        raise InputError(f"{path}: has columns {', '.join(found)}, to add answers it needs `prompt_id` and `label`.")
+        raise InputError(f"{path}: has columns {shorten(found)}, to add answers it needs `prompt_id` and `label`.")
     return found or ["prompt_id", "label"]
 
 
 def _check_columns(where: str, columns: Collection[str]) -> None:
     if not {"prompt_id", "prompt"}.intersection(columns) or "label" not in columns:
-        found = ", ".join(columns)
-        raise InputError(f"{where}: has columns {found}, expected `prompt_id` or `prompt`, and `label`.")
+        raise InputError(f"{where}: has columns {shorten(columns)}, expected `prompt_id` or `prompt`, and `label`.")
 
 
 def _key(row: Row) -> str | int:
@@ -85,38 +85,35 @@ def _key(row: Row) -> str | int:
     id_, text = row.cells.get("prompt_id"), row.cells.get("prompt")
     if id_ not in (None, ""):
         try:
-            number = int(id_) if isinstance(id_, float) and id_.is_integer() else int(str(id_))
-        except ValueError:
-            number = -1
-        if number < 0 or isinstance(id_, bool):
-            raise InputError(f"{row.where}: `prompt_id` is {id_!r}, expected a whole number from 0 on.")
+            number = question_id_of(id_)
+        except InputError:
+            number = None
+        if number is None or number < 0:
+            raise InputError(f"{row.where}: `prompt_id` is {shown(id_)}, expected a whole number from 0 on.")
         return number
-    if not isinstance(text, str) or not text.strip():
+    if text in (None, ""):
         raise InputError(f"{row.where}: has neither a `prompt_id` nor a `prompt`.")
-    return text
+    check_text(f"{row.where}: `prompt`", text)
+    if question_id_of(text) is not None:
+        raise InputError(f"{row.where}: `prompt` is {shown(text)}, a number. If that is an id, name it `prompt_id`.")
+    return str(text)
 
 
 def _label(row: Row) -> float:
-    value = row.cells.get("label", "")  # a short row ends before it
-    try:
-        label = float(value if isinstance(value, bool) else str(value))
-    except ValueError:
-        label = float("nan")
+    value = row.cells.get("label")
+    label = float(value) if isinstance(value, bool) else number_of(value)
     if not 0 <= label <= 1:
-        raise InputError(f"{row.where}: `label` is {value!r}, expected a grade in [0, 1], 1 for right.")
+        raise InputError(f"{row.where}: `label` is {shown(value)}, expected a grade in [0, 1], 1 for right.")
     return label
 
 
 def _question(key: str | int, bank: QuestionBank | None, row: Row) -> object:
     """What makes two rows the same question: its row among the known ones, else its key."""
+    same = normal_text(key) if isinstance(key, str) else key
     if bank is None:
-        return key
-    if isinstance(key, str):
-        known = int(bank.rows_of_texts([key])[0])
-        return key if known < 0 else known
-    known = int(bank.rows_of_ids([key])[0])
-    if known < 0:
-        raise UnknownName(
-            f"{row.where}: unknown `prompt_id` {key}; the model knows {len(bank):,} questions. Give the `prompt`."
-        )
-    return known
+        return same
+    try:
+        known = int(bank.find([key])[0])
+    except UnknownName as error:
+        raise UnknownName(f"{row.where}: {error}") from error
+    return same if known < 0 else ("known", known)

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._checks import check_choice, check_llm_names, plain_number, shorten, shown
-from .._errors import InputError, InputTypeError, UnknownName
+from .._checks import check_choice, check_llm_names, normal_text, plain_number, shown
+from .._errors import InputError, InputTypeError
 from ..bank.item_parameters import DEFAULT_STRATEGY, STRATEGIES
-from ..bank.question_bank import QuestionBank, question_keys
+from ..bank.question_bank import QuestionBank, question_id_of
+from ..data.texts import question_keys
 from ..encoding.question_encoder import QuestionEncoder
 from ..inference.base import EncodedModel, bank_of
 from ..item_response.pool import NetworkView
@@ -44,8 +45,8 @@ def onboard(
         model (`EmbedLLM`): A trained model with its bank; it stays as it is.
         name (`str`): The new LLM's name.
         answers (`Mapping[str | int, float]`): Grade in [0, 1] of each question that it was asked: by `prompt_id` if
-            the model knows the question, or by text. Without any, the LLM stands where the pool's middle is, with a
-            wide interval, and a warning is logged.
+            the model knows the question, a number or its text, or by the question's text. Without any, the LLM stands
+            where the pool's middle is, with a wide interval, and a warning is logged.
         encoder (`QuestionEncoder`, *optional*): For texts that the model does not know. Default: the model's.
         strategy (`str`): How the questions were chosen: `"random"`, `"stratified"` or `"adaptive"` (by `probe`). The
             intervals are calibrated for each of the three.
@@ -145,22 +146,15 @@ def find_answers(
     item_parameters_of(bank)  # refused without them
     for name, answers in answers_by_llm.items():
         _check_answers(name, answers)
-    texts = list(dict.fromkeys(key for answers in answers_by_llm.values() for key in answers if isinstance(key, str)))
-    new = [text for text, row in zip(texts, bank.rows_of_texts(texts), strict=True) if row < 0]
-    if new:
+    questions = list(dict.fromkeys(key for answers in answers_by_llm.values() for key in answers))
+    unknown = [question for question, row in zip(questions, bank.find(questions), strict=True) if row < 0]
+    if unknown:
+        new = list({normal_text(str(text)): str(text) for text in unknown}.values())
         encoder = EncodedModel(model, encoder).encoder
         embeds = encoder.encode(new)
         _warn_of_cut_texts(encoder, new)
         bank = bank.with_texts(question_keys(new), embeds)
-    row_of: dict[str | int, int] = dict(zip(texts, bank.rows_of_texts(texts).tolist(), strict=True))
-    ids = list({key for answers in answers_by_llm.values() for key in answers if not isinstance(key, str)})
-    rows = bank.rows_of_ids(ids).tolist() if ids else []
-    unknown = [id_ for id_, row in zip(ids, rows, strict=True) if row < 0 or id_ < 0]
-    if unknown:
-        raise UnknownName(
-            f"unknown question id {shorten(unknown)}: the model knows {len(bank):,} questions. Give the text instead."
-        )
-    row_of |= dict(zip(ids, rows, strict=True))
+    row_of = dict(zip(questions, bank.find(questions).tolist(), strict=True))
     found = {}
     for name, answers in answers_by_llm.items():
         by_row = _answers_kept(bank, name)
@@ -247,8 +241,7 @@ def _check_answers(name: str, answers: Answers) -> None:
             "one by `dict(zip(questions, grades))`."
         )
     for key, value in answers.items():
-        if isinstance(key, bool) or not isinstance(key, str | int | np.integer):
-            raise InputError(f"answers of `{name}`: the question {key!r} is neither a text nor a `prompt_id`.")
+        question_id_of(key)
         grade = _grade(value)
         if grade is None or not 0 <= grade <= 1:
             found = f"the answer to {shown(key)} is {shown(value)}"

@@ -10,7 +10,7 @@ from huggingface_hub import CommitInfo
 
 from .._errors import InputError, UserError
 from ..data.responses import ResponseMatrix
-from ..data.splits import split_questions
+from ..data.splits import split_questions, unseen_questions
 from ..encoding.encoded_responses import EncodedResponses, encode_responses
 from ..evaluation.report import EvaluationReport, evaluate_model
 from ..modeling_embedllm import EmbedLLM
@@ -39,7 +39,8 @@ class EmbedLLMTrainer:
         train_dataset (`ResponseMatrix` or `EncodedResponses`): Training responses, LLMs as in the model. Without text
             vectors they are encoded with the model's encoder, through its cache.
         eval_dataset (`ResponseMatrix` or `EncodedResponses`, *optional*): Validation responses: they choose the best
-            epoch and calibrate the forecasts. Default: a share of the training questions is set aside for it.
+            epoch and calibrate the forecasts, so questions whose texts are in `train_dataset` are left out, with a
+            warning. Default, and where nothing is left: a share of the training questions is set aside for it.
 
     Raises:
         ValueError: If the LLMs are not the model's, a split has no responses, vectors are of another encoder, or
@@ -65,12 +66,14 @@ class EmbedLLMTrainer:
         self.history: TrainingHistory | None = None
         self.seconds: float | None = None
         _check(model, train_dataset, "train_dataset")
-        if eval_dataset is None and args.validation_share > 0:
-            rest, taken = split_questions(_responses(train_dataset), args.validation_share, seed=args.seed)
-            train_dataset, eval_dataset = _with(train_dataset, rest), _with(train_dataset, taken)
         if eval_dataset is not None:
             _check(model, eval_dataset, "eval_dataset")
-        elif args.train_encoder:
+            eval_dataset = _unseen(eval_dataset, train_dataset)
+        if eval_dataset is None and args.validation_share > 0:
+            rest, taken = split_questions(_responses(train_dataset), args.validation_share, seed=args.seed)
+            train_dataset, taken_dataset = _with(train_dataset, rest), _with(train_dataset, taken)
+            eval_dataset = _unseen(taken_dataset, train_dataset)
+        if eval_dataset is None and args.train_encoder:
             raise InputError("`train_encoder` needs an `eval_dataset`, or a `validation_share` above 0.")
         self.train_dataset, self.eval_dataset = train_dataset, eval_dataset
 
@@ -181,6 +184,20 @@ def _check(model: EmbedLLM, dataset: Dataset, name: str) -> None:
         check_split(model, dataset, name)
     else:
         check_llms(model, dataset, name)
+
+
+def _unseen(dataset: Dataset, train_dataset: Dataset) -> Dataset | None:
+    """The questions whose texts are not trained on, since no others tell how well a forecast is; None without any."""
+    responses = _responses(dataset)
+    unseen = unseen_questions(responses, _responses(train_dataset).keys)
+    if unseen.n_questions == responses.n_questions:
+        return dataset
+    logger.warning(
+        "%d of %d questions of `eval_dataset` are left out: their texts are in `train_dataset`.",
+        responses.n_questions - unseen.n_questions,
+        responses.n_questions,
+    )
+    return _with(dataset, unseen) if unseen.n_questions else None
 
 
 def _responses(dataset: Dataset) -> ResponseMatrix:

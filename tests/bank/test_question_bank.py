@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from embedllm_hf import EncodedResponses, ResponseMatrix
-from embedllm_hf.bank.question_bank import QuestionBank, question_keys
+from embedllm_hf.bank.question_bank import QuestionBank
+from embedllm_hf.data.texts import question_keys
 from tests.pool import LLMS, TEXT_DIM, make_frame, make_split, trained_model
 
 

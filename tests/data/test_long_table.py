@@ -11,6 +11,7 @@ import pytest
 from embedllm_hf import ResponseMatrix
 from embedllm_hf.data import files
 from embedllm_hf.data.files import iterate_file
+from embedllm_hf.data.texts import text_id
 from tests.data.test_responses import long_frame
 from tests.pool import LLMS, make_frame
 
@@ -79,11 +80,11 @@ def test_csv_and_parquet_and_pandas_give_the_same_matrix(tmp_path):
 
 
 def test_only_three_columns_are_needed(table):
-    """Without id, category and LLM id, texts are numbered by first appearance and in one category."""
+    """Without id, category and LLM id, questions stand by first appearance and in one category."""
     frame = make_frame(6)
     responses = read(write(frame[["prompt", "model_name", "label"]], table))
     assert list(responses.questions) == list(dict.fromkeys(frame["prompt"]))
-    assert list(responses.question_ids) == [0, 1, 2, 3, 4, 5]
+    assert list(responses.question_ids) == [text_id(text) for text in responses.questions]
     assert set(responses.categories) == {"all"}
 
 
@@ -117,9 +118,17 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_obstacle(tmp_path):
     assert read(path).to_long().equals(ResponseMatrix.from_pandas(make_frame(6)).to_long())
 
 
+def test_a_column_count_of_something_else_is_no_weight():
+    """Tokens, votes or options: only `label_count` says how many answers a label is the mean of."""
+    frame = long_frame([(1, "a", 0), (1, "a", 1)])
+    expected = ResponseMatrix.from_pandas(frame).to_long()
+    more = frame.assign(count=[1, 501], contradictory=["yes", "no"], n_answers=[4, 4], weight=0.1)
+    assert ResponseMatrix.from_pandas(more).to_long().equals(expected)
+
+
 def test_a_count_column_stands_for_that_many_rows():
     """0.5 counted twice and 1 counted once is 2 right of 3, weight 3."""
-    frame = long_frame([(1, "a", 0.5), (1, "a", 1)], count=[2, 1])
+    frame = long_frame([(1, "a", 0.5), (1, "a", 1)], label_count=[2, 1])
     responses = ResponseMatrix.from_pandas(frame)
     np.testing.assert_array_equal(responses.values, np.float32([2 / 3]))
     assert responses.summary().n_rows == 3
@@ -222,11 +231,11 @@ def test_an_unusable_id_is_named_with_its_row(ids, message):
         ResponseMatrix.from_pandas(frame)
 
 
-@pytest.mark.parametrize("count", [0, -1, 0.5])
+@pytest.mark.parametrize("count", [0, -1, 0.5, 2**41])
 def test_a_count_that_is_no_number_of_rows_is_refused(count):
     """A row stands for one row or more; anything else would make a response of nothing."""
-    with pytest.raises(ValueError, match=r"table, row 2: `count` is .*expected a whole number"):
-        ResponseMatrix.from_pandas(make_frame(2, hidden=0).iloc[:2].assign(count=[1, count]))
+    with pytest.raises(ValueError, match=r"table, row 2: `label_count` is .*expected a whole number"):
+        ResponseMatrix.from_pandas(make_frame(2, hidden=0).iloc[:2].assign(label_count=[1, count]))
 
 
 def test_the_fixed_pool_of_a_file_is_kept(table):

@@ -9,6 +9,7 @@ import pytest
 
 from embedllm_hf import ResponseMatrix
 from embedllm_hf.data.responses import DataOrigin, check_pool
+from embedllm_hf.data.texts import text_id
 from tests.pool import LLMS, make_frame, make_split
 
 # Repeats: (1, a) is 1 0 0, (1, b) is 1 1, (2, a) is 0 1, (2, b) is 0.25 0.75 1; one row of question 3.
@@ -73,12 +74,12 @@ def test_llms_are_ordered_by_id_or_by_name_or_as_told():
     np.testing.assert_array_equal(told.responses(), [[np.nan, 1, 0]])
 
 
-def test_questions_without_ids_are_numbered_by_first_appearance():
-    """Without `prompt_id`, equal texts are one question and the ids count texts in the table's order."""
+def test_questions_without_ids_are_told_apart_by_their_texts():
+    """Without `prompt_id`, equal texts are one question, in the table's order; the id is that of the text anywhere."""
     frame = pd.DataFrame({"prompt": ["z", "b", "z"], "model_name": ["a", "a", "b"], "label": [1, 0, 1]})
     for prompts in (frame["prompt"], pd.Categorical(frame["prompt"], categories=["b", "unused", "z"])):
         responses = ResponseMatrix.from_pandas(frame.assign(prompt=prompts))
-        assert list(responses.question_ids) == [0, 1]
+        assert list(responses.question_ids) == [text_id("z"), text_id(" b\r\n")]
         assert list(responses.questions) == ["z", "b"]
 
 

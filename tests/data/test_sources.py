@@ -11,7 +11,7 @@ import pytest
 from embedllm_hf import ResponseMatrix, load_responses
 from embedllm_hf.data.planted import planted_llms
 from embedllm_hf.data.responses import DataOrigin
-from embedllm_hf.data.sources import load_splits
+from embedllm_hf.data.sources import load_questions, load_splits
 from tests.pool import LLMS, make_frame
 
 ABSENT = LLMS[2]  # the LLM that the test split lacks, in the middle of the order
@@ -67,7 +67,7 @@ def test_all_splits_come_with_one_call(tmp_path):
 
 def test_a_split_that_the_data_set_lacks_is_none(tmp_path):
     """A missing split is None as a field, and as an item the error that says which there are; one must be there."""
-    data = load_splits(write_folder(tmp_path, test=make_frame(4), val=make_frame(4)))
+    data = load_splits(write_folder(tmp_path, test=make_frame(4), val=make_frame(4, first_id=10)))
     assert data.train is None
     assert list(data) == ["validation", "test"]
     assert "train" not in data
@@ -206,7 +206,13 @@ def test_an_llm_that_the_order_file_lacks_is_named_with_its_row(tmp_path):
     [
         ("id,name\n0,a\n", "expected the columns `model_id` and `model_name`"),
         ("", "expected the columns `model_id` and `model_name`"),
-        ("model_id,model_name\n0,lab/logic-a\n1", "expected the columns `model_id` and `model_name`"),
+        ("model_id,model_name\n0,lab/logic-a\n1", "ends within a line"),
+        ("model_id,model_name\n0,lab/logic-a\n1\n", "line 3: 1 cells, but the header has 2"),
+        ("model_id,model_name\n0,a\n0,b\n", "line 3: `model_id` is '0', expected a whole number of its own"),
+        ("model_id,model_name\n0,a\n-1,b\n", "line 3: `model_id` is '-1', expected a whole number of its own"),
+        ("model_id,model_name\n0,a\n1,a\x1b[2J\n", r"line 3: `model_name`: .*'a\\x1b\[2J' holds a sign"),
+        ("model_id,model_name\n0,a b\n1,a  b\n", "'a b' and 'a  b' look the same"),
+        ("model_id,model_id,model_name\n0,0,a\n", "`model_id` stands there more than once"),
         ("model_id,model_name\n0,a\n1,a\n", "`a` stands there more than once"),
     ],
 )
@@ -214,7 +220,7 @@ def test_a_bad_order_file_is_refused(tmp_path, content, message):
     """Other columns, an empty or a cut file and repeated names are each said of `model_order.csv`."""
     write_folder(tmp_path, order=False, train=make_frame(4))
     (tmp_path / "model_order.csv").write_text(content)
-    with pytest.raises(ValueError, match=rf"model_order\.csv: .*{message}"):
+    with pytest.raises(ValueError, match=rf"model_order\.csv.*{message}"):
         load_responses(tmp_path, split="train")
 
 
@@ -246,3 +252,107 @@ def test_a_damaged_split_is_named_with_its_file(tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match=r"train\.parquet: cannot be read as parquet"):
         load_responses(tmp_path, split="train")
+
+
+# --- ids and texts over the splits ---
+
+
+def without_ids(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.drop(columns=["prompt_id", "model_id"])
+
+
+def frames(*, overlap: int = 0) -> dict[str, pd.DataFrame]:
+    """Three splits of 20, 10 and 10 questions; the last begin with texts of the first, under their own ids."""
+    parts = {"train": make_frame(20), "val": make_frame(10, first_id=20), "test": make_frame(10, first_id=30)}
+    for name, first_id in (("val", 20), ("test", 30)):
+        known = parts[name]["prompt_id"] < first_id + overlap
+        texts = parts[name].loc[known, "prompt_id"].map(lambda id_, first=first_id: f" {text_of(id_ - first)}\r\n")
+        parts[name].loc[known, "prompt"] = texts
+    return parts
+
+
+def text_of(question: int) -> str:
+    return make_frame(question + 1, hidden=0)["prompt"].iloc[-1]
+
+
+def test_questions_without_ids_have_the_same_ids_wherever_they_are_read(tmp_path, caplog):
+    """No id of one split is that of another's text: the splits together, each alone, and all questions agree."""
+    tables = {name: without_ids(frame) for name, frame in frames().items()}
+    folder = write_folder(tmp_path, order=False, **tables)
+    data = load_splits(folder)
+    ids, texts = load_questions(folder)
+    assert len(ids) == len(set(texts)) == 40
+    text_of_id = dict(zip(ids.tolist(), texts, strict=True))
+    for name, split in data.items():
+        assert load_responses(folder, split=name).to_long().equals(split.to_long())
+        assert [text_of_id[id_] for id_ in split.question_ids.tolist()] == list(split.questions)
+        assert list(split.questions) == list(dict.fromkeys(tables["val" if name == "validation" else name]["prompt"]))
+    assert not caplog.records
+
+
+def test_ids_that_begin_anew_in_each_split_are_not_used(tmp_path, caplog):
+    """One id for two texts joins nothing: ids are made of the texts, and one line says so."""
+    tables = frames()
+    for frame in tables.values():
+        frame["prompt_id"] -= frame["prompt_id"].min()
+    folder = write_folder(tmp_path, **tables)
+    data = load_splits(folder)
+    assert {split.n_questions for _, split in data.items()} == {20, 10}
+    assert len({id_ for _, split in data.items() for id_ in split.question_ids.tolist()}) == 40
+    assert len(load_questions(folder)[0]) == 40
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
+    assert "`prompt_id` 0 stands for different texts in different splits, so the column is not used" in caplog.text
+    assert data.train.n_observed == load_responses(folder, split="train").n_observed
+
+
+def test_texts_that_stand_in_a_split_before_are_left_out_and_counted(tmp_path, caplog):
+    """Whatever their ids and line ends; training keeps all, each later split counts them, and one line does."""
+    folder = write_folder(tmp_path, **frames(overlap=3))
+    data = load_splits(folder)
+    assert [split.n_questions for _, split in data.items()] == [20, 7, 7]
+    assert [split.summary().n_left_out for _, split in data.items()] == [0, 3, 3]
+    assert "3 questions left out, seen elsewhere" in str(data.test.summary())
+    assert not set(data.test.keys) & set(data.train.keys)
+    (record,) = caplog.records
+    assert "left out 3 of 10 questions of the split `validation` and 3 of 10 questions of the split `test`" in (
+        record.getMessage()
+    )
+    assert len(load_questions(folder)[0]) == 40  # each has a vector, also those
+
+
+def test_a_split_of_known_texts_only_is_none(tmp_path, caplog):
+    """A copy of the training split can choose nothing and measure nothing; of two others the first counts."""
+    part = make_frame(10, first_id=20)
+    data = load_splits(write_folder(tmp_path, train=make_frame(20), val=make_frame(12), test=part))
+    assert list(data) == ["train", "test"]
+    assert "left out 12 of 12 questions of the split `validation`" in caplog.text
+    assert list(load_splits(write_folder(tmp_path, val=part, test=part))) == ["train", "validation"]
+
+
+# --- which tables ---
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (["train.csv", "data/train.csv"], "split `train` stands in several tables, `data/train.csv`, `train.csv`"),
+        (["train.csv", "train-00000-of-00001.csv"], "stands in several tables"),
+        (["train-00000-of-00001.csv", "train-00000-of-00002.csv", "train-00001-of-00002.csv"], "several tables"),
+        (["train.csv", "training.csv"], "stands in several tables, `train.csv`, `training.csv`"),
+        (["train-00000-of-00003.csv", "train-00002-of-00003.csv"], "split `train` has 2 of 3 shards"),
+    ],
+)
+def test_rows_count_once_and_no_shard_is_missing(tmp_path, files, message):
+    """A table in two places would count twice, and one in pieces of which some are gone is not whole."""
+    for name in files:
+        write_table(tmp_path / name, make_frame(4))
+    with pytest.raises(ValueError, match=message):
+        load_splits(tmp_path)
+
+
+@pytest.mark.parametrize("split", ["*", "tr*", "[a-z]*", "../pool/train", ""])
+def test_the_name_of_a_split_is_no_pattern(tmp_path, split):
+    """It names one split, not all that fit."""
+    folder = write_folder(tmp_path / "pool", train=make_frame(4), test=make_frame(4, first_id=4))
+    with pytest.raises(FileNotFoundError, match="no table for the split"):
+        load_responses(folder, split=split)

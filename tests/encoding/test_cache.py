@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedllm_hf.encoding.cache import VectorCache, text_key
+from embedllm_hf.data.texts import text_key
+from embedllm_hf.encoding.cache import VectorCache
 
 VECTORS = {text_key(f"question {i}"): np.array([i, i + 0.5], np.float32) for i in range(1201)}  # three statements
 

@@ -104,10 +104,21 @@ def test_each_text_is_encoded_once(encoded, tmp_path):
     assert encoded == ["a", "b", "c"]
 
 
-def test_texts_that_differ_in_a_space_are_two(encoded, tmp_path):
-    """The key is the text itself, not a tidied form of it."""
-    vectors = QuestionEncoder("user/encoder", cache_dir=tmp_path).encode(["a b", "a  b", "A b", "a b "])
-    assert len(np.unique(vectors, axis=0)) == len(encoded) == 4
+def test_texts_that_differ_within_are_two(encoded, tmp_path):
+    """Spaces between words and upper case tell texts apart."""
+    vectors = QuestionEncoder("user/encoder", cache_dir=tmp_path).encode(["a b", "a  b", "A b"])
+    assert len(np.unique(vectors, axis=0)) == len(encoded) == 3
+
+
+def test_a_text_has_one_vector_however_it_is_written_down(encoded, tmp_path):
+    """Outer white space, line ends and composed letters change neither what is encoded nor the key of the cache."""
+    encoder = QuestionEncoder("user/encoder", cache_dir=tmp_path)
+    vectors = encoder.encode(["caf\u00e9\nor", " cafe\u0301\r\nor \n"])
+    np.testing.assert_array_equal(vectors[0], vectors[1])
+    np.testing.assert_array_equal(
+        QuestionEncoder("user/encoder", cache_dir=tmp_path).encode(["caf\u00e9\ror"])[0], vectors[0]
+    )
+    assert encoded == ["caf\u00e9\nor"]
 
 
 def test_the_cache_is_keyed_by_encoder_and_revision(encoded, tmp_path):

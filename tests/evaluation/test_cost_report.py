@@ -149,7 +149,7 @@ def test_the_picture_shows_the_curves(report, tmp_path):
 def test_the_command_line_writes_table_json_and_picture(capsys, quickstart, tmp_path):
     """`embedllm curve` prints the table and writes both files."""
     table = tmp_path / "llms.csv"
-    table.write_text("\n".join(["llm,cost", *[f"{name},{cost}" for name, cost in COSTS.items()]]))
+    table.write_text("llm,cost\n" + "".join(f"{name},{cost}\n" for name, cost in COSTS.items()))
     files = ("--output", tmp_path / "curve.json", "--figure", tmp_path / "curve.png")
     code, out, err = run(capsys, "curve", "--model", quickstart, "--dataset", "planted", "--costs", table, *files)
     assert code == 0, err

@@ -39,5 +39,7 @@ def test_a_file_with_other_columns_keeps_them(tmp_path):
     assert path.read_text().endswith('",1\n,5,,0\n')
     assert read_answers(path) == {3: 1, 5: 0}
     path.write_text("prompt,label\n")
-    with pytest.raises(ValueError, match="has columns prompt, label, to add answers it needs `prompt_id` and `label`"):
+    with pytest.raises(
+        ValueError, match="has columns `label`, `prompt`, to add answers it needs `prompt_id` and `label`"
+    ):
         append_answer(path, 5, 0.0)

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from embedllm_hf import EncodedResponses, ResponseMatrix, metrics
-from embedllm_hf.bank.question_bank import QuestionBank, question_keys
+from embedllm_hf.bank.question_bank import QuestionBank
+from embedllm_hf.data.texts import question_keys
 from embedllm_hf.predictors import baselines, blocks
 from embedllm_hf.predictors.baselines import (
     KNN,

@@ -8,7 +8,8 @@ from scipy import sparse
 from scipy.special import expit, logit
 
 from embedllm_hf import EmbedLLM, metrics
-from embedllm_hf.bank.question_bank import QuestionBank, question_keys
+from embedllm_hf.bank.question_bank import QuestionBank
+from embedllm_hf.data.texts import question_keys
 from embedllm_hf.new_llms.onboarding import onboard
 from embedllm_hf.predictors.stacked import CategoryMeans
 from embedllm_hf.predictors.stacked_fit import fit_blend

@@ -8,7 +8,8 @@ from scipy import sparse
 from scipy.special import expit, logsumexp
 
 from embedllm_hf import EmbedLLM, EncodedResponses, metrics
-from embedllm_hf.bank.question_bank import QuestionBank, question_keys
+from embedllm_hf.bank.question_bank import QuestionBank
+from embedllm_hf.data.texts import question_keys
 from embedllm_hf.predictors.stacked_fit import QUESTION_SD, fit_blend, fit_category_head, fit_question_sd, fit_weights
 from tests.pool import LLMS, TEXT_DIM, make_split, trained_model
 
