@@ -34,7 +34,8 @@ _REPEATED_TEXT = pa.dictionary(pa.int32(), pa.string())
 # A record may not be longer than a block; the longest prompts of evaluation data are below 1 MB.
 _CSV_BLOCK_BYTES = 8 << 20
 _PARQUET_ROWS = 65_536  # a batch
-_LARGEST_COLUMN = 4 << 30  # bytes of a column in a row group, unpacked
+_PLAUSIBLE_BYTES = 256 << 20  # of a column in a row group, unpacked, whatever it was packed to
+_PLAUSIBLE_RATIO = 1000  # of sizes, beyond that; prompts that repeat for each of 100 LLMs stay below
 _CSV_PARSING = pa_csv.ParseOptions(newlines_in_values=True)
 
 
@@ -162,12 +163,13 @@ def _check_sizes(name: str, footer: pq.FileMetaData) -> None:
     """Refuse, by the footer, columns that unpack into more memory than their rows can need."""
     for group in map(footer.row_group, range(footer.num_row_groups)):
         for column in map(group.column, range(group.num_columns)):
-            size = column.total_uncompressed_size
-            if size > max(1, group.num_rows) * LARGEST_CELL or size > _LARGEST_COLUMN:
+            size, packed = column.total_uncompressed_size, max(1, column.total_compressed_size)
+            is_bomb = size > _PLAUSIBLE_BYTES and size > _PLAUSIBLE_RATIO * packed
+            if is_bomb or size > max(1, group.num_rows) * LARGEST_CELL:
                 raise InputError(
-                    f"{name}: the column `{column.path_in_schema}` unpacks to {size:,} bytes for {group.num_rows:,} "
-                    f"rows, expected at most {LARGEST_CELL:,} a row and {_LARGEST_COLUMN:,} a row group. "
-                    "Write the table again, in smaller row groups."
+                    f"{name}: the column `{visible(column.path_in_schema)}` unpacks from {packed:,} to {size:,} bytes "
+                    f"for {group.num_rows:,} rows, expected at most {LARGEST_CELL:,} a row and {_PLAUSIBLE_RATIO:,} "
+                    "times as much as is packed. Write the table again, in smaller row groups."
                 )
 
 

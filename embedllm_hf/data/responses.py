@@ -29,10 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DataOrigin:
-    """Where responses came from: `id` of a Hub data set or a folder's name, commit, split; None is not known.
-
-    `n_left_out` questions of the split are not among the responses, as `data.splits.unseen_questions` says.
-    """
+    """Id of a Hub data set or a folder's name, commit, split, None where not known; questions left out as known."""
 
     id: str | None = None
     revision: str | None = None

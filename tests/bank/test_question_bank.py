@@ -58,6 +58,53 @@ def test_questions_are_found_by_text_key_and_id(split, bank):
     assert QuestionBank.from_responses(split.select([])).rows_of_texts(["a"]).tolist() == [-1]
 
 
+def test_texts_are_found_however_they_are_written_down(split, bank):
+    """Outer white space and line ends do not hide a known question."""
+    text = split.responses.questions[3]
+    assert bank.rows_of_texts([f" {text}\r\n", f"{text}\u00a0", text.replace(" ", "  ")]).tolist() == [3, 3, -1]
+
+
+def test_a_question_is_found_by_its_id_as_number_and_as_text(bank, split):
+    """JSON has no keys but texts; pandas makes floats of ids."""
+    text = split.responses.questions[7]
+    questions = [7, "7", " 7 ", "7.0", 7.0, np.int64(7), np.float32(7), text, f"{text} ", "a new one", "7 b"]
+    assert bank.find(questions).tolist() == [7] * 9 + [-1, -1]
+    assert bank.find([]).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("question", "error", "message"),
+    [
+        ("99", KeyError, "unknown question id `99`: the model knows 12 questions"),
+        ("-1", KeyError, "unknown question id `-1`"),
+        (2**63, KeyError, "unknown question id `9223372036854775808`"),
+        (10**25, KeyError, "unknown question id"),
+        (True, ValueError, "the question True is neither a text nor a `prompt_id`"),
+        (0.5, ValueError, "the question 0.5 is neither"),
+        (float("nan"), ValueError, "the question nan is neither"),
+        (float("inf"), ValueError, "the question inf is neither"),
+        (b"a", ValueError, "the question b'a' is neither"),
+        (None, ValueError, "the question None is neither"),
+        (" ", ValueError, "expected a text that is not empty"),
+        ("bad \ud83d", ValueError, "no Unicode text"),
+    ],
+)
+def test_what_is_no_question_is_refused(bank, question, error, message):
+    """No key is taken for a text by chance."""
+    with pytest.raises(error, match=message):
+        bank.find([3, question])
+
+
+def test_a_number_that_is_a_text_and_an_id_is_refused(split):
+    """Which of the two is meant, nobody knows; the id as a number is plain."""
+    texts = split.responses.questions.copy()
+    texts[2] = "5"
+    bank = QuestionBank.from_responses(replace(split, responses=replace(split.responses, questions=texts)))
+    with pytest.raises(ValueError, match="'5' is the text of one known question and the `prompt_id` of another"):
+        bank.find(["5"])
+    assert bank.find([5, 2]).tolist() == [5, 2]
+
+
 def test_benchmark_rows_find_a_category_and_a_group_of_them():
     """A benchmark's rows are those of its categories; a category's rows are its own."""
     frame = make_frame(6, hidden=0)

@@ -3,13 +3,16 @@
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
 from embedllm_hf import ResponseMatrix
-from embedllm_hf.data.files import iterate_file, split_files, split_name
+from embedllm_hf.data.files import iterate_file, order_table, read_order, split_files, split_name
+from embedllm_hf.data.rows import read_rows
 from tests.pool import make_frame
 
 
@@ -157,3 +160,71 @@ def test_a_file_that_is_not_there_is_no_damaged_file(tmp_path):
     """A missing file stays a `FileNotFoundError`."""
     with pytest.raises(FileNotFoundError, match=r"none\.csv"):
         read(tmp_path / "none.csv")
+
+
+# --- what other programs write ---
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_another_encoding_is_named(tmp_path, encoding):
+    """What Windows shells write, with and without a mark of the byte order."""
+    (tmp_path / "t.csv").write_bytes(make_frame(4).to_csv(index=False).encode(encoding))
+    with pytest.raises(ValueError, match=r"t\.csv: not UTF-8, but UTF-16 by its looks. Save the file as UTF-8"):
+        read(tmp_path / "t.csv")
+
+
+def test_old_line_ends_are_read(tmp_path):
+    """Lines may end with a carriage return alone."""
+    (tmp_path / "t.csv").write_bytes(make_frame(6).to_csv(index=False, lineterminator="\r").encode())
+    assert read(tmp_path / "t.csv").to_long().equals(ResponseMatrix.from_pandas(make_frame(6)).to_long())
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("p\u00e9,a,1", "row 3: cannot be read as csv .not UTF-8"),
+        ("p,a", "row 3: cannot be read as csv .2 cells, but the header has 3 columns"),
+        ("p, with a comma,a,1", "row 3: cannot be read as csv .4 cells, but the header has 3 columns"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_named(tmp_path, row, message):
+    """With its number, behind a text of several lines."""
+    (tmp_path / "t.csv").write_text(f'prompt,model_name,label\n"a\nb",a,1\nb,a,0\n{row}\n', encoding="latin-1")
+    with pytest.raises(ValueError, match=rf"t\.csv, {message}"):
+        read(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("name", ["prompt", "label", "prompt_id"])
+def test_a_column_that_stands_twice_is_named(tmp_path, name):
+    """Which of the two is meant, nobody knows."""
+    frame = make_frame(4).rename(columns={"category": name})
+    with pytest.raises(ValueError, match=rf"t\.csv: column `{name}` stands there more than once"):
+        read(write(frame, tmp_path / "t.csv"))
+
+
+def test_text_that_is_no_text_is_refused(tmp_path):
+    """Bytes that are no UTF-8 under a text's type are damage, not a traceback."""
+    offsets, content = pa.py_buffer(np.array([0, 2, 4], np.int32)), pa.py_buffer(b"\xff\xfeok")
+    prompts = pa.Array.from_buffers(pa.string(), 2, [None, offsets, content])
+    pq.write_table(pa.table({"prompt": prompts, "model_name": ["a", "b"], "label": [1, 0]}), tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match=r"t\.parquet, rows 1 to 2: damaged"):
+        read(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("texts", [["x" * 30_000_000], ["z" * 900_000 + str(number) for number in range(300)]])
+def test_a_small_file_does_not_unpack_into_much_memory(tmp_path, texts):
+    """The footer says what a column unpacks to, before it is unpacked."""
+    table = pa.table({"prompt": texts, "model_name": ["a"] * len(texts), "label": [1] * len(texts)})
+    pq.write_table(table, tmp_path / "t.parquet", compression="zstd")
+    assert (tmp_path / "t.parquet").stat().st_size < 100_000
+    with pytest.raises(ValueError, match=r"t\.parquet: the column `prompt` unpacks from .* to [0-9,]{10,} bytes"):
+        read(tmp_path / "t.parquet")
+
+
+def test_an_order_file_holds_no_formula(tmp_path):
+    """A name that a spreadsheet would compute stands behind a quotation mark there, and reads back as it is."""
+    names = ["=cmd|' /C calc'!A0", "+1", "-x", "@cf/meta", "'plain", "lab/a"]
+    pa_csv.write_csv(order_table(names), tmp_path / "model_order.csv")
+    cells = [row.cells["model_name"] for row in read_rows(tmp_path / "model_order.csv")]
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
+    assert read_order(tmp_path / "model_order.csv") == names

@@ -47,6 +47,13 @@ def test_both_spellings_of_license_are_one_fact(tmp_path):
         (b"llm,cost\na,-1\n", "`a` is '-1', expected a number of 0 or more"),
         (b"llm,cost\na,cheap\n", "`a` is 'cheap'"),
         (b"llm,cost\na,nan\n", "`a` is 'nan'"),
+        (b"llm,cost\na,1_0\n", r"costs\.csv: that of `a` is '1_0', expected a number"),
+        (b"llm,cost\na,1\n a ,2\n", "line 3: `a` stands there twice"),
+        (b"llm,cost\n,1\n", "line 2: `llm`: the LLM's name '' is empty"),
+        (b"llm,cost\na\x1b[2J,1\n", r"line 2: `llm`: the LLM's name 'a\\x1b\[2J' holds a sign"),
+        (b"llm,cost\na b,1\na  b,2\n", "'a b' and 'a  b' look the same"),
+        (b"llm,licence,license\na,MIT,Apache\n", "has the columns `licence` and `license`, which are one"),
+        (b"llm,cost\na,0.2", "ends within a line"),
         (b"llm,cost\n\xff,1\n", "not UTF-8"),
     ],
 )
@@ -58,6 +65,32 @@ def test_a_bad_table_is_refused(tmp_path, content, message):
         read_costs(path)
     with pytest.raises(FileNotFoundError, match="there is no table of LLMs"):
         read_costs(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"llm": 5, "cost": 1}', "line 1: `llm`: the LLM's name 5 is no text"),
+        ('{"llm": "a", "cost": [1]}', r"line 1: `cost` is \[1\], expected a text or a number"),
+        ('{"llm": "a", "cost": true}', "`a` is 'True', expected a number"),
+        ('{"llm": "a", "cost": NaN}', "`a` is 'nan', expected a number"),
+    ],
+)
+def test_cells_of_json_are_checked_too(tmp_path, line, message):
+    """By name and type; null is a cost that is not known."""
+    path = tmp_path / "costs.jsonl"
+    path.write_text(line)
+    with pytest.raises((ValueError, TypeError), match=message):
+        read_costs(path)
+    path.write_text('{"llm": "a", "cost": null}\n{"llm": " e\u0301", "cost": 2}')
+    assert read_costs(path) == {"\u00e9": 2}
+
+
+def test_long_cells_and_strange_line_ends_are_read(tmp_path):
+    """A note of 140,000 characters, one with U+2028."""
+    path = tmp_path / "costs.csv"
+    path.write_text(f"llm,cost,note\na,1,{'x' * 140_000}\nb,2,x\u2028y\n")
+    assert read_costs(path) == {"a": 1, "b": 2}
 
 
 PRICED = "llm,usd_per_million_input_tokens,usd_per_million_output_tokens,output_tokens"

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from embedllm_hf import ResponseMatrix
-from embedllm_hf.data import files
+from embedllm_hf.data import files, long_table
 from embedllm_hf.data.files import iterate_file
 from embedllm_hf.data.texts import text_id
 from tests.data.test_responses import long_frame
@@ -340,3 +340,137 @@ def test_an_unknown_rule_for_repeats_is_refused():
     """The rules are listed."""
     with pytest.raises(ValueError, match="`duplicates` is 'first', expected one of 'mean', 'last', 'majority', 'max'"):
         ResponseMatrix.from_pandas(make_frame(4), duplicates="first")
+
+
+# --- ids, names and categories as other tables write them ---
+
+
+@pytest.mark.parametrize("ids", [["1.0", "2.", " 3 "], [1.0, 2.0, 3.0], pd.Categorical([1, 2, 3])])
+def test_whole_numbers_are_ids_however_they_are_written(ids):
+    """As pandas writes them beside missing ones, with spaces, or encoded."""
+    frame = long_frame([(id_, "a", 1) for id_ in (1, 2, 3)]).assign(prompt_id=ids)
+    assert ResponseMatrix.from_pandas(frame).question_ids.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("prompt_id", np.array([1, 2**63], np.uint64), r"row 2: `prompt_id` is 9223372036854775808, expected a whole"),
+        (
+            "prompt_id",
+            ["1", "9" * 5000],
+            r"row 2: `prompt_id` is '9{59}\.\.\., expected a whole number from 0 to 2\^63",
+        ),
+        ("prompt_id", [1, -11], "row 2: `prompt_id` is -11, expected a whole number from 0 to"),
+        ("prompt_id", ["1", "1_0"], "row 2: `prompt_id` is '1_0', expected a whole number"),
+        ("prompt_id", [1, np.inf], "row 2: `prompt_id` is inf, expected a whole number"),
+        ("prompt_id", ["gsm8k-1", "gsm8k-2"], "leave the column out: questions are then told apart by their texts"),
+        ("prompt_id", [True, False], "column `prompt_id` holds bool, expected a whole number"),
+        ("prompt_id", pd.to_datetime(["2026-01-01"] * 2), "column `prompt_id` holds timestamp.*leave the column out"),
+        (
+            "model_id",
+            ["lab/a", "lab/b"],
+            "row 1: `model_id` is 'lab/a', .* leave the column out: LLMs are then ordered",
+        ),
+        ("model_id", [0, -1], "row 2: `model_id` is -1"),
+        ("label", [[1], [0]], "column `label` holds list"),
+        ("label", pd.to_timedelta([0, 1]), "column `label` holds duration"),
+        ("prompt", [["a"], ["b"]], "column `prompt` holds list.*, expected text"),
+        ("prompt", [b"a", b"b"], "column `prompt` holds binary, expected text"),
+        ("model_name", [{"a": 1}] * 2, "column `model_name` holds struct.*, expected text"),
+        ("category", [["a"], ["b"]], r"row 1: `category` is \['a'\], expected a text"),
+        ("category", [b"a", b"b"], "row 1: `category` is b'a', expected a text"),
+        ("category", ["a", "b\x1b[2J"], r"row 2: `category` is 'b\\x1b\[2J', with a sign that does not print"),
+        ("prompt", ["a", "b\0"], r"row 2: `prompt` is 'b\\x00', with a NUL"),
+        ("model_name", ["a", "b\x1b[2J"], r"row 2: `model_name`: the LLM's name 'b\\x1b\[2J' holds a sign"),
+        ("model_name", ["a  b", "a b"], "`model_name`: 'a  b' and 'a b' look the same"),
+    ],
+)
+def test_columns_of_other_kinds_are_refused_with_a_remedy(table, column, values, message):
+    """Whatever the type, of a file as in memory, the line names the place; no tick of a clock becomes an id."""
+    frame = long_frame([(1, "a", 1), (2, "b", 1)]).assign(**{column: values})
+    with pytest.raises(ValueError, match=f"table.*{message}"):
+        ResponseMatrix.from_pandas(frame)
+    if table.suffix == ".parquet":
+        with pytest.raises(ValueError, match=rf"train\.parquet.*{message}"):
+            read(write(frame, table))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0, 5], ["0", "5"]),
+        ([0.0, np.nan], ["0", "all"]),
+        ([True, False], ["True", "False"]),
+        (pd.Categorical([3, 4]), ["3", "4"]),
+        ([" law\n", None], ["law", "all"]),
+        (["", "e\u0301"], ["all", "\u00e9"]),
+    ],
+)
+def test_categories_are_texts(table, values, expected):
+    """A number is its text, also 0; nothing is `all`; spaces and the form of letters make no other category."""
+    frame = long_frame([(1, "a", 1), (2, "b", 1)]).assign(category=values)
+    assert ResponseMatrix.from_pandas(frame).categories.tolist() == expected
+    if table.suffix == ".parquet":
+        assert read(write(frame, table)).categories.tolist() == expected
+
+
+def test_one_llm_has_one_name(table, caplog):
+    """White space and the form of letters make no other LLM; upper case does, with a warning."""
+    names = ["caf\u00e9", " cafe\u0301 ", "caf\u00e9\n", "Caf\u00e9"]
+    responses = read(write(long_frame([(id_, name, 1) for id_, name in enumerate(names)]), table))
+    assert responses.llm_names == ("Caf\u00e9", "caf\u00e9")
+    assert (
+        "1 names of LLMs differ in upper and lower case only, `Caf\u00e9` and `caf\u00e9` for instance" in caplog.text
+    )
+    with pytest.raises(TypeError, match="`llm_names` is one name, 'ab', expected a list"):
+        read(table, llm_names="ab")
+
+
+def test_one_text_has_one_id_however_it_is_written_down():
+    """Line ends and outer white space make no other text under an id, nor another question without ids."""
+    frame = long_frame([(1, "a", 1), (1, "b", 0)], prompt=["two\nlines", "two\r\nlines "])
+    for table in (frame, frame.drop(columns="prompt_id")):
+        responses = ResponseMatrix.from_pandas(table)
+        assert responses.questions.tolist() == ["two\nlines"]
+        assert responses.n_observed == 2
+
+
+def test_counts_beyond_32_bits_are_kept():
+    """Three thousand million answers are that many."""
+    responses = ResponseMatrix.from_pandas(long_frame([(1, "a", 1), (1, "b", 0)], label_count=3_000_000_000))
+    assert responses.counts.tolist() == [3_000_000_000] * 2
+    assert responses.summary().n_rows == 6_000_000_000
+
+
+@pytest.mark.parametrize("duplicates", ["mean", "last", "majority", "max"])
+def test_repeats_are_merged_as_they_come(monkeypatch, duplicates):
+    """Batch by batch or all at once, rows of a pair give one response, the same; and few entries wait."""
+    generator = np.random.default_rng(0)
+    rows = [(int(q), f"lab/{m}", float(y)) for q, m, y in generator.integers(0, (7, 5, 2), (4000, 3))]
+    table = pa.Table.from_pandas(long_frame(rows))
+    expected = ResponseMatrix.from_long(table, duplicates=duplicates).to_long()
+    monkeypatch.setattr(long_table, "_MERGED_AT", 40)
+    waiting = []
+    merge = long_table._Entries.merged
+
+    def watched(parts):
+        waiting.append(sum(len(part.ids) for part in parts))
+        return merge(parts)
+
+    monkeypatch.setattr(long_table._Entries, "merged", watched)
+    batches = table.to_batches(max_chunksize=20)
+    found = ResponseMatrix.from_tables([("table", batches)], duplicates=duplicates)
+    assert found.to_long().equals(expected)
+    assert max(waiting) < 200
+
+
+def test_what_is_no_table_is_refused():
+    """With its type."""
+    with pytest.raises(TypeError, match="`frame` is <class 'dict'>, expected a pandas frame"):
+        ResponseMatrix.from_pandas({"prompt": ["a"]})
+    with pytest.raises(TypeError, match=r"`table` is <class 'pandas.*DataFrame'>, expected a `pyarrow.Table`"):
+        ResponseMatrix.from_long(make_frame(4))
+    twice = pd.concat([make_frame(4), make_frame(4)[["label"]]], axis=1)
+    with pytest.raises(ValueError, match="table: column `label` stands there more than once"):
+        ResponseMatrix.from_pandas(twice)

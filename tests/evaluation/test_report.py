@@ -13,6 +13,7 @@ from embedllm_hf.bank.question_bank import QuestionBank
 from embedllm_hf.data.responses import DataOrigin
 from embedllm_hf.encoding.embeddings_file import save_embeddings
 from embedllm_hf.encoding.encoded_responses import EncodedResponses
+from embedllm_hf.evaluation.cost_report import cost_report
 from embedllm_hf.evaluation.report import METRICS
 from embedllm_hf.predictors.baselines import choose_knn, fit_baselines
 from embedllm_hf.predictors.confidence import interval_on_question
@@ -312,6 +313,24 @@ def test_known_questions_are_evaluated_as_such(trained):
     assert scores["embedllm_with_known"]["log_loss"] < scores["embedllm"]["log_loss"]
     new = evaluate_model(trained, make_split(20, first_id=200, seed=3), baselines={})
     assert "embedllm_with_known" not in new.scores
+    assert "none of them is unseen" in str(evaluate_model(trained, make_split(80), baselines={}))
+    assert "none of them is unseen" not in str(new)
+
+
+def test_known_questions_are_not_measured_as_unseen(trained, split):
+    """Texts that the model knows, under other ids, change no figure: they are left out, counted, and one line says so."""
+    known = make_split(20)
+    responses = replace(known.responses, question_ids=known.responses.question_ids + 5000)
+    mixed = EncodedResponses.concat([split, replace(known, responses=responses)])
+    report, expected = evaluate_model(trained, mixed), evaluate_model(trained, split)
+    assert (report.dataset.n_questions, report.dataset.n_left_out) == (60, 20)
+    assert report.scores == expected.scores
+    assert report.to_dict()["dataset"]["n_left_out"] == 20
+    assert "left out, since their texts are known: 20 questions" in str(report)
+    assert "left out, since their texts" not in str(expected)
+    costs = {name: 1.0 + number for number, name in enumerate(LLMS)}
+    curves = [cost_report(trained, dataset, costs=costs).aiq() for dataset in (mixed, split)]
+    assert curves[0] == curves[1]
 
 
 def test_without_a_training_split_the_baselines_are_those_of_the_bank(trained, split):

@@ -43,3 +43,52 @@ def test_a_file_with_other_columns_keeps_them(tmp_path):
         ValueError, match="has columns `label`, `prompt`, to add answers it needs `prompt_id` and `label`"
     ):
         append_answer(path, 5, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("prompt_id,label\n1_0,1\n", "line 2: `prompt_id` is '1_0', expected a whole number from 0 on"),
+        ("prompt_id,label\n-11,1\n", "line 2: `prompt_id` is '-11', expected a whole number from 0 on"),
+        ("prompt_id,label\ninf,1\n", "line 2: `prompt_id` is 'inf'"),
+        (f"prompt_id,label\n{'9' * 5000},1\n", r"line 2: `prompt_id` is '9{59}\.\.\."),
+        ("prompt_id,label\n1,0_1\n", "line 2: `label` is '0_1', expected a grade"),
+        ("prompt_id,label\n1,1\n2,0", "ends within a line"),
+        ("prompt_id,label\n1\n", "line 2: 1 cells, but the header has 2"),
+        ("prompt,label\n17,1\n", "line 2: `prompt` is '17', a number. If that is an id, name it `prompt_id`"),
+    ],
+)
+def test_cells_that_python_would_read_are_refused(tmp_path, content, message):
+    """No underscore, no infinity, no cut number; and no id among the texts."""
+    (tmp_path / "a.csv").write_text(content)
+    with pytest.raises(ValueError, match=rf"a\.csv.*{message}"):
+        read_answers(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"prompt_id": 1e999, "label": 1}', "`prompt_id` is inf"),
+        (f'{{"prompt_id": 1, "label": 1{"0" * 400}}}', "`label` is 10"),
+        ('{"prompt_id": true, "label": 1}', "`prompt_id` is True"),
+        ('{"prompt_id": [1], "label": 1}', r"`prompt_id` is \[1\]"),
+        ('{"prompt_id": 1, "label": null}', "`label` is None"),
+        ('{"prompt": "bad \\ud83d text", "label": 1}', r"`prompt` is 'bad \\ud83d text', which is no Unicode"),
+    ],
+)
+def test_values_of_json_are_refused_with_their_line(tmp_path, content, message):
+    """Whatever their size and type; ids as text and as floats are ids."""
+    (tmp_path / "a.jsonl").write_text(
+        '{"prompt_id": "17", "label": 1}\n{"prompt_id": 18.0, "label": true}\n' + content
+    )
+    with pytest.raises(ValueError, match=rf"a\.jsonl, line 3: {message}"):
+        read_answers(tmp_path / "a.jsonl")
+    (tmp_path / "a.jsonl").write_text('{"prompt_id": "17", "label": 1}\n{"prompt_id": 18.0, "label": true}')
+    assert read_answers(tmp_path / "a.jsonl") == {17: 1, 18: 1}
+
+
+def test_forms_of_a_text_contradict_each_other(tmp_path):
+    """Two grades of one question are found without a model, too."""
+    (tmp_path / "a.csv").write_text("prompt,label\nWhy?,1\n Why? ,0\n")
+    with pytest.raises(ValueError, match=r"line 3: the answer 0 to ' Why\? ' contradicts the answer 1 of line 2"):
+        read_answers(tmp_path / "a.csv")

@@ -1,5 +1,6 @@
 """A new LLM from a few answers: where it lands, what stays as it was, what more answers do, what is refused."""
 
+import json
 import logging
 import time
 from dataclasses import fields, replace
@@ -237,6 +238,18 @@ def test_rows_are_found_by_key_and_id(model):
 
 
 # --- what is refused ---
+
+
+def test_answers_from_json_are_the_same_answers(model):
+    """Ids that became texts place the LLM to the bit as numbers do; forms of a text are one question."""
+    answers = logician()
+    placed = onboard(model, "new/llm", answers)
+    assert_same_llm(placed, onboard(model, "new/llm", json.loads(json.dumps(answers))), "new/llm")
+    texts = {f" {text}\r\n": answers[id_] for id_, text in enumerate(make_split(20).responses.questions)}
+    assert_same_llm(placed, onboard(model, "new/llm", texts), "new/llm")
+    new = {"A riddle, number 501?": 1, " A riddle, number 501?\n": 1}
+    grown = onboard(model, "new/llm", new, encoder=MadeUpEncoder())
+    assert len(grown.bank) == len(model.bank) + 1
 
 
 @pytest.mark.parametrize(

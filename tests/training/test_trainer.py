@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from embedllm_hf import EmbedLLM, EmbedLLMTrainer, EmbedLLMTrainingArguments, evaluate_model, load_splits
+from embedllm_hf import (
+    EmbedLLM,
+    EmbedLLMTrainer,
+    EmbedLLMTrainingArguments,
+    EncodedResponses,
+    evaluate_model,
+    load_splits,
+)
 from embedllm_hf.bank.bank_file import BANK_FILE
 from embedllm_hf.configuration_embedllm import EncoderId
 from embedllm_hf.data.splits import ResponseSplits
@@ -162,6 +169,31 @@ def test_a_folder_with_a_model_is_kept(tmp_path):
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory) -> Path:
     return save_tiny_encoder(tmp_path_factory.mktemp("tiny"))
+
+
+def test_questions_that_are_trained_on_choose_nothing(tmp_path, caplog):
+    """Validation questions whose texts are in training, under other ids, leave the model as it is without them."""
+    copies = TRAIN.select(np.arange(30))
+    copies = replace(copies, responses=replace(copies.responses, question_ids=copies.responses.question_ids + 5000))
+    mixed = EncodedResponses.concat([VALIDATION, copies])
+    clean, leaky = make_trainer(tmp_path / "clean"), make_trainer(tmp_path / "leaky", validation=mixed)
+    assert "30 of 70 questions of `eval_dataset` are left out: their texts are in `train_dataset`" in caplog.text
+    assert list(leaky.eval_dataset.responses.question_ids) == list(VALIDATION.responses.question_ids)
+    assert clean.train().train_loss == leaky.train().train_loss
+    embeds = TEST.question_embeds
+    np.testing.assert_array_equal(clean.model.predict_proba(embeds), leaky.model.predict_proba(embeds))
+
+
+def test_a_validation_split_of_training_questions_is_none(tmp_path):
+    """A share of the training questions is set aside in its place, of which no text is trained on twice."""
+    trainer = make_trainer(tmp_path, validation=TRAIN, validation_share=0.2)
+    assert trainer.eval_dataset.responses.n_questions == 24
+    assert trainer.train_dataset.responses.n_questions == 96
+    questions = TRAIN.responses.questions.copy()
+    questions[60:] = questions[:60]
+    twice = replace(TRAIN, responses=replace(TRAIN.responses, questions=questions))
+    trainer = make_trainer(tmp_path, train=twice, validation=None, validation_share=0.2)
+    assert not set(trainer.eval_dataset.responses.keys) & set(trainer.train_dataset.responses.keys)
 
 
 def make_joint_trainer(folder: Path, tiny: Path, **args) -> EmbedLLMTrainer:
