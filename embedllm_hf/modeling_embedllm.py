@@ -252,15 +252,15 @@ class EmbedLLM(PooledNetwork):
         with tempfile.TemporaryDirectory() as folder:
 
             def whole(there: Listing) -> list[CommitOperationAdd | CommitOperationDelete]:
-                return self._operations(Path(folder, there.revision), there, repo_id, remote_code=remote_code)
+                return self._operations(Path(folder, there.revision), there, remote_code=remote_code)
 
             return commit_on_top(target, whole, message=commit_message)
 
     def _operations(
-        self, folder: Path, there: Listing, repo_id: str, *, remote_code: bool = False
+        self, folder: Path, there: Listing, *, remote_code: bool = False
     ) -> list[CommitOperationAdd | CommitOperationDelete]:
         """What puts everything that `save_pretrained` writes in the place of what is there; saves it to `folder`."""
-        self.save_pretrained(folder, remote_code=remote_code, repo_id=repo_id)
+        self.save_pretrained(folder, remote_code=remote_code, repo_id=there.repo_id)
         files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
         added = [CommitOperationAdd(name, path) for name, path in sorted(files.items())]
         return [*added, *(CommitOperationDelete(name) for name in _of_another(there.files, files))]
@@ -288,11 +288,11 @@ class EmbedLLM(PooledNetwork):
         with tempfile.TemporaryDirectory() as folder:
 
             def one_more(there: Listing) -> list[CommitOperationAdd | CommitOperationDelete] | None:
-                shared = type(self).from_pretrained(repo_id, revision=there.revision, token=token)
+                shared = type(self).from_pretrained(there.repo_id, revision=there.revision, token=token)
                 grown = self._grown(shared, name, repo_id)
                 code = hasattr(shared.config, "auto_map")  # as it was saved
                 path = Path(folder, there.revision)
-                return None if grown is None else grown._operations(path, there, repo_id, remote_code=code)
+                return None if grown is None else grown._operations(path, there, remote_code=code)
 
             return commit_on_top(target, one_more, message=f"Add {name}")
 

@@ -68,7 +68,7 @@ def push_tables(
         raise InputError(f"`tables` has two names for one split ({', '.join(tables)}). Keep one of them.")
 
     def operations(there: Listing) -> list[CommitOperationAdd | CommitOperationDelete]:
-        kept = fetch_snapshot(repo_id, _read_before, repo_type="dataset", revision=there.revision, token=token)
+        kept = fetch_snapshot(there.repo_id, _read_before, repo_type="dataset", revision=there.revision, token=token)
         replaced = [name for split in splits for name in _tables(kept.files, split)]
         files, order = {}, _order(kept, replaced, llm_names)
         if order is not None:
@@ -79,7 +79,7 @@ def push_tables(
                 )
         for split, table in splits.items():
             files[f"{split}.parquet"] = _parquet(_renumbered(table, llm_names, order or llm_names))
-        files[_CARD_FILE] = str(_card(repo_id, kept, splits, duplicates)).encode()
+        files[_CARD_FILE] = str(_card(there.repo_id, kept, splits, duplicates)).encode()
         added = [CommitOperationAdd(name, content) for name, content in files.items()]
         return [*added, *(CommitOperationDelete(name) for name in replaced if name not in files)]
 
@@ -94,7 +94,7 @@ def _checked_name(split: str) -> str:
     Raises:
         ValueError: If it is none.
     """
-    if not isinstance(split, str) or not _SPLIT.fullmatch(split):
+    if not isinstance(split, str) or not _SPLIT.fullmatch(split) or split == "all":  # which means every split
         raise InputError(
             f"`split` is {split!r}, expected a name of letters, digits and underscores, `train` for instance."
         )

@@ -6,6 +6,7 @@ serves, with a warning; an answer that says no is no reason to use the cache.
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import logging
@@ -159,7 +160,13 @@ class _Cache:
         """
 
         def download() -> Snapshot:
-            return self._snapshot(there.files, there.revision, token=token)
+            try:
+                return self._snapshot(there.files, there.revision, token=token)
+            except OSError as error:
+                if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+                    raise
+                remedy = "Set HF_HOME to a folder that can"
+                raise FileError(f"{self.at}: the cache of the Hub cannot be written ({error}). {remedy}.") from error
 
         snapshot = asked(download)
         if self.remove_damaged(snapshot):
@@ -190,15 +197,19 @@ class _Cache:
 
     def _snapshot(self, files: Sequence[str], revision: str | None, **options: Any) -> Snapshot:
         """The snapshot with the wanted ones of some files."""
-        from huggingface_hub import snapshot_download
+        from huggingface_hub import hf_hub_download, snapshot_download
 
         wanted = list(self.choose(files))
-        options["allow_patterns"] = [glob.escape(name) for name in wanted] or [".gitattributes"]  # nothing: a warning
-        where: dict[str, Any] = {"repo_type": self.repo_type, "revision": revision, "cache_dir": self.cache_dir}
-        folder = Path(snapshot_download(self.repo_id, library_name=AGENT, **where, **options))
+        patterns = [glob.escape(name) for name in wanted] or [".gitattributes"]  # with nothing, the client warns
+        options |= {"repo_type": self.repo_type, "revision": revision, "cache_dir": self.cache_dir}
+        options["library_name"] = AGENT
+        folder = Path(snapshot_download(self.repo_id, allow_patterns=patterns, **options))
         lacking = [name for name in wanted if not (folder / name).is_file()]
-        if lacking:  # it arrived as a file of another commit
-            raise not_an_answer(f"`{lacking[0]}` is of another commit")
+        if lacking:  # the client got a listing of its own that lacks them, and keeps it for good
+            (folder.parents[1] / "trees" / f"{folder.name}.json").unlink(missing_ok=True)
+        for name in lacking:
+            if Path(hf_hub_download(self.repo_id, name, **options)) != folder / name:
+                raise not_an_answer(f"`{name}` is of another commit")
         return Snapshot(folder, folder.name, tuple(files))
 
     def _remember(self, snapshot: Snapshot) -> None:

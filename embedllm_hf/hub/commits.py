@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .._errors import Conflict, InputError
+from .._errors import Conflict, InputError, Unreachable
 from .client import Listing, list_files
-from .errors import Trouble, explain_hub_errors
+from .errors import Trouble, explain_hub_errors, first_line
 from .requests import Patience, api, asked, tried
 
 if TYPE_CHECKING:
@@ -53,28 +53,27 @@ class Target:
         """
         from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
-        client, make = api(self.token), self.make and not self.create_pr
+        client, make, repo_id = api(self.token), self.make and not self.create_pr, self.repo_id
         kind: dict[str, Any] = {"repo_type": self.repo_type, "exist_ok": True}
-        try:
-            return self._listing()
-        except RepositoryNotFoundError as error:
-            if not make or isinstance(error, GatedRepoError):
-                raise
-            asked(lambda: client.create_repo(self.repo_id, private=self.private, **kind))
-        except RevisionNotFoundError:
-            if not make:
-                raise
-        try:
-            return self._listing()
-        except RevisionNotFoundError:
-            if self.revision is None or self.revision.startswith("refs/"):
-                raise
-            branch = self.revision
-            asked(lambda: client.create_branch(self.repo_id, branch=branch, **kind))
-            return self._listing()
 
-    def _listing(self) -> Listing:
-        return list_files(self.repo_id, self.repo_type, self.revision, token=self.token)
+        def made() -> str:
+            return asked(lambda: client.create_repo(self.repo_id, private=self.private, **kind)).repo_id
+
+        if make and "/" not in repo_id:
+            repo_id = made()  # in the user's own namespace
+        for _ in ("repository", "branch"):
+            try:
+                return list_files(repo_id, self.repo_type, self.revision, token=self.token)
+            except RepositoryNotFoundError as error:
+                if not make or isinstance(error, GatedRepoError):
+                    raise
+                repo_id = made()
+            except RevisionNotFoundError:
+                branch = self.revision
+                if not make or branch is None or branch.startswith("refs/"):
+                    raise
+                asked(lambda: client.create_branch(repo_id, branch=branch, **kind))  # noqa: B023 - at once
+        return list_files(repo_id, self.repo_type, self.revision, token=self.token)
 
 
 def commit_on_top(
@@ -186,23 +185,26 @@ class _Commit:
             Conflict: If others were made.
             Unreachable: If the Hub does not say.
         """
+        from huggingface_hub.errors import HfHubHTTPError
+
         try:
             if self.target.create_pr:
                 return self._found_proposal()
             client = api(self.target.token)
             made = asked(lambda: client.list_repo_commits(**self._where(self.target.revision)))
-            since = [
-                *itertools.takewhile(lambda oid: oid != self.base.revision, (commit.commit_id for commit in made))
-            ]
+            oids = (commit.commit_id for commit in made)
+            since = [*itertools.takewhile(lambda oid: oid != self.base.revision, oids)]
             for oid in since[:_LOOKED_AT]:
                 if self._is_in(oid):
                     return _info(self.target, self.base.repo_id, oid, self.message)
-        except Trouble as trouble:
-            trouble.remedy = "Repeat it: what is there already is not made again."
+        except (Trouble, HfHubHTTPError) as refusal:
+            remedy = "Repeat it when the Hub answers: what is there already is not made again."
             if self.target.create_pr:
-                trouble.remedy = "Look at the repository's pull requests before you repeat it."
-            trouble.cause += ", while the commit was sent, so it may be there or not"
-            raise trouble.told(self.base.repo_id) from error
+                remedy = "Look at the repository's pull requests before you repeat it."
+            raise Unreachable(
+                f"{self.base.repo_id}: the answer to the commit was lost, so it may be there or not, and the Hub does "
+                f"not say ({first_line(refusal)}). {remedy}"
+            ) from error
         if since:
             raise Conflict(
                 f"{self.base.repo_id}: somebody changed the repository meanwhile. Load it again and repeat."

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
 
 # What reading an answer raises in the client when the answer is not what the Hub sends.
-_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError)
+# A bare RuntimeError is what hf_xet has for its connections.
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError, RuntimeError)
 _NOT_CACHED = (
     "not in the cache, and the Hub was not asked or not reached. Check the network, unset HF_HUB_OFFLINE, or try later"
 )

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from .._errors import UserError
-from .errors import Trouble, broken_connection, http, trouble_of
+from .errors import Trouble, broken_connection, http, not_an_answer, trouble_of
 
 WAITS = (1.0, 4.0)  # seconds before asking again after a fault
 BUDGET_SECONDS = 60.0  # for all waits for one answer
@@ -133,9 +133,10 @@ def _answer(send: Callable, request: Any, stream: bool, options: dict[str, Any])
     """Send a request once. An answer that is not streamed is read whole, within a time."""
     try:
         response = send(request, stream=True, **options)
-        if response.status_code in (408, 429) or response.status_code >= 500:
+        trouble = _fault(response)
+        if trouble is not None:
             response.close()
-            raise _fault(response)
+            raise trouble
         if not stream:
             if "/api/" in request.url.path:
                 response.stream = _timed(response.stream)
@@ -159,13 +160,17 @@ def _set_timeouts(request: Any) -> None:
     request.extensions = {**request.extensions, "timeout": limits | given}
 
 
-def _fault(response: Any) -> Trouble:
-    """The trouble of a status that says to try again, and when."""
+def _fault(response: Any) -> Trouble | None:
+    """The trouble of a status that is no answer, and when to try again; None if it is one."""
     status, wait = response.status_code, _retry_after(response.headers)
-    if status != 429:
+    if status == 407 or (300 <= status < 400 and not response.has_redirect_location):
+        return not_an_answer(f"status {status}")
+    if status == 429:
+        when = "later" if wait is None else f"in {wait:.0f} seconds" if wait <= 7200 else f"in {wait / 3600:.0f} hours"
+        return Trouble(f"too many requests ({status})", f"Try again {when}.", status=status, wait=wait)
+    if status == 408 or status >= 500:
         return Trouble(f"the Hub has a fault of its own ({status})", status=status, wait=wait)
-    when = "later" if wait is None else f"in {wait:.0f} seconds"
-    return Trouble(f"too many requests ({status})", f"Try again {when}.", status=status, wait=wait)
+    return None
 
 
 def _retry_after(headers: Any) -> float | None:
@@ -180,7 +185,7 @@ def _retry_after(headers: Any) -> float | None:
         return float(text)
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):  # neither
         return None
 
 

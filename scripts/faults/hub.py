@@ -249,6 +249,19 @@ def judged(kind: Kind, trial: Trial, said: str) -> str:
 
 
 @contextmanager
+def without_pictures() -> Iterator[None]:
+    """As if matplotlib were not installed."""
+    there = sys.modules.get("matplotlib")
+    sys.modules["matplotlib"] = None
+    try:
+        yield
+    finally:
+        del sys.modules["matplotlib"]
+        if there is not None:
+            sys.modules["matplotlib"] = there
+
+
+@contextmanager
 def impatient(seconds: float = SECONDS) -> Iterator[None]:
     """Short timeouts, no waiting, and no pictures in the cards, which take most of the time."""
     from huggingface_hub import constants
@@ -261,7 +274,7 @@ def impatient(seconds: float = SECONDS) -> Iterator[None]:
         for name in ("UPLOAD_SECONDS", "WHOLE_ANSWER_SECONDS"):
             stack.enter_context(patch.object(requests, name, seconds))
         stack.enter_context(no_waiting())
-        stack.enter_context(patch.dict(sys.modules, {"matplotlib": None}))
+        stack.enter_context(without_pictures())
         yield
 
 

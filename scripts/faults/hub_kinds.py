@@ -132,6 +132,11 @@ def in_a_circle(trial: Trial, on: str, times: int = ALWAYS) -> None:
     trial.hub.faults.answer(lambda answer: circle, on="/circle", times=ALWAYS)
 
 
+def until_a_date(trial: Trial, on: str) -> None:
+    """Too many requests, with the date of the next one."""
+    trial.hub.faults.status(429, on=on, retry_after=formatdate(time.time() + 5, usegmt=True))
+
+
 def each_step(trial: Trial, on: str) -> None:
     """Every step of an upload fails once."""
     for step in (on, *STEPS):
@@ -175,7 +180,6 @@ BROKEN = "the connection to the Hub failed"
 SILENT = "no answer in time"
 NO_ANSWER = "what answered is not the Hub, or broke off"
 OWN_FAULT = r"the Hub has a fault of its own \(50"
-DATE = partial(formatdate, time.time() + 5, usegmt=True)
 
 KINDS = (
     Kind("silent once", fault("silence")),
@@ -199,7 +203,7 @@ KINDS = (
     Kind("upload cut always", fault("cut_upload", after=100, times=ALWAYS), BROKEN, read=None, write=UPLOADS),
     Kind("commit cut once on its way", fault("cut_upload", after=100), read=None),
     Kind("429, wait 1 s", fault("status", 429, retry_after=1)),
-    Kind("429, wait until a date", fault("status", 429, retry_after=DATE())),
+    Kind("429, wait until a date", until_a_date),
     Kind("429 by its rate limit", fault("status", 429, headers={"ratelimit": '"api";r=0;t=3'}, times=2)),
     Kind("429, no more said", fault("status", 429)),
     Kind("429, wait two hours", fault("status", 429, retry_after=7200), r"too many requests \(429\).*in 7200 seconds"),
@@ -227,6 +231,9 @@ KINDS = (
     Kind("no commit named", by_json(without("sha", "commitOid")), read=LISTING),
     Kind("never a commit named", by_json(without("sha"), ALWAYS), NO_ANSWER, read=LISTING, write=LISTING),
     Kind("no list of files", by_json(without("siblings"), ALWAYS), NO_ANSWER, read=LISTING, write=LISTING),
+    Kind("an empty listing for the client", by_json(lambda _: [], ALWAYS), read=r"^GET /api/.*/tree/", write=None),
+    Kind("407 once", fault("status", 407)),
+    Kind("304 once", fault("status", 304)),
     Kind("a file without ETag", changed(without_headers("ETag", "X-Linked-Etag")), read=FILES, write=None),
     Kind("a file of no commit", changed(without_headers("X-Repo-Commit")), read=FILES, write=None),
     Kind("a file too short once", changed(resized), read=FILE_BODIES, write=None),

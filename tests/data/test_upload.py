@@ -104,3 +104,70 @@ def test_a_refused_push_changes_nothing(hub, monkeypatch):
     assert hub.repo("user/readonly", "dataset").resolve().oid == before
     with pytest.raises(ValueError, match="neither a folder nor a Hub id"):
         make_split(5).responses.push_to_hub("not an id", split="test")
+
+
+@pytest.mark.parametrize("split", ["", " ", "a/b", "../train", "tr ain", "all", ".", None, 3])
+def test_a_split_needs_a_name(hub, split):
+    """Anything else would be a file that no loader finds, or one elsewhere; nothing is made on the Hub."""
+    with pytest.raises(ValueError, match=r"`split` is .*expected a name of letters"):
+        make_split(5).responses.push_to_hub("user/nameless", split=split)
+    assert hub.requests == []
+
+
+def test_the_order_of_the_llms_stays_for_the_splits_that_are_there(hub, caplog):
+    """Pushed with another order and one LLM more: the first split is as it was, the second has all it had."""
+    make_split(30).responses.push_to_hub("user/ordered", split="train")
+    before = load_responses("user/ordered", split="train")
+    frame = make_frame(10, first_id=30)
+    names = ["lab/new", *reversed(LLMS)]
+    new = frame[frame.model_name == LLMS[0]].assign(model_name="lab/new")
+    other = ResponseMatrix.from_pandas(pd.concat([frame, new]).drop(columns="model_id"), llm_names=names)
+    other.push_to_hub("user/ordered", split="test")
+    assert "user/ordered: its other splits rely on the order of its LLMs" in caplog.text
+    assert load_responses("user/ordered", split="train", llm_names=LLMS).n_observed == before.n_observed
+    after = load_splits("user/ordered")
+    assert after.llm_names == (*LLMS, "lab/new")
+    assert same(after["test"], other.select(llms=after.llm_names))
+    assert same(after["train"].select(llms=LLMS), before)
+    ids = load_dataset("user/ordered", split="test").to_pandas().groupby("model_name").model_id.unique()
+    assert {name: list(found) for name, found in ids.items()} == {name: [i] for i, name in enumerate(after.llm_names)}
+
+
+def test_the_order_is_new_where_all_splits_are(hub):
+    """Nothing relies on the old one any more."""
+    make_split(30).responses.push_to_hub("user/reordered", split="train")
+    turned = make_split(30).responses.select(llms=LLMS[::-1])
+    turned.push_to_hub("user/reordered", split="train")
+    assert load_responses("user/reordered", split="train").llm_names == LLMS[::-1]
+
+
+def test_no_order_is_written_beside_splits_that_have_none(hub):
+    """It would leave out the LLMs that only they have."""
+    hub.create_repo("user/bare", {"train.csv": make_frame(20).to_csv(index=False).encode()}, type="dataset")
+    few = make_frame(6, first_id=20).query("model_name != @LLMS[0]")
+    ResponseMatrix.from_pandas(few).push_to_hub("user/bare", split="test")
+    assert load_responses("user/bare", split="train").llm_names == LLMS
+
+
+@pytest.mark.parametrize("old", ["train.csv", "data/train.parquet", "train-00000-of-00001.parquet", "training.csv"])
+def test_a_split_is_replaced_whatever_its_files_were(hub, old):
+    """Rows of the old table are not read beside, or in place of, the new one's."""
+    frame = make_frame(20)
+    content = frame.to_csv(index=False).encode() if old.endswith("csv") else frame.to_parquet(index=False)
+    hub.create_repo("user/replaced", {old: content, "notes.csv": b"mine"}, type="dataset")
+    new = make_split(5).responses
+    new.push_to_hub("user/replaced", split="train")
+    files = hub.repo("user/replaced", "dataset").files()
+    assert old not in files
+    assert {"train.parquet", "notes.csv"} <= set(files)
+    assert load_responses("user/replaced", split="train").n_questions == 5
+
+
+@pytest.mark.parametrize(
+    "card", ["---\nconfigs:\n- config_name: x\n  data_files: '*.csv'\n---\n", "---\nconfigs: 3\n---\n"]
+)
+def test_a_card_that_cannot_be_extended_is_left_alone(hub, card):
+    """A list of splits of another form is named, with what to do."""
+    hub.create_repo("user/carded", {"README.md": card.encode()}, type="dataset")
+    with pytest.raises(ValueError, match=r"user/carded: the metadata of its `README.md` have no list of splits"):
+        make_split(5).responses.push_to_hub("user/carded", split="train")

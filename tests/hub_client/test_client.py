@@ -8,7 +8,7 @@ from huggingface_hub import CommitOperationAdd
 from huggingface_hub.errors import LocalTokenNotFoundError
 
 from embedllm_hf._errors import FileError, InputError, MissingFile, Refused, Unreachable, UserError
-from embedllm_hf.hub.client import fetch_snapshot
+from embedllm_hf.hub.client import check_names, fetch_snapshot
 from embedllm_hf.hub.commits import Target, commit_on_top
 from embedllm_hf.hub.errors import explain_hub_errors
 from tests.hub.clients import no_waiting
@@ -118,3 +118,87 @@ def test_what_is_not_the_hubs_passes_unchanged(error):
         raise error
     assert raised.value is error
     assert not isinstance(error, UserError)
+
+
+# --- the cache ---
+
+
+def test_what_was_fetched_by_any_name_is_there_offline(hub):
+    """The main branch, another branch, a tag and a commit, each after one use."""
+    repo = hub.create_repo("user/named", {"a.txt": b"1"})
+    first = repo.resolve().oid
+    repo.refs["refs/tags/v1"] = first
+    repo.commit({"a.txt": b"2", "b.txt": b"2"})
+    repo.refs["refs/heads/some/branch"] = repo.resolve().oid
+    for revision in (None, "some/branch", "v1", first):
+        online = fetch_snapshot("user/named", everything, revision=revision)
+        before = len(hub.requests)
+        offline = fetch_snapshot("user/named", everything, revision=revision, local_files_only=True)
+        assert (offline.folder, offline.revision) == (online.folder, online.revision)
+        assert sorted(offline.files) == sorted(online.files)
+        assert len(hub.requests) == before
+
+
+def test_a_commit_in_the_cache_is_not_asked_for(hub):
+    """It never changes."""
+    oid = hub.create_repo("user/pinned", {"a.txt": b"1"}).resolve().oid
+    held = fetch_snapshot("user/pinned", everything, revision=oid)
+    hub.requests.clear()
+    assert fetch_snapshot("user/pinned", everything, revision=oid).folder == held.folder
+    assert hub.requests == []
+
+
+def test_the_files_are_those_of_the_listing(hub):
+    """A commit between the two changes neither."""
+    repo = hub.create_repo("user/moving", {"a.txt": b"1", "b.txt": b"1"})
+    hub.faults.before(lambda: repo.commit({"a.txt": b"2", "b.txt": None}), on=r"GET .*/tree/")
+    snapshot = fetch_snapshot("user/moving", everything)
+    assert [(snapshot.folder / name).read_bytes() for name in ("a.txt", "b.txt")] == [b"1", b"1"]
+
+
+def test_a_newer_commit_that_cannot_be_fetched_leaves_the_older_one(hub, caplog):
+    """What the cache holds whole serves, with one warning, also after the listing; the newer one is fetched later."""
+    repo = hub.create_repo("user/newer", {"a.txt": b"1", "b.txt": b"1"})
+    older = fetch_snapshot("user/newer", everything)
+    repo.commit({"b.txt": b"2"})
+    hub.faults.status(500, on=r"HEAD .*/resolve/.*b.txt", times=99)
+    assert fetch_snapshot("user/newer", everything) == older
+    assert len([record for record in caplog.records if record.name.startswith("embedllm_hf")]) == 1
+    assert "user/newer: the Hub has a fault of its own (500). Using what the cache holds" in caplog.text
+    assert fetch_snapshot("user/newer", everything, local_files_only=True).revision == older.revision
+    hub.faults.clear()
+    newer = fetch_snapshot("user/newer", everything)
+    assert (newer.folder / "b.txt").read_bytes() == b"2"
+
+
+def test_damage_in_the_cache_is_found(hub):
+    """Online the file is fetched anew; offline it is named, and not used."""
+    hub.create_repo("user/rotten", {"a.txt": b"content"})
+    file = fetch_snapshot("user/rotten", everything).folder / "a.txt"
+    file.resolve().write_bytes(b"rotten!")
+    assert (fetch_snapshot("user/rotten", everything).folder / "a.txt").read_bytes() == b"content"
+    file.resolve().write_bytes(b"rotten!")
+    with pytest.raises(FileError, match=r"user/rotten: `a.txt` was damaged in the cache.*Fetch it again"):
+        fetch_snapshot("user/rotten", everything, local_files_only=True)
+
+
+@pytest.mark.parametrize("name", ["../a", "a/../../b", "/a", "a//b", "a\\b", "C:/a", "a\0b", "", "."])
+def test_no_file_leads_out_of_its_folder(name):
+    """Whatever part of a path would: refused, with the repository's id and the name shown as data."""
+    with pytest.raises(FileError, match=r"^u/x: lists a file named '.*which leads out of its folder"):
+        check_names("u/x", ["fine.txt", name])
+    check_names("u/x", [".gitattributes", "a..b", "text_encoder/1_Pooling/config.json", "..c"])
+
+
+def test_a_cache_that_cannot_be_written(hub, monkeypatch):
+    """The line says which, and what to do."""
+    hub.create_repo("user/readonly", {"a.txt": b"a"})
+
+    def refuse(*args, **options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), "/cache/hub")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
+    with pytest.raises(
+        FileError, match=r"user/readonly: the cache of the Hub cannot be written .*/cache/hub.*HF_HOME"
+    ):
+        fetch_snapshot("user/readonly", everything)
