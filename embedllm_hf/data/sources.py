@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from .._checks import check_choice
-from .._errors import MissingFile
+from .._errors import InputError, MissingFile
 from ..hub.client import fetch_snapshot, read_remotely
 from .files import ORDER_FILE, SPLIT_NAMES, iterate_file, missing_split, read_order, split_files, split_name
 from .long_table import DUPLICATE_RULES, Tables, collect_names
@@ -178,8 +178,12 @@ class _Source:
             stream = load_dataset(kind, data_files=file, split="train", streaming=True).with_format("arrow")
             return stream.iter(batch_size=_STREAMED_ROWS)
 
-        for part in read_remotely(self.id, self.revision, rows):
-            yield from part.to_batches()
+        try:
+            for part in read_remotely(self.id, self.revision, rows):
+                yield from part.to_batches()
+        except pa.ArrowException as error:
+            cause = " ".join(str(error).split())[:200]
+            raise InputError(f"{self.id}: `{table}` cannot be read as {kind} over the network ({cause}).") from error
 
 
 def _without_ids(batch: pa.RecordBatch) -> pa.RecordBatch:

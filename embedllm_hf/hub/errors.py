@@ -8,6 +8,7 @@ an answer, if an unwelcome one: no such repository, no access, somebody else's c
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -95,7 +96,8 @@ def not_an_answer(detail: str) -> Trouble:
 def trouble_of(error: BaseException, *, reads_answers: bool = True) -> Trouble | None:
     """The trouble behind what the Hub's client raised; None if it is an answer, or none of the Hub's.
 
-    `reads_answers` says that nothing but the client ran, so that whatever it stumbles over is the Hub's answer.
+    `reads_answers` says that nothing but the client ran, so that whatever it stumbles over is the Hub's answer; JSON
+    is that in any case.
     """
     from huggingface_hub import errors
 
@@ -109,7 +111,7 @@ def trouble_of(error: BaseException, *, reads_answers: bool = True) -> Trouble |
         return None
     if isinstance(error, (http().RequestError, ConnectionError)):
         return broken_connection(error)
-    if reads_answers and isinstance(error, _UNREADABLE):
+    if isinstance(error, json.JSONDecodeError) or (reads_answers and isinstance(error, _UNREADABLE)):
         return not_an_answer(f"{type(error).__name__}: {first_line(error)}")
     return None
 

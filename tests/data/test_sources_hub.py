@@ -9,6 +9,7 @@ from embedllm_hf import ResponseMatrix, load_responses
 from embedllm_hf.data.responses import DataOrigin
 from embedllm_hf.data.sources import load_splits
 from tests.hub.clients import no_waiting, run_python
+from tests.hub.protocol import Answer
 from tests.pool import LLMS, make_frame, make_split
 
 
@@ -212,3 +213,53 @@ def test_a_damaged_download_is_fetched_anew_or_refused(hub):
         load_responses("user/damaged", split="train")
     hub.faults.corrupt(on=r"GET .*train\.csv")
     assert load_responses("user/damaged", split="train").n_questions == 40
+
+
+CUT = "the connection to the Hub failed"
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ({"cut_download": {"after": 700, "on": r"GET .*/train\."}}, None),
+        ({"cut_download": {"after": 700, "on": r"GET .*/train\.", "times": 99}}, CUT),
+        ({"reset": {"on": r"GET .*/train\."}}, None),
+        ({"status": {"status": 503, "on": r"/train\.", "times": 2}}, None),
+        ({"status": {"status": 503, "on": r"/train\.", "times": 99}}, r"a fault of its own \(503\)"),
+        ({"status": {"status": 429, "retry_after": 7200, "on": r"/train\."}}, r"too many requests \(429\)"),
+        ({"status": {"status": 403, "on": r"GET .*/train\.", "times": 99}}, r"the Hub refused \(403\)"),
+    ],
+    ids=["cut once", "cut always", "reset", "503 twice", "503 always", "429", "403"],
+)
+def test_a_stream_is_whole_or_an_error(hub, kind, fault, told):
+    """Broken off, it goes on where it was; broken for good, one line says so, and no shorter table is read."""
+    frame = make_frame(40)
+    content = {"csv": frame.to_csv(index=False).encode(), "parquet": frame.to_parquet(index=False)}[kind]
+    order = original_layout()["model_order.csv"]
+    repo = f"user/stream-{kind}-{len(str(fault))}"
+    hub.create_repo(repo, {f"train.{kind}": content, "model_order.csv": order}, type="dataset")
+    load_responses(repo, split="train", streaming=True)
+    for method, options in fault.items():
+        getattr(hub.faults, method)(**options)
+    if told is None:
+        assert load_responses(repo, split="train", streaming=True).n_observed == len(frame)
+    else:
+        with pytest.raises(OSError, match=rf"^{repo}@\w+: .*{told}"):
+            load_responses(repo, split="train", streaming=True)
+    hub.faults.clear()
+
+
+@pytest.mark.parametrize(
+    ("kind", "on", "told"),
+    [("parquet", r"GET .*/train\.", "cannot be read as parquet"), ("csv", "/paths-info/|/tree/", "is not the Hub")],
+)
+def test_a_login_page_in_a_stream_is_no_table(hub, kind, on, told):
+    """In place of the table, and in place of what is said of it: one line with the data set's id."""
+    repo = f"user/login-{kind}"
+    content = {"csv": make_frame(9).to_csv(index=False).encode(), "parquet": make_frame(9).to_parquet(index=False)}
+    hub.create_repo(repo, {f"train.{kind}": content[kind]}, type="dataset")
+    hub.faults.answer(lambda answer: Answer(b"<html>Log in</html>"), on=on, times=99)
+    with pytest.raises((OSError, ValueError), match=rf"^{repo}.*{told}"):
+        load_responses(repo, split="train", streaming=True)
+    hub.faults.clear()

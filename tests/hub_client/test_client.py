@@ -148,6 +148,16 @@ def test_a_commit_in_the_cache_is_not_asked_for(hub):
     assert hub.requests == []
 
 
+def test_a_repository_that_has_moved_is_followed(hub, caplog):
+    """Online and later offline by its old name, and the new one is said."""
+    repo = hub.create_repo("user/here", {"a.txt": b"1"})
+    hub.store.move(repo, "org/there")
+    found = fetch_snapshot("user/here", everything)
+    assert (found.folder / "a.txt").read_bytes() == b"1"
+    assert "user/here has moved to org/there. Use the new id." in caplog.text
+    assert fetch_snapshot("user/here", everything, local_files_only=True).folder == found.folder
+
+
 def test_the_files_are_those_of_the_listing(hub):
     """A commit between the two changes neither."""
     repo = hub.create_repo("user/moving", {"a.txt": b"1", "b.txt": b"1"})

@@ -17,8 +17,10 @@ from embedllm_hf.hub.client import fetch_snapshot
 from embedllm_hf.hub.commits import Target, commit_on_top
 from embedllm_hf.hub.errors import Trouble, explain_hub_errors
 from embedllm_hf.hub.requests import api, asked, streamed
+from tests.hub import HubServer
 from tests.hub.clients import no_waiting
 from tests.hub.faults import COMMITS
+from tests.hub.protocol import Answer
 from tests.hub_client import WEIGHTS
 
 
@@ -56,7 +58,7 @@ def explained(at: str):
 def test_every_request_of_the_library_has_a_timeout(hub, timeouts, monkeypatch):
     """Looking, making, preparing, uploading, committing, listing and downloading; an upload's grows with its size."""
     monkeypatch.setattr(requests, "UPLOAD_BYTES_PER_SECOND", 100)
-    files = {"model.safetensors": WEIGHTS, "bank.safetensors": WEIGHTS[::-1], "README.md": b"# A card"}
+    files = {"model.safetensors": WEIGHTS, "bank.safetensors": WEIGHTS[::-1], "README.md": b"---\ntags: [a]\n---\n"}
     added = [CommitOperationAdd(name, content) for name, content in files.items()]
     commit_on_top(Target("user/timed", revision="trial"), lambda there: added, message="Add")
     fetch_snapshot("user/timed", everything, revision="trial")
@@ -81,7 +83,7 @@ def test_the_requests_of_others_are_left_alone(hub, timeouts):
 
 def test_importing_the_package_leaves_the_client_alone():
     """No session is made or changed before the first request."""
-    code = "import huggingface_hub.utils._http as http, embedllm_hf.modeling_embedllm; print(http._GLOBAL_CLIENT)"
+    code = "import huggingface_hub.utils._http as http, embedllm_hf.data.upload; print(http._GLOBAL_CLIENT)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout == "None\n"
 
@@ -189,3 +191,17 @@ def test_a_commit_is_not_repeated_by_the_request_itself(hub, waits):
     with pytest.raises(Trouble, match="503"):
         requests.tried(lambda: api().create_commit(operations=[CommitOperationAdd("a.txt", b"a")], **where))
     assert len(hub.seen(COMMITS)) == 1
+
+
+def test_no_token_reaches_another_host(hub, waits):
+    """Neither by a redirect of a question nor by one of a file."""
+    hub.create_repo("user/led-away", {"a.txt": b"a"})
+    with HubServer() as other:
+        for on in (r"GET /api/models/", r"HEAD .*/resolve/", r"GET .*/resolve/"):
+            away = Answer({}, 302, {"Location": f"{other.url}/login"})
+            hub.faults.answer(lambda answer, away=away: away, on=on, times=99)
+            with pytest.raises(Unreachable, match="what answered is not the Hub|connection"):
+                fetch_snapshot("user/led-away", everything)
+            hub.faults.clear()
+        assert {request.with_token for request in hub.requests} == {True}
+        assert {request.with_token for request in other.requests} == {False}
