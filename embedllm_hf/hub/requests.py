@@ -133,7 +133,7 @@ def _answer(send: Callable, request: Any, stream: bool, options: dict[str, Any])
     """Send a request once. An answer that is not streamed is read whole, within a time."""
     try:
         response = send(request, stream=True, **options)
-        trouble = _fault(response)
+        trouble = _fault(response, request.url)
         if trouble is not None:
             response.close()
             raise trouble
@@ -160,10 +160,13 @@ def _set_timeouts(request: Any) -> None:
     request.extensions = {**request.extensions, "timeout": limits | given}
 
 
-def _fault(response: Any) -> Trouble | None:
+def _fault(response: Any, url: Any) -> Trouble | None:
     """The trouble of a status that is no answer, and when to try again; None if it is one."""
     status, wait = response.status_code, _retry_after(response.headers)
-    if status == 407 or (300 <= status < 400 and not response.has_redirect_location):
+    if status >= 400 and (response.url.host, response.url.port) != (url.host, url.port):
+        return not_an_answer(f"status {status} of {response.url.host}, where it was sent on to")
+    page = "html" in response.headers.get("content-type", "") and "x-error-message" not in response.headers
+    if status == 407 or (300 <= status < 400 and not response.has_redirect_location) or (400 <= status < 500 and page):
         return not_an_answer(f"status {status}")
     if status == 429:
         when = "later" if wait is None else f"in {wait:.0f} seconds" if wait <= 7200 else f"in {wait / 3600:.0f} hours"

@@ -232,6 +232,12 @@ KINDS = (
     Kind("never a commit named", by_json(without("sha"), ALWAYS), NO_ANSWER, read=LISTING, write=LISTING),
     Kind("no list of files", by_json(without("siblings"), ALWAYS), NO_ANSWER, read=LISTING, write=LISTING),
     Kind("an empty listing for the client", by_json(lambda _: [], ALWAYS), read=r"^GET /api/.*/tree/", write=None),
+    Kind("a proxy's page with 403 once", changed(lambda answer: replace(LOGIN_PAGE, status=403), effect=False)),
+    Kind(
+        "a proxy's page with 404",
+        changed(lambda answer: replace(LOGIN_PAGE, status=404), ALWAYS, effect=False),
+        NO_ANSWER,
+    ),
     Kind("407 once", fault("status", 407)),
     Kind("304 once", fault("status", 304)),
     Kind("a file without ETag", changed(without_headers("ETag", "X-Linked-Etag")), read=FILES, write=None),
