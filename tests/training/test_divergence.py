@@ -113,11 +113,8 @@ def test_two_processes_stop_together(tmp_path):
     """Both say so, and neither waits for the other."""
     command = ["train", "--dataset", "planted", "--encoder", "offline", "--disable_tqdm", "--learning_rate", "1e6"]
     process = launch([*command, "--output_dir", str(tmp_path / "model")])
-    try:
-        output = process.communicate(timeout=PATIENCE)[0]
-    finally:
-        process.terminate()
-    assert "training diverged" in output
+    output = process.communicate(timeout=PATIENCE)[0]
+    assert "training diverged: the loss is not finite in epoch 1" in output
     assert process.returncode != 0
     assert not (tmp_path / "model" / "config.json").exists()
 
