@@ -173,7 +173,8 @@ def _model_kinds(folder: Path) -> Iterator[tuple[Kind, Path]]:
 def _encoder_kinds(folder: Path) -> Iterator[tuple[Kind, Path]]:
     from embedllm_hf import QuestionEncoder
     from embedllm_hf.configuration_embedllm import EncoderId
-    from embedllm_hf.encoding.cache import VectorCache, text_key
+    from embedllm_hf.data.texts import text_key
+    from embedllm_hf.encoding.cache import VectorCache
     from embedllm_hf.encoding.embeddings_file import read_embeddings, save_embeddings
     from embedllm_hf.encoding.guest import encoder_digest
     from tests.tiny_encoder import save_tiny_encoder

@@ -96,5 +96,5 @@ def test_probe_refuses_bad_input(capsys, quickstart, tmp_path):
     refused(run(capsys, *probe, "--interactive"), "--interactive needs --answers", "--dataset")
     refused(run(capsys, *probe, "--until_width", 2), "--until_width is 2, expected a width in (0, 1)")
     refused(run(capsys, *probe, "--benchmark", "lawn"), "unknown benchmark `lawn`", "`law`")
-    refused(run(capsys, *probe, "-n", 0), "`n` is 0, expected 1 or more")
+    refused(run(capsys, *probe, "-n", 0), "`n` is 0, expected a whole number of 1 or more")
     refused(run(capsys, *probe, "--answers", tmp_path / "none.csv"), "there is no file")

@@ -55,7 +55,7 @@ def test_licenses_and_prices_by_the_token_come_from_one_table(capsys, quickstart
     """A long question is dear where reading is; facts are allowed and denied by value."""
     table = tmp_path / "llms.csv"
     rows = [f"{name},{5 if 'large' in name else 1},0,{'mit' if 'small' in name else ''}" for name in planted_llms()]
-    table.write_text("\n".join(["llm,usd_per_million_input_tokens,usd_per_million_output_tokens,license", *rows]))
+    table.write_text("\n".join(["llm,usd_per_million_input_tokens,usd_per_million_output_tokens,license", *rows, ""]))
     options = ("route", "--model", quickstart, "--costs", table, "--json")
     _, out, _ = run(capsys, *options, QUESTIONS[0], QUESTIONS[0] * 9)
     short, long = json.loads(out)
@@ -160,7 +160,7 @@ def test_bad_options_are_refused(capsys, quickstart, options, parts):
 def test_an_llm_that_a_table_misses_is_left_out(capsys, caplog, quickstart, costs):
     """It is named, once; a table that knows none of the pool is refused."""
     lines = [line for line in costs.read_text().splitlines() if "atlas-small" not in line]
-    costs.write_text("\n".join(lines))
+    costs.write_text("\n".join([*lines, ""]))
     options = ("route", "--model", quickstart, "--costs", costs)
     code, out, _ = run(capsys, *options, "--top_k", "8", "Hi?")
     assert code == 0

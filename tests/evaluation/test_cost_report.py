@@ -160,7 +160,7 @@ def test_the_command_line_writes_table_json_and_picture(capsys, quickstart, tmp_
     assert "embedllm" in json.loads((tmp_path / "curve.json").read_text())["benchmarks"]["all"]["curves"]
     assert (tmp_path / "curve.png").stat().st_size > 1000
     prices = ["llm,usd_per_million_input_tokens,usd_per_million_output_tokens"]
-    table.write_text("\n".join([*prices, *[f"{name},{cost},{4 * cost}" for name, cost in COSTS.items()]]))
+    table.write_text("\n".join([*prices, *[f"{name},{cost},{4 * cost}" for name, cost in COSTS.items()], ""]))
     report = ("evaluate", "--model", quickstart, "--dataset", "planted", "--costs", table, "--min_success", 0.4)
     code, out, err = run(capsys, *report, "--output", tmp_path / "report.json")
     assert code == 0, err

@@ -318,7 +318,7 @@ def test_known_questions_are_evaluated_as_such(trained):
 
 
 def test_known_questions_are_not_measured_as_unseen(trained, split):
-    """Texts that the model knows, under other ids, change no figure: they are left out, counted, and one line says so."""
+    """Texts that the model knows, under other ids, change no figure: they are left out, counted, and said."""
     known = make_split(20)
     responses = replace(known.responses, question_ids=known.responses.question_ids + 5000)
     mixed = EncodedResponses.concat([split, replace(known, responses=responses)])

@@ -72,7 +72,7 @@ def table(tmp_path):
     """Costs and facts of the planted pool, in one file."""
     path = tmp_path / "llms.csv"
     rows = [f"{name},{3 if 'large' in name else 1},{name[8:-6]}" for name in planted_llms()]
-    path.write_text("\n".join(["llm,cost,family", *rows]))
+    path.write_text("\n".join(["llm,cost,family", *rows, ""]))
     return path
 
 

@@ -108,12 +108,12 @@ def test_portfolio_prints_its_steps_or_json(capsys, quickstart, tmp_path):
     assert "2 LLMs (best of all choices)" in out
     table = tmp_path / "llms.csv"
     lines = [f"{name},{70 if 'large' in name else 7}" for name in planted_llms()]
-    table.write_text("\n".join(["llm,params_billions", *lines]))
+    table.write_text("\n".join(["llm,params_billions", *lines, ""]))
     limits = ("--budget", 77, "--costs", table, "--cost_column", "params_billions", "--json")
     _, out, _ = run(capsys, "portfolio", "--model", quickstart, *limits)
     assert json.loads(out)["cost"] <= 77
     prices = "llm,usd_per_million_input_tokens,usd_per_million_output_tokens\n"
-    table.write_text(prices + "\n".join(f"{name},1,2" for name in planted_llms()))
+    table.write_text(prices + "".join(f"{name},1,2\n" for name in planted_llms()))
     limits = ("portfolio", "--model", quickstart, "--budget", 1, "--costs", table)
     refused(run(capsys, *limits), "llms.csv: its prices are by the token. Give --questions")
     (tmp_path / "own.txt").write_text("What is 17 multiplied by 47?\nIs a gift a contract?\n")

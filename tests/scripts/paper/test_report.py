@@ -35,7 +35,7 @@ def files_of(repeats: int = 0) -> dict[str, bytes]:
     files = {}
     for split, name in SPLITS.items():
         frame = load_responses("planted", split=split).to_long().to_pandas()
-        frame = frame.drop(columns=["count", "contradictory"])
+        frame = frame.drop(columns=["label_count", "label_contradictory"])
         if split == "train":
             again = frame.head(repeats)
             frame = pd.concat([frame, again.assign(label=1 - again["label"])])
