@@ -173,7 +173,7 @@ def _model_kinds(folder: Path) -> Iterator[tuple[Kind, Path]]:
 def _encoder_kinds(folder: Path) -> Iterator[tuple[Kind, Path]]:
     from embedllm_hf import QuestionEncoder
     from embedllm_hf.configuration_embedllm import EncoderId
-    from embedllm_hf.data.texts import text_key
+    from embedllm_hf.data.texts import question_keys, text_key
     from embedllm_hf.encoding.cache import VectorCache
     from embedllm_hf.encoding.embeddings_file import read_embeddings, save_embeddings
     from embedllm_hf.encoding.guest import encoder_digest
@@ -192,10 +192,11 @@ def _encoder_kinds(folder: Path) -> Iterator[tuple[Kind, Path]]:
         yield Kind(f"encoder's {name}", name, load, whole=True), encoder
         yield Kind(f"encoder's {name}, a stranger's", name, load_any, whole=False), encoder
     made, ids = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32), np.arange(40)
-    save_embeddings(folder / "vectors" / "vectors.safetensors", made, ids, identity)
+    texts = [f"text {number}" for number in ids]
+    save_embeddings(folder / "vectors" / "vectors.safetensors", made, ids, identity, question_keys(texts))
 
     def read(folder: Path) -> bytes:
-        vectors, encoder = read_embeddings(folder / "vectors.safetensors", ids)
+        vectors, encoder = read_embeddings(folder / "vectors.safetensors", ids, question_keys(texts))
         return vectors.tobytes() + str(encoder).encode()
 
     yield Kind("text vectors", "vectors.safetensors", read, whole=True), folder / "vectors"

@@ -125,7 +125,7 @@ def test_a_csv_cut_in_the_middle_of_a_row_is_refused(tmp_path, rest):
     """A last row with too few cells, or without its line break, is a file cut off: half a cell is not a whole one."""
     path = tmp_path / "train.csv"
     path.write_text("prompt_id,model_name,label,prompt\n1,a,1,what?\n1,b,0,what?\n" + rest)
-    with pytest.raises(ValueError, match=r"train\.csv: .*cut off.* again"):
+    with pytest.raises(ValueError, match=r"train\.csv.*cut off.* again"):
         read(path)
 
 
@@ -152,7 +152,7 @@ def test_a_csv_in_another_encoding_is_refused(tmp_path):
     """Latin-1 is not read as if it were UTF-8."""
     path = tmp_path / "train.csv"
     path.write_bytes("prompt,model_name,label\ncafé?,a,1\n".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"train\.csv: cannot be read as csv .*UTF8"):
+    with pytest.raises(ValueError, match=r"train\.csv.*cannot be read as csv .*UTF-8"):
         read(path)
 
 
