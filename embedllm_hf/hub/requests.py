@@ -53,7 +53,7 @@ def asked(call: Callable[[], _Result], *, patient: bool = True) -> _Result:
         try:
             return tried(call, patient=patient)
         except Trouble as trouble:
-            if (trouble.away and not patient) or not patience.goes_on(trouble):
+            if not patience.goes_on(trouble):
                 raise
 
 

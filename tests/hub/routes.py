@@ -43,7 +43,7 @@ def dispatch(store: Store, request: Request) -> Answer:
         HubError: For every answer that is an error.
     """
     for old, new in store.moved.items():
-        if re.search(rf"/{re.escape(old)}(/|\.git/|$)", request.path):
+        if re.match(rf"(/api/\w+|/datasets|/spaces)?/{re.escape(old)}(/|\.git/|$)", request.path):
             raise HubError(307, "The repository has moved", headers={"Location": request.target.replace(old, new, 1)})
     if request.path.startswith("/_lfs/"):
         return writing.lfs_object(store, request, request.path.removeprefix("/_lfs/"))

@@ -156,6 +156,10 @@ def test_what_is_made_and_what_is_not(hub):
     push("bare-name", revision="trial")
     assert "small.txt" in hub.repo("user/bare-name").files("trial")
     assert "small.txt" not in hub.repo("user/bare-name").files()
+    hub.create_repo("other/legacy")
+    hub.store.moved["legacy"] = "other/legacy"  # as ids from before there were namespaces
+    push("legacy")
+    assert made(hub.repo("user/legacy"))
     with pytest.raises(MissingFile, match="user/nothing: no such repository"):
         push("user/nothing", create_pr=True)
     with pytest.raises(MissingFile, match="user/bare-name@refs/pr/9: the repository has no such revision"):
