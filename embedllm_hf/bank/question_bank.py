@@ -134,11 +134,16 @@ class QuestionBank:
         Raises:
             KeyError: If there is none of that name; the message offers the closest.
         """
-        names = {**{category: (category,) for category in self.categories}, **self.benchmarks}
-        if benchmark not in names:
-            raise unknown_name("benchmark", benchmark, sorted(names))
-        wanted = [self.categories.index(category) for category in names[benchmark]]
-        return np.flatnonzero(np.isin(self.category_indices, wanted))
+        if benchmark not in self._category_positions:
+            raise unknown_name("benchmark", benchmark, sorted(self._category_positions))
+        return np.flatnonzero(np.isin(self.category_indices, self._category_positions[benchmark]))
+
+    @cached_property
+    def _category_positions(self) -> dict[str, list[int]]:
+        """Positions of the categories of each category and benchmark, found once: there may be thousands of them."""
+        position = {category: number for number, category in enumerate(self.categories)}
+        alone = {category: [number] for category, number in position.items()}
+        return alone | {name: [position[part] for part in parts] for name, parts in self.benchmarks.items()}
 
     @cached_property
     def n_answers(self) -> np.ndarray:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._checks import visible
-from .._errors import InputError
+from .._errors import FileError, InputError
 from .._files import whole_file
 
 if TYPE_CHECKING:
@@ -132,6 +134,22 @@ def read_fixed_costs(
 def split_names(names: str | None) -> list[str] | None:
     """The names in an option, which commas stand between."""
     return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
+
+
+def check_output_file(option: str, path: str | None) -> None:
+    """Refuse, before the work, a place that no file can be written to; folders on the way are made later.
+
+    Raises:
+        OSError: If it is a folder, is below a file, or the folder cannot be written.
+    """
+    if path is None:
+        return
+    target = Path(path)
+    parent = next(folder for folder in target.absolute().parents if folder.exists())
+    if not target.name or target.is_dir():
+        raise FileError(None, f"{option} {path}: is a folder, expected the name of a file.")
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise FileError(None, f"{option} {path}: no file can be written into {parent}. Choose another place.")
 
 
 def write_json(path: str, value: object, *, indent: int = 2) -> None:

@@ -9,6 +9,7 @@ from ._options import (
     COSTS_HELP,
     add_data_options,
     add_shared_options,
+    check_output_file,
     load_measured,
     print_json,
     read_fixed_costs,
@@ -31,6 +32,8 @@ def main(options: argparse.Namespace) -> int:
     from ..data.llm_table import read_costs
     from ..evaluation.cost_report import cost_report
 
+    check_output_file("--output", options.output)
+    check_output_file("--figure", options.figure)
     read_costs(options.costs)  # refused before anything is loaded
     model, split, baselines = load_measured(options)
     costs = read_fixed_costs(options.costs, model.encoder, split.responses.questions)

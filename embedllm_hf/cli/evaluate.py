@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .._errors import InputError
-from ._options import COSTS_HELP, add_data_options, load_measured, read_fixed_costs, write_json
+from ._options import COSTS_HELP, add_data_options, check_output_file, load_measured, read_fixed_costs, write_json
 from ._unseen import add_unseen_options, evaluate_unseen
 
 
@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Measure beside the baselines, print."""
+    check_output_file("--output", options.output)
     if options.unseen_llms:
         return evaluate_unseen(options)
     if options.model is None:

@@ -48,7 +48,8 @@ def main(options: argparse.Namespace) -> int:
     if options.json:
         print_json(forecast.to_dict())
         return 0
-    observed = f"{forecast.n_observed} of {forecast.n_questions} questions observed"
+    known = "" if own is not None else " that the model knows"
+    observed = f"{forecast.n_observed} of {forecast.n_questions} questions{known} observed"
     unknown = f"; {NO_ANSWERS}" if forecast.without_answers else ""
     score = f"{forecast.accuracy:.3f}, 90% interval [{forecast.low:.3f}, {forecast.high:.3f}]"
     print(f"{visible(forecast.llm)} on {visible(target)}: {score} ({observed}{unknown})")

@@ -43,6 +43,8 @@ def main(options: argparse.Namespace) -> int:
         for row in rows
     ]
     print(format_table(["llm", "accuracy", "90% interval", "beats next", "alone right"], cells))
+    if questions is None:
+        print("accuracy, interval and comparison are of the questions that the model knows, not of others like them")
     unknown = [row.llm for row in rows if row.without_answers]
     if unknown:
         print(f"not ranked, since no answers of them are known: {shorten(unknown)}")

@@ -51,7 +51,10 @@ class AnswerForecast(Result):
 
 @dataclass(frozen=True)
 class ScoreForecast(Result):
-    """A forecast of a mean over questions.
+    """A forecast of a mean over questions: those given, or those of a benchmark that the model knows.
+
+    It is not about more questions of the same benchmark, or answers given anew: an LLM whose answers to all of them
+    are known has an interval of width 0.
 
     Attributes:
         accuracy (`float`): Expected share of right answers, in [0, 1].

@@ -32,8 +32,10 @@ class LeaderboardRow(Result):
     Attributes:
         rank (`int`): From 1; ties are in the order of the pool.
         accuracy (`float`): Expected share of right answers.
-        low, high (`float`): 90% interval of that share.
-        beats_next (`float | None`): Probability that its share is higher than that of the next one; None for the last.
+        low, high (`float`): 90% interval of that share, on these questions and no others: where all answers are known
+            its width is 0.
+        beats_next (`float | None`): Probability that its share on these questions is higher than that of the next
+            one; None for the last.
         only_one (`float | None`): Expected share of questions that it alone of those ranked answers correctly.
         without_answers (`bool`): Whether no answer of it is known. Such an LLM has no place: it stands after all
             others, with the forecast of one like them, and is compared with nobody.

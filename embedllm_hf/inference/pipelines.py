@@ -187,5 +187,13 @@ class ForecastingPipeline(_TextPipeline):
         return self.forecaster.questions(llm, questions).to_dict()
 
 
+class _NoDefaultModel:
+    """In the place where `pipeline` looks for the id and revision of a task's default model: there is none."""
+
+    def __iter__(self) -> Iterator[str]:
+        raise InputError('`model` is missing: pass the Hub id or folder of a trained model, `model="runs/base"` say.')
+
+
 for _task, _class in (("llm-routing", RoutingPipeline), ("llm-forecasting", ForecastingPipeline)):
-    PIPELINE_REGISTRY.register_pipeline(_task, _class, pt_model=AutoModel, type="text")
+    _default: dict[str, Any] = {"model": _NoDefaultModel()}
+    PIPELINE_REGISTRY.register_pipeline(_task, _class, pt_model=AutoModel, default=_default, type="text")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._checks import require_extra
+from .._checks import require_extra, visible
 from .._files import whole_file
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7
 SHAPES = ("o", "s", "^", "D", "v", "P", "X")
 GREY, INK = "#8C8C8C", "#333333"
 _LONGEST_LABEL = 32
+_MOST_LABELS = 300  # that are tried
 _PALETTE = 256  # colours of a saved picture: enough to keep each organisation its own, and the file is a third
 # Where a label may stand, tried in this order: offset in points from its LLM, and which of its sides faces the LLM.
 _PLACES = (
@@ -72,7 +73,7 @@ def plain_axes(axes: Axes) -> None:
 
 def short_name(name: str) -> str:
     """The part after the organisation; a very long name is cut in the middle, since its end tells more."""
-    short = name.split("/")[-1]
+    short = visible(name.split("/")[-1])
     half = _LONGEST_LABEL // 2
     return short if len(short) <= _LONGEST_LABEL else f"{short[:half]}…{short[1 - half :]}"
 
@@ -80,20 +81,22 @@ def short_name(name: str) -> str:
 def label_points(axes: Axes, points: np.ndarray, labels: Sequence[str], colours: Sequence[str]) -> int:
     """Write labels where they cover neither a point nor another label; return how many found no room.
 
-    Greedy: those with the nearest neighbour farthest away come first, and each takes its first free place.
+    Greedy: those with the nearest neighbour farthest away come first, and each takes its first free place. Of very
+    many points the first 300 are tried: there is hardly room for more, and the work is bounded.
     """
     from matplotlib.colors import to_rgb
-    from matplotlib.transforms import Bbox
+    from scipy.spatial import KDTree
 
     figure: Any = axes.figure  # of `new_figure`
     renderer = figure.canvas.get_renderer()
     figure.draw_without_rendering()
     at = axes.transData.transform(points)  # pixels
     frame = axes.get_window_extent(renderer)
-    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in at]
-    gaps = np.linalg.norm(at[:, None] - at[None], axis=2) + np.diag(np.full(len(at), np.inf))
-    n_left_out = 0
-    for row in np.argsort(-gaps.min(axis=1), kind="stable"):
+    taken = np.concatenate([at - 5, at + 5], axis=1)  # left, bottom, right, top of each
+    gaps = KDTree(at).query(at, k=2)[0][:, 1] if len(at) > 1 else np.zeros(1)  # to the nearest other one
+    tried = np.argsort(-gaps, kind="stable")[:_MOST_LABELS]
+    n_left_out = len(at) - len(tried)
+    for row in tried:
         darker = [0.7 * channel for channel in to_rgb(colours[row])]  # small text needs contrast
         style: dict[str, Any] = {"fontsize": 7, "color": darker, "parse_math": False}  # a `$` in a name is a `$`
         for right, up, horizontal, vertical in _PLACES:
@@ -101,8 +104,9 @@ def label_points(axes: Axes, points: np.ndarray, labels: Sequence[str], colours:
             text = axes.annotate(labels[row], points[row], textcoords="offset points", **style)
             box = text.get_window_extent(renderer)
             inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
-            if inside and not any(box.overlaps(other) for other in taken):
-                taken.append(box)
+            apart = (taken[:, :2] > box.max).any(axis=1) | (taken[:, 2:] < box.min).any(axis=1)
+            if inside and apart.all():
+                taken = np.append(taken, [[*box.min, *box.max]], axis=0)
                 break
             text.remove()
         else:

@@ -74,7 +74,7 @@ def llm_map_figure(llm_embeds: np.ndarray, llm_names: Sequence[str]) -> Figure:
     figure = new_figure(10, 7.2)
     axes = figure.subplots()
     figure.subplots_adjust(left=0.075, right=0.82, top=0.94, bottom=0.09)
-    axes.set_title(f"{len(llm_names)} LLMs by what they answer correctly: near each other means alike", fontsize=11)
+    axes.set_title(f"{len(llm_names):,} LLMs by what they answer correctly: near each other means alike", fontsize=11)
     for position, (axis, share) in enumerate(zip((axes.xaxis, axes.yaxis), explained, strict=True), start=1):
         axis.set_label_text(f"Principal component {position} ({share:.0%} of the variance)")
     colours = _draw_organisations(axes, points, llm_names)
@@ -82,7 +82,7 @@ def llm_map_figure(llm_embeds: np.ndarray, llm_names: Sequence[str]) -> Figure:
     plain_axes(axes)
     n_left_out = label_points(axes, points, [short_name(name) for name in llm_names], colours)
     if n_left_out:
-        note = f"{n_left_out} of {len(llm_names)} LLMs\nhave no label,\nfor want of room."
+        note = f"{n_left_out:,} of {len(llm_names):,} LLMs\nhave no label,\nfor want of room."
         figure.text(0.835, 0.09, note, fontsize=8, color=INK)
     return figure
 
@@ -105,6 +105,7 @@ def principal_plane(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return points * np.where(farthest < 0, -1.0, 1.0), shares
 
 
+_MOST_PANELS = 30
 _ROUTERS = {"embedllm": "EmbedLLM", "knn": "kNN", "llm_category_mean": "LLM x category", "llm_mean": "LLM mean"}
 
 
@@ -119,6 +120,8 @@ def cost_quality_figure(benchmarks: Mapping[str, Mapping]) -> Figure:
     """
     if not benchmarks:
         raise InputError("`benchmarks` is empty, expected those of a cost report.")
+    n_left_out = max(0, len(benchmarks) - _MOST_PANELS)
+    benchmarks = dict(list(benchmarks.items())[n_left_out:])  # the last one is all of them together
     n_columns = min(3, len(benchmarks))
     n_rows = -(-len(benchmarks) // n_columns)
     figure = new_figure(4.4 * n_columns, 3.6 * n_rows + 0.5)
@@ -129,7 +132,8 @@ def cost_quality_figure(benchmarks: Mapping[str, Mapping]) -> Figure:
     for position, (benchmark, part) in enumerate(benchmarks.items()):
         axes = panels.ravel()[position]
         _draw_cost_quality(axes, part)
-        axes.set_title(f"{benchmark}: {part['n_questions']:,} questions, {len(part['llms'])} LLMs", fontsize=10)
+        title = f"{short_name(benchmark)}: {part['n_questions']:,} questions, {len(part['llms'])} LLMs"
+        axes.set_title(title, fontsize=10, parse_math=False)
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
         if position % n_columns == 0:
@@ -139,6 +143,8 @@ def cost_quality_figure(benchmarks: Mapping[str, Mapping]) -> Figure:
     figure.legend(
         list(entries.values()), list(entries), frameon=False, loc="upper center", ncols=len(entries), fontsize=8
     )
+    if n_left_out:
+        figure.text(0.99, 0.005, f"{n_left_out:,} more benchmarks are not drawn.", fontsize=8, color=INK, ha="right")
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.4 / (3.6 * n_rows + 0.5)))
     return figure
 
@@ -186,16 +192,22 @@ def _mixed(cost: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def _draw_organisations(axes: Axes, points: np.ndarray, llm_names: Sequence[str]) -> list[str]:
     """Draw a point an LLM, and return their colours: the largest organisations have their own, the rest is grey."""
-    organisations = [name.split("/")[0] if "/" in name else "" for name in llm_names]
+    organisations = [short_name(name.split("/")[0]) if "/" in name else "" for name in llm_names]
     sizes = Counter(organisation for organisation in organisations if organisation)
     largest = sorted(sizes, key=lambda organisation: (-sizes[organisation], organisation))[: len(COLOURS)]
     styles = dict(zip(largest, zip(COLOURS, SHAPES, strict=False), strict=False))
     drawn = [organisation if organisation in styles else "others" for organisation in organisations]
+    handles, labels = [], []
+    groups = np.array(drawn, object)
     for group in [*largest, "others"]:
-        rows = np.flatnonzero([organisation == group for organisation in drawn])
+        rows = np.flatnonzero(groups == group)
         if len(rows):
             colour, shape = styles.get(group, (GREY, "o"))
             style: dict[str, Any] = {"c": colour, "marker": shape, "s": 44, "edgecolors": "white", "linewidths": 0.5}
-            axes.scatter(*points[rows].T, **style, label=f"{group} ({len(rows)})")
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8, title="Organisation")
+            handles.append(axes.scatter(*points[rows].T, **style))
+            labels.append(f"{group} ({len(rows)})")  # given apart: a label of the points may not begin with `_`
+    place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)}
+    legend = axes.legend(handles, labels, frameon=False, fontsize=8, title="Organisation", **place)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a `$` in a name is a `$`
     return [styles.get(group, (GREY,))[0] for group in drawn]

@@ -28,6 +28,9 @@ BASE_PRIOR = {True: (0.77, 0.30, 0.0), False: (1.0, 0.0)}  # z, t, 1
 PRIOR = {True: (0.65, 0.40, 0.50, 0.55, 0.0), False: (0.95, 0.50, 0.70, 0.0)}  # z, t, D, R, 1
 PRIOR_PRECISION = 1000.0
 QUESTION_SD = 1.2  # in logits, where none was fitted
+# Of more categories than the first number, each has to have as many questions as the second, on average: means of fewer
+# tell nothing, and reading thousands of categories from the text takes minutes.
+_FEW_CATEGORIES, _QUESTIONS_A_CATEGORY = 100, 4
 _QUESTION_SD_PRIOR = 20  # questions that this prior counts as
 
 
@@ -52,7 +55,8 @@ def fit_blend(
         raise InputError("the question bank is empty, so there is nothing to predict with. Give training questions.")
     if validation is not None and validation.responses.llm_names != bank.llm_names:
         raise InputError("`validation` has other LLMs than the bank, or in another order. Load both with one call.")
-    listed, with_categories = bank.listed, len(bank.categories) > 1
+    listed = bank.listed
+    with_categories = 1 < len(bank.categories) <= max(_FEW_CATEGORIES, len(listed) / _QUESTIONS_A_CATEGORY)
     head = np.zeros((listed.question_embeds.shape[1], 0), np.float32), np.zeros(0, np.float32)
     if with_categories:
         head = fit_category_head(normalise(listed.question_embeds), listed.category_indices)

@@ -7,6 +7,7 @@ import pytest
 
 from scripts.unseen_llms.__main__ import main
 from scripts.unseen_llms.baselines import MEAN, NEIGHBOURS, NewQuestionRecord, summarise_new_questions
+from scripts.unseen_llms.report import CHOSEN_ON, markdown
 from tests.new_llms.test_unseen_llms import vectors  # noqa: F401 - a fixture
 
 
@@ -25,6 +26,9 @@ def test_the_script_writes_table_numbers_and_figure(tmp_path, vectors):  # noqa:
     assert str(tmp_path) not in text
     assert "multiplied by" not in text
     assert "## New questions" in text
+    assert "were chosen on other data" in text
+    assert "on these LLMs" not in text
+    assert "on these LLMs" in markdown({**report, "about": {**report["about"], "dataset": CHOSEN_ON}})
 
 
 def test_new_questions_are_summed_up_over_llms():
