@@ -28,8 +28,8 @@ BASE_PRIOR = {True: (0.77, 0.30, 0.0), False: (1.0, 0.0)}  # z, t, 1
 PRIOR = {True: (0.65, 0.40, 0.50, 0.55, 0.0), False: (0.95, 0.50, 0.70, 0.0)}  # z, t, D, R, 1
 PRIOR_PRECISION = 1000.0
 QUESTION_SD = 1.2  # in logits, where none was fitted
-# Of more categories than the first number, each has to have as many questions as the second, on average: means of fewer
-# tell nothing, and reading thousands of categories from the text takes minutes.
+# Of more categories than the first number, each has to have as many questions as the second, on average: means of
+# fewer tell nothing, and reading thousands of categories from the text takes minutes.
 _FEW_CATEGORIES, _QUESTIONS_A_CATEGORY = 100, 4
 _QUESTION_SD_PRIOR = 20  # questions that this prior counts as
 
