@@ -51,6 +51,7 @@ _ENCODER_WEIGHT_DECAY = 0.01
 _LARGEST_GRADIENT = 1.0  # norm to which the encoder's gradient is cut
 _TEXTS_AT_ONCE = 64  # without gradients
 _TEXTS_ON_CPU = 16  # with them on a processor: as fast as 64 at once, in half the memory
+_TOKENS = 32  # of a text, as a guess at what a step costs
 _START = -1  # the epoch before the first: the vectors of the frozen encoder
 
 
@@ -196,7 +197,8 @@ class TextEncoderTrainer:
             logger.info("Resuming the text encoder after epoch %d, step %d.", history.epochs[-1].epoch, history.step)
         else:
             self._finish_epoch(joint, EpochRecord(_START, None, self._validation_loss(joint)))
-        with _keeping_freed_memory(), threads_for(math.inf):  # a step takes seconds
+        n_weights = sum(weight.numel() for weight in encoder.parameters())
+        with _keeping_freed_memory(), threads_for(6 * n_weights * _TEXTS_ON_CPU * _TOKENS):
             self._loop(wrapped, state, checkpoints, blocks)
         accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
         joint.load_state_dict(history.best_weights)

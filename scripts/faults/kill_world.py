@@ -114,7 +114,7 @@ class World:
         return {
             "train": training(),
             "train over another": training(over, start="another"),
-            "train, encoder too": training(*text),
+            "train with encoder": training(*text),
             "resume": training("--resume_from_checkpoint", over, start="cut"),
             "embed": writing(embed),
             "embed over another": writing(embed, start="old.safetensors"),
