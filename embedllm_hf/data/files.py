@@ -129,13 +129,13 @@ def iterate_file(path: Path) -> Iterator[pa.RecordBatch]:
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError) as error:
-        cause, where = " ".join(str(error).split())[:200], path.name
+        cause = " ".join(str(error).split())[:200]
         if "straddl" in cause:
             cause = f"a row is longer than {_CSV_BLOCK_BYTES:,} bytes; write the table as Parquet"
         elif read is _iterate_csv:
-            where, cause = _first_fault(path) or (where, cause)
+            cause = _first_fault(path) or cause
         raise InputError(
-            f"{where}: cannot be read as {path.suffix[1:] or 'csv'} ({visible(cause)}). "
+            f"{path.name}: cannot be read as {path.suffix[1:] or 'csv'} ({visible(cause)}). "
             "Is the file cut off, or a row malformed? Fetch or write it again."
         ) from error
 
@@ -193,7 +193,7 @@ def _iterate_csv(path: Path) -> Iterator[pa.RecordBatch]:
     _check_end(path, last_cell)
 
 
-def _first_fault(path: Path) -> tuple[str, str] | None:
+def _first_fault(path: Path) -> str | None:
     """The row of a CSV file that Arrow's reader stopped at without naming it, and what is wrong there."""
     csv.field_size_limit(LARGEST_CELL)
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
@@ -202,11 +202,11 @@ def _first_fault(path: Path) -> tuple[str, str] | None:
         try:
             for number, cells in enumerate(rows, start=1):
                 if cells and len(cells) != n_columns:
-                    return f"{path.name}, row {number}", f"{len(cells)} cells, but the header has {n_columns} columns"
+                    return f"row {number}: {len(cells)} cells, but the header has {n_columns} columns"
                 if any("\udc80" <= sign <= "\udcff" for sign in "".join(cells)):
-                    return f"{path.name}, row {number}", "not UTF-8"
+                    return f"row {number}: invalid UTF8, save the file as UTF-8"
         except csv.Error as error:
-            return f"{path.name}, row {number + 1}", str(error)
+            return f"row {number + 1}: {error}"
     return None
 
 

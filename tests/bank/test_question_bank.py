@@ -58,6 +58,15 @@ def test_questions_are_found_by_text_key_and_id(split, bank):
     assert QuestionBank.from_responses(split.select([])).rows_of_texts(["a"]).tolist() == [-1]
 
 
+def test_a_category_is_found_beside_the_benchmark_that_begins_like_it(split):
+    """`math` is the questions of that category, `math_*` those of all that begin with it."""
+    names = np.array(["math", "math_l5", "law"] * 4, object)
+    bank = QuestionBank.from_responses(replace(split, responses=replace(split.responses, categories=names)))
+    assert list(bank.benchmarks) == ["law", "math_*"]
+    assert bank.benchmark_rows("math").tolist() == [0, 3, 6, 9]
+    assert bank.benchmark_rows("math_*").tolist() == [0, 1, 3, 4, 6, 7, 9, 10]
+
+
 def test_texts_are_found_however_they_are_written_down(split, bank):
     """Outer white space and line ends do not hide a known question."""
     text = split.responses.questions[3]

@@ -182,15 +182,15 @@ def test_old_line_ends_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("p\u00e9,a,1", "row 3: cannot be read as csv .not UTF-8"),
-        ("p,a", "row 3: cannot be read as csv .2 cells, but the header has 3 columns"),
-        ("p, with a comma,a,1", "row 3: cannot be read as csv .4 cells, but the header has 3 columns"),
+        ("p\u00e9,a,1", "row 3: invalid UTF8, save the file as UTF-8"),
+        ("p,a", "row 3: 2 cells, but the header has 3 columns"),
+        ("p, with a comma,a,1", "row 3: 4 cells, but the header has 3 columns"),
     ],
 )
 def test_a_row_that_cannot_be_read_is_named(tmp_path, row, message):
     """With its number, behind a text of several lines."""
     (tmp_path / "t.csv").write_text(f'prompt,model_name,label\n"a\nb",a,1\nb,a,0\n{row}\n', encoding="latin-1")
-    with pytest.raises(ValueError, match=rf"t\.csv, {message}"):
+    with pytest.raises(ValueError, match=rf"t\.csv: cannot be read as csv .{message}"):
         read(tmp_path / "t.csv")
 
 

@@ -179,7 +179,8 @@ def test_questions_that_are_trained_on_choose_nothing(tmp_path, caplog):
     clean, leaky = make_trainer(tmp_path / "clean"), make_trainer(tmp_path / "leaky", validation=mixed)
     assert "30 of 70 questions of `eval_dataset` are left out: their texts are in `train_dataset`" in caplog.text
     assert list(leaky.eval_dataset.responses.question_ids) == list(VALIDATION.responses.question_ids)
-    assert clean.train().train_loss == leaky.train().train_loss
+    clean.train()
+    leaky.train()
     embeds = TEST.question_embeds
     np.testing.assert_array_equal(clean.model.predict_proba(embeds), leaky.model.predict_proba(embeds))
 
