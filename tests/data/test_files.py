@@ -194,6 +194,15 @@ def test_a_row_that_cannot_be_read_is_named(tmp_path, row, message):
         read(tmp_path / "t.csv")
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_header_that_is_no_text_is_refused(tmp_path, suffix):
+    """Names of columns in another encoding are no traceback."""
+    path = write(make_frame(4).assign(note="x"), tmp_path / f"t.{suffix}")
+    path.write_bytes(path.read_bytes().replace(b"note", b"n\xffte"))
+    with pytest.raises(ValueError, match=rf"t\.{suffix}: cannot be read as {suffix}"):
+        read(path)
+
+
 @pytest.mark.parametrize("name", ["prompt", "label", "prompt_id"])
 def test_a_column_that_stands_twice_is_named(tmp_path, name):
     """Which of the two is meant, nobody knows."""
@@ -217,7 +226,7 @@ def test_a_small_file_does_not_unpack_into_much_memory(tmp_path, texts):
     table = pa.table({"prompt": texts, "model_name": ["a"] * len(texts), "label": [1] * len(texts)})
     pq.write_table(table, tmp_path / "t.parquet", compression="zstd")
     assert (tmp_path / "t.parquet").stat().st_size < 100_000
-    with pytest.raises(ValueError, match=r"t\.parquet: the column `prompt` unpacks from .* to [0-9,]{10,} bytes"):
+    with pytest.raises(ValueError, match=r"t\.parquet: [0-9]+ rows unpack from .* to [0-9,]{10,} bytes"):
         read(tmp_path / "t.parquet")
 
 
