@@ -17,15 +17,22 @@ from typing import Any
 
 from ._errors import InputError, InputTypeError, MissingExtra, UnknownName
 
+_LONGEST_NAME = 500
+
 
 def visible(text: str) -> str:
     """A stranger's text as it may be shown on a terminal: what does not print stands there as Python escapes it."""
     return text if text.isprintable() else "".join(sign if sign.isprintable() else f"{sign!a}"[1:-1] for sign in text)
 
 
+def brief(text: str, limit: int = 200) -> str:
+    """`visible`, and cut to a length that a line or a cell can take."""
+    return visible(text) if len(text) <= limit else f"{visible(text[:limit])}…"
+
+
 def shorten(values: Iterable[object], limit: int = 5) -> str:
     """Join the first few of `values`, sorted, for an error message."""
-    names = sorted(visible(str(value)) for value in values)
+    names = sorted(brief(str(value)) for value in values)
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(f"`{name}`" for name in names[:limit]) + more
 
@@ -33,8 +40,8 @@ def shorten(values: Iterable[object], limit: int = 5) -> str:
 def closest_names(name: str, known: Sequence[str]) -> str:
     """Say which names are close to one that is not in `known`."""
     by_folded_name = {candidate.lower(): candidate for candidate in known}
-    near = difflib.get_close_matches(name.lower(), list(by_folded_name), n=3, cutoff=0.4)
-    closest = " or ".join(f"`{by_folded_name[match]}`" for match in near)
+    near = difflib.get_close_matches(name.lower()[:_LONGEST_NAME], list(by_folded_name), n=3, cutoff=0.4)
+    closest = " or ".join(f"`{brief(by_folded_name[match])}`" for match in near)
     return f"did you mean {closest}?" if near else f"known are {shorten(known)}."
 
 
@@ -42,7 +49,7 @@ def unknown_name(kind: str, name: object, known: Sequence[str]) -> Exception:
     """Build the error for a name that is not in `known`, with the closest names there are, or for what is no name."""
     if not isinstance(name, str):
         return InputTypeError(f"the name of the {kind} is {shown(name)}, expected a text.")
-    return UnknownName(f"unknown {kind} `{name}` (of {len(known)} known): {closest_names(name, known)}")
+    return UnknownName(f"unknown {kind} `{brief(name)}` (of {len(known)} known): {closest_names(name, known)}")
 
 
 def index_of(kind: str, name: str, known: Sequence[str]) -> int:
@@ -113,17 +120,7 @@ def check_llm_names(argument: str, names: Sequence[str]) -> None:
     if not isinstance(names, Sequence):
         raise InputTypeError(f"{argument} is {shown(names)}, expected a list of names.")
     for name in names:
-        if not isinstance(name, str):
-            raise InputTypeError(f"{argument}: the LLM's name {shown(name)} is no text, expected one, `lab/llm` say.")
-        if not name.strip():
-            raise InputError(f"{argument}: the LLM's name {shown(name)} is empty, expected a text, `lab/llm` say.")
-        if name != normal_text(name):
-            raise InputError(f"{argument}: write the LLM's name {name!a} as {normal_text(name)!a}.")
-        if not name.isprintable():
-            raise InputError(
-                f"{argument}: the LLM's name {name!a} holds a sign that does not print: a line break, an escape "
-                "code or the like. Remove it."
-            )
+        _check_llm_name(argument, name)
     check_distinct(argument, names)
     alike: dict[str, str] = {}
     for name in names:
@@ -133,6 +130,25 @@ def check_llm_names(argument: str, names: Sequence[str]) -> None:
                 f"{argument}: {first!a} and {name!a} look the same. Give one LLM one name, and two LLMs "
                 "names that can be told apart."
             )
+
+
+def _check_llm_name(argument: str, name: object) -> None:
+    """Refuse what is no name of an LLM; see `check_llm_names`."""
+    if not isinstance(name, str):
+        raise InputTypeError(f"{argument}: the LLM's name {shown(name)} is no text, expected one, `lab/llm` say.")
+    if not name.strip():
+        raise InputError(f"{argument}: the LLM's name {shown(name)} is empty, expected a text, `lab/llm` say.")
+    if name != normal_text(name):
+        raise InputError(f"{argument}: write the LLM's name {name!a} as {normal_text(name)!a}.")
+    if len(name) > _LONGEST_NAME:
+        raise InputError(
+            f"{argument}: the LLM's name {shown(name)} has {len(name):,} signs, expected {_LONGEST_NAME} at most."
+        )
+    if not name.isprintable():
+        raise InputError(
+            f"{argument}: the LLM's name {name!a} holds a sign that does not print: a line break, an escape "
+            "code or the like. Remove it."
+        )
 
 
 def check_distinct(argument: str, names: Sequence[str]) -> None:

@@ -6,9 +6,18 @@ is the system's (an `OSError` with a number) or a bug of ours; the command line 
 
 from __future__ import annotations
 
+_LONGEST = 1500
+
 
 class UserError(Exception):
-    """Something that the caller can mend; the message says how."""
+    """Something that the caller can mend; the message says how.
+
+    It is one line, whatever names and texts of strangers it holds: what does not print stands there escaped, and an
+    endless one is cut.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(_one_line(part) if isinstance(part, str) else part for part in args))
 
 
 class InputError(UserError, ValueError):
@@ -55,3 +64,8 @@ class Conflict(FileError):
 
 class Unreachable(FileError, ConnectionError):
     """The Hub cannot be reached."""
+
+
+def _one_line(text: str) -> str:
+    line = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 200]} ... {text[-200:]}"  # the remedy comes last
+    return line if line.isprintable() else "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)

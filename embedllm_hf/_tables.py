@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ._checks import visible
+from ._checks import brief, visible
 
 
 def format_table(
@@ -20,7 +20,8 @@ def format_table(
         markdown (`bool`): Write Markdown, in which a `|` of a cell is escaped, instead of aligned columns.
         left (`int`): Number of columns to the left.
     """
-    lines = [[visible(" ".join(str(cell).split())) for cell in line] for line in (head, *rows)]
+    show = visible if markdown else brief  # a code span that is cut would not end
+    lines = [[show(" ".join(str(cell).split())) for cell in line] for line in (head, *rows)]
     if markdown:
         lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
         lines.insert(1, ["---"] * left + ["---:"] * (len(head) - left))

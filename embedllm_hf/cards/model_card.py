@@ -20,7 +20,7 @@ import numpy as np
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from .. import plots
-from .._checks import visible
+from .._checks import brief
 from .._files import whole_file
 from ..configuration_embedllm import OFFLINE_ENCODER, EmbedLLMConfig
 from . import text as card_text
@@ -98,7 +98,7 @@ def _draw(folder: Path, config: EmbedLLMConfig, metrics: Mapping, llm_embeds: np
 
 def _named(error: Exception) -> str:
     """An error's kind and text, for a line."""
-    return visible(f"{type(error).__name__}: {error}"[: card_text.LONGEST_SHOWN])
+    return brief(f"{type(error).__name__}: {error}")
 
 
 def model_card(
@@ -213,10 +213,10 @@ def _eval_results(scores: Mapping, dataset: Mapping) -> list[EvalResult]:
         EvalResult(
             task_type=TASK,
             task_name=TASK_NAME,
-            dataset_type=visible(dataset["id"]),
-            dataset_name=visible(dataset["id"]),
-            dataset_split=_visible(dataset.get("split")),
-            dataset_revision=_visible(dataset.get("revision")),
+            dataset_type=brief(dataset["id"]),
+            dataset_name=brief(dataset["id"]),
+            dataset_split=_brief(dataset.get("split")),
+            dataset_revision=_brief(dataset.get("revision")),
             metric_type=hub_id,
             metric_name=heading,
             metric_value=round(scores[key], 4),
@@ -226,5 +226,5 @@ def _eval_results(scores: Mapping, dataset: Mapping) -> list[EvalResult]:
     ]
 
 
-def _visible(text: str | None) -> str | None:
-    return None if text is None else visible(text)
+def _brief(text: str | None) -> str | None:
+    return None if text is None else brief(text)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .._checks import visible
+from .._checks import brief
 from .._tables import format_table
 from ..configuration_embedllm import OFFLINE_ENCODER, EmbedLLMConfig
 from ..data.planted import PLANTED
@@ -53,8 +53,7 @@ PREDICTORS = {
 
 def code(text: object) -> str:
     """A code span, on one line and not endless, whatever the text holds."""
-    line = visible(" ".join(str(text).split()))
-    line = line if len(line) <= LONGEST_SHOWN else f"{line[:LONGEST_SHOWN]}…"
+    line = brief(" ".join(str(text).split()), LONGEST_SHOWN)
     fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
     space = " " if len(fence) > 1 else ""
     return f"{fence}{space}{line}{space}{fence}"

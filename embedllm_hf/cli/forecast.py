@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from .._checks import visible
+from .._checks import brief
 from .._errors import InputError
 from ._options import NO_ANSWERS, add_shared_options, beginning, print_json, print_json_line
 from ._questions import QUESTIONS_HELP, read_questions
@@ -52,7 +52,7 @@ def main(options: argparse.Namespace) -> int:
     observed = f"{forecast.n_observed} of {forecast.n_questions} questions{known} observed"
     unknown = f"; {NO_ANSWERS}" if forecast.without_answers else ""
     score = f"{forecast.accuracy:.3f}, 90% interval [{forecast.low:.3f}, {forecast.high:.3f}]"
-    print(f"{visible(forecast.llm)} on {visible(target)}: {score} ({observed}{unknown})")
+    print(f"{brief(forecast.llm)} on {brief(target)}: {score} ({observed}{unknown})")
     return 0
 
 

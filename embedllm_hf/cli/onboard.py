@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .._checks import visible
+from .._checks import brief
 from ..bank.item_parameters import DEFAULT_STRATEGY, STRATEGIES
 from ._options import add_shared_options
 
@@ -46,9 +46,9 @@ def main(options: argparse.Namespace) -> int:
     forecaster, benchmarks = Forecaster(model), list(bank_of(model).benchmarks)
     for benchmark in benchmarks[:_MOST_BENCHMARKS]:
         forecast = forecaster.benchmark(options.llm, benchmark)
-        print(f"{visible(benchmark)}: {forecast.accuracy:.3f}, 90% interval [{forecast.low:.3f}, {forecast.high:.3f}]")
+        print(f"{brief(benchmark)}: {forecast.accuracy:.3f}, 90% interval [{forecast.low:.3f}, {forecast.high:.3f}]")
     if len(benchmarks) > _MOST_BENCHMARKS:
         print(f"and {len(benchmarks) - _MOST_BENCHMARKS:,} more benchmarks; `embedllm forecast` tells each")
-    named, folder = visible(options.llm), visible(options.output_dir)
+    named, folder = brief(options.llm), brief(options.output_dir)
     print(f"placed {named} from {len(answers):,} answers; saved to {folder}")
     return 0

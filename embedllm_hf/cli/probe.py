@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .._checks import visible
+from .._checks import brief, visible
 from .._errors import InputError
 from ..bank.item_parameters import STRATEGIES
 from ._options import add_shared_options, beginning, print_json
@@ -70,7 +70,7 @@ def main(options: argparse.Namespace) -> int:
         print("no more questions are needed")
         return 0
     for id_, benchmark in zip(plan.question_ids, plan.benchmarks, strict=True):
-        print(f"{id_}\t{visible(benchmark)}\t{beginning(texts.get(id_, ''), 100)}".rstrip())
+        print(f"{id_}\t{brief(benchmark)}\t{beginning(texts.get(id_, ''), 100)}".rstrip())
     later = plan.expected_width if plan.lead is None else plan.lead.expected_width
     print(f"with these {len(plan.question_ids)} the interval's width becomes about {later:.3f}")
     return 0
@@ -94,7 +94,7 @@ def ask(
             break
         id_ = plan.question_ids[0]
         text = visible_lines(texts.get(id_, "(not in this data set)"))
-        print(f"\nQuestion {id_} ({visible(plan.benchmarks[0])}):\n{text}\n")
+        print(f"\nQuestion {id_} ({brief(plan.benchmarks[0])}):\n{text}\n")
         grade = read_grade()
         if grade is None:
             break

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .._checks import visible
+from .._checks import brief
 from .._errors import InputError
 from ._options import COSTS_HELP, NO_ANSWERS, add_shared_options, beginning, print_json, print_json_line, split_names
 from ._questions import QUESTIONS_HELP, read_questions
@@ -66,7 +66,7 @@ def main(options: argparse.Namespace) -> int:
     )
     router = Router.from_pretrained(options.model, policy=policy)
     choice = {"top_k": options.top_k, "explain": options.explain}
-    width = min(_WIDEST_NAME, max(len(visible(name)) for name in router.model.config.llm_names))
+    width = min(_WIDEST_NAME, max(len(brief(name)) for name in router.model.config.llm_names))
     printed = []
     for start in range(0, len(questions), _BATCH):
         block = questions[start : start + _BATCH]
@@ -87,14 +87,14 @@ def _line(question: str, decision, width: int) -> str:
     cost = "" if decision.cost is None else f"  cost {decision.cost:g}"
     flag = "  insufficient evidence" if decision.insufficient_evidence else ""
     flag += f"  {NO_ANSWERS}" if decision.without_answers else ""
-    llm = visible(decision.llm)
+    llm = brief(decision.llm)
     lines = [f"{llm:<{width}}  {decision.probability:.3f}{cost}{flag}  {beginning(question)}"]
     for place, other in enumerate(decision.ranking[1:], start=2):
         price = "" if other.cost is None else f"  cost {other.cost:g}"
         mark = f"  {NO_ANSWERS}" if other.without_answers else ""
-        lines.append(f"  {place}. {visible(other.llm):<{width}}  {other.probability:.3f}{price}{mark}")
+        lines.append(f"  {place}. {brief(other.llm):<{width}}  {other.probability:.3f}{price}{mark}")
     lines += [
-        f"  near: question {known.question_id} ({visible(known.category)}), similarity {known.similarity:.2f}, "
+        f"  near: question {known.question_id} ({brief(known.category)}), similarity {known.similarity:.2f}, "
         f"{len(known.right)} of {len(known.right) + len(known.wrong)} LLMs right"
         for known in decision.evidence
     ]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._checks import shorten, visible
+from .._checks import brief, shorten
 from .._errors import InputError
 from .._tables import format_table
 from ..data.benchmarks import benchmark_categories
@@ -215,14 +215,14 @@ def format_cost_report(report: CostReport) -> str:
     """The summaries as text."""
     lines = []
     for benchmark, part in report.benchmarks.items():
-        lines.append(f"{visible(benchmark)}: {part.n_questions:,} questions x {len(part.llm_names)} LLMs")
+        lines.append(f"{brief(benchmark)}: {part.n_questions:,} questions x {len(part.llm_names)} LLMs")
         columns = [column for column in _COLUMNS if any(column in values for values in part.summary.values())]
         rows = [[router, *(_cell(values, column) for column in columns)] for router, values in part.summary.items()]
         lines.append(format_table(["", *columns], rows))
         if part.best_llm is not None:
-            lines.append(f"best_llm: {visible(part.best_llm)}; single_llms: mixing the best of all single LLMs")
+            lines.append(f"best_llm: {brief(part.best_llm)}; single_llms: mixing the best of all single LLMs")
         if part.pair is not None:
-            lines.append(f"apgr, cpt: from {visible(part.pair[0])} to {visible(part.pair[1])}")
+            lines.append(f"apgr, cpt: from {brief(part.pair[0])} to {brief(part.pair[1])}")
         lines.append("")
     if report.without_cost:
         lines.append(f"left out, since they have no cost: {shorten(report.without_cost, 20)}")

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import expit
 
 from .. import __version__, metrics
-from .._checks import shorten
+from .._checks import brief, shorten
 from .._errors import InputError, InputTypeError
 from .._tables import format_table
 from ..data.benchmarks import benchmark_categories
@@ -274,7 +274,7 @@ def _number(value: float, digits: int = 4) -> str:
 def format_report(report: EvaluationReport) -> str:
     """The report as text: overall, by benchmark, and the gains."""
     info = report.dataset
-    named = " ".join(part for part in (info.id, info.split) if part) or "responses"
+    named = brief(" ".join(part for part in (info.id, info.split) if part)) or "responses"
     scores = [[name, *(_number(score[metric]) for metric in METRICS)] for name, score in report.scores.items()]
     scores.append(["oracle", *["-"] * (len(METRICS) - 1), _number(report.oracle[ROUTING])])
     pairs = [

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._checks import check_count, check_names, visible
+from .._checks import brief, check_count, check_names
 from .._errors import InputError
 from ..modeling_embedllm import EmbedLLM
 from .base import Result, bank_of
@@ -49,7 +49,7 @@ def similar_llms(model: EmbedLLM, llm: str, n: int = 5, *, exclude: Iterable[str
     llm_index, n = model.llm_index(llm), check_count("n", n)
     bank = bank_of(model)
     if bank.is_unplaced[llm_index]:
-        raise InputError(f"no answers are known of `{visible(llm)}`, so nothing tells whom it is like. Onboard it.")
+        raise InputError(f"no answers are known of `{brief(llm)}`, so nothing tells whom it is like. Onboard it.")
     excluded = [model.llm_index(name) for name in check_names("exclude", exclude)]
     left_out = {llm_index, *excluded, *np.flatnonzero(bank.is_unplaced).tolist()}
     agreement = predicted_agreement(model, llm_index)

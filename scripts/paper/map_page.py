@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _TEMPLATE = "llm_map.html"
+_LONGEST = 500  # signs of a name
 _PLACE = "__LLM_MAP_DATA__"
 
 
@@ -27,7 +28,8 @@ def llm_map_page(title: str, llms: Sequence[Mapping], explained: Sequence[float]
     """
     if not llms:
         raise ValueError("`llms` is empty, expected the LLMs of the map.")
-    data = json.dumps({"title": title, "llms": list(llms), "explained": list(explained)}, allow_nan=False)
+    cut = [{key: value[:_LONGEST] if isinstance(value, str) else value for key, value in llm.items()} for llm in llms]
+    data = json.dumps({"title": title[:_LONGEST], "llms": cut, "explained": list(explained)}, allow_nan=False)
     # Inside a script element only `<` can end it or start a comment; JSON may write it as an escape.
     for sign in "<>&":
         data = data.replace(sign, f"\\u{ord(sign):04x}")
