@@ -84,6 +84,16 @@ def check_text(where: str, text: object) -> None:
         raise InputTypeError(f"{where} is {shown(text)}, expected a text.")
     if not text.strip():
         raise InputError(f"{where} is {shown(text)}, expected a text that is not empty.")
+    check_unicode(where, text)
+    if "\0" in text:
+        raise InputError(
+            f"{where} is {shown(text)}, with a NUL at character {text.index(chr(0)) + 1}: was a file of another "
+            "encoding read? Write the text again as UTF-8, or leave it out."
+        )
+
+
+def check_unicode(where: str, text: str) -> None:
+    """Raise a `ValueError` for a text that cannot be encoded: it holds half of a surrogate pair."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -91,11 +101,6 @@ def check_text(where: str, text: object) -> None:
             f"{where} is {shown(text)}, which is no Unicode text: half of a surrogate pair at character "
             f"{error.start + 1}. Write the text again as UTF-8, or leave it out."
         ) from None
-    if "\0" in text:
-        raise InputError(
-            f"{where} is {shown(text)}, with a NUL at character {text.index(chr(0)) + 1}: was a file of another "
-            "encoding read? Write the text again as UTF-8, or leave it out."
-        )
 
 
 def shown(value: object, limit: int = 60) -> str:

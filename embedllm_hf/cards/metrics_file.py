@@ -10,7 +10,7 @@ from typing import Any, Union, get_args, get_origin
 
 from typing_extensions import TypedDict, get_type_hints, is_typeddict
 
-from .._checks import shown
+from .._checks import check_unicode, shown
 from .._errors import InputError
 
 _LARGEST, _LONGEST_TEXT = 1e15, 1000
@@ -111,6 +111,8 @@ def _check_plain(value: object) -> None:
                 raise InputError(
                     f"holds a text of {len(one):,} signs, {shown(one)}, expected {_LONGEST_TEXT:,} at most."
                 )
+            if isinstance(one, str):
+                check_unicode("a text in it", one)
         level = [part for one in level for part in _parts(one)]
         if not level:
             return

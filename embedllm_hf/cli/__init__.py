@@ -23,6 +23,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from .._checks import brief
 from .._errors import UserError
 
 VERBS = {
@@ -40,6 +41,7 @@ VERBS = {
     "probe": "choose the next questions for a new LLM",
 }
 DEBUG = "EMBEDLLM_DEBUG"
+_LONGEST_LINE = 2000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -126,8 +128,7 @@ def _report(error: Exception, arguments: Sequence[str], options: argparse.Namesp
 
 def _one_line(text: str) -> str:
     """The text on one line; what would steer the terminal is shown as an escape."""
-    line = " ".join(text.split())
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
+    return brief(" ".join(text.split()), _LONGEST_LINE)
 
 
 def _say(text: str) -> None:

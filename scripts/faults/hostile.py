@@ -272,7 +272,7 @@ def try_text(kind: str, text: str, mark: str, places: Iterator[Callable[[], Iter
                 wrong = raw_in(form, shown, text, mark)
                 if wrong:
                     tally.raw.append(f"{name}: {wrong}")
-                if len(shown) > 200_000:
+                if len(shown) > 200_000 and form != "JSON":  # which has every value whole
                     tally.raw.append(f"{name}: {len(shown):,} signs")
         except UserError as error:
             tally.refused += 1
