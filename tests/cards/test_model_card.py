@@ -252,3 +252,66 @@ def test_odd_names_are_quoted_in_the_examples():
     assert name in [node.value for node in ast.walk(ast.parse(python)) if isinstance(node, ast.Constant)]
     forecast = next(line for line in text.splitlines() if line.startswith("embedllm forecast"))
     assert name in shlex.split(forecast)
+
+
+# --- what is optional, large, or a stranger's ---
+
+
+@pytest.mark.parametrize("error", [MemoryError("5.96 GiB"), ValueError("no"), OSError(28, "No space left on device")])
+def test_a_picture_that_cannot_be_made_costs_a_warning(tmp_path, monkeypatch, caplog, report, error):
+    """Of whatever kind the error is: the card is written, without the picture, and one line says so."""
+
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr("embedllm_hf.plots.llm_map_figure", fail)
+    write_model_card(tmp_path, make_config(), report, EMBEDS)
+    assert {path.name for path in tmp_path.iterdir()} == {CARD_FILE, RELIABILITY_FILE}
+    assert MAP_FILE not in (tmp_path / CARD_FILE).read_text()
+    (record,) = caplog.records
+    assert MAP_FILE in record.message
+    assert type(error).__name__ in record.message
+
+
+def test_a_card_that_cannot_be_made_costs_a_warning(tmp_path, caplog):
+    """Metrics of another form than ours, set in Python."""
+    write_model_card(tmp_path, make_config(), {"dataset": "x", "gains": 7}, EMBEDS)
+    assert "no model card is written" in caplog.text
+    assert not (tmp_path / CARD_FILE).exists()
+
+
+def test_a_large_pool_has_a_card_that_can_be_read(report):
+    """100,000 LLMs: a list of 500 and how many more; a table of 50 benchmarks and how many more."""
+    names = [f"lab/llm-{number}" for number in range(100_000)]
+    metrics = {**report, "benchmarks": {f"b{number}": report["benchmarks"]["logic"] for number in range(3000)}}
+    text = model_card(make_config(llm_names=names), metrics).content
+    assert "100,000 large language models" in text
+    assert "\n- `lab/llm-499`\n" in text
+    assert "\n- `lab/llm-500`\n" not in text
+    assert "And 99,500 more, in `config.json`." in text
+    assert "And 2,950 more, in `metrics.json`." in text
+    assert len(text) < 100_000
+
+
+def test_llms_without_answers_are_marked_and_no_example(report):
+    """The first LLM that is known is the example."""
+    text = model_card(make_config(), report, benchmarks=["logic"], without_answers=[LLMS[0]]).text
+    assert f"- `{LLMS[0]}` (no answers of it are known, so it is not chosen)\n" in text
+    assert f"--llm {LLMS[1]} --benchmark logic" in text
+    assert "1 of them has no known answer" in text
+
+
+def test_names_that_cannot_stand_in_a_command_are_no_example(report):
+    """A benchmark with a line break or an escape code is left out of the code; the card has no line of its."""
+    hostile = "x\n```\n# Heading\n<script>alert(1)</script>\x1b[2J"
+    told = {
+        **report,
+        "versions": {"a**b": "<b>1</b>"},
+        "dataset": {**report["dataset"], "id": "a](http://evil)", "split": hostile},
+    }
+    text = model_card(make_config(), told, benchmarks=[hostile, "logic"]).text
+    assert "--benchmark logic" in text
+    assert "\n# Heading" not in text
+    assert "\x1b" not in text
+    assert "`a**b <b>1</b>`" in text
+    assert "`a](http://evil)`" in text

@@ -172,3 +172,13 @@ def test_the_command_line_writes_table_json_and_picture(capsys, quickstart, tmp_
     refused(
         run(capsys, "curve", "--model", quickstart, "--dataset", "planted", "--costs", table), "expected a number of 0"
     )
+
+
+@pytest.mark.parametrize("verb", ["curve", "evaluate"])
+def test_a_place_that_no_file_can_be_written_to_is_refused_before_the_work(capsys, tmp_path, verb):
+    """A folder, and a path below a file; nothing is loaded, so there need be no model."""
+    (tmp_path / "file").write_text("")
+    for path, message in ((tmp_path, "is a folder"), (tmp_path / "file" / "x.json", "no file can be written into")):
+        command = (verb, "--model", "not/there", "--dataset", "planted", "--costs", "none.csv", "--output", path)
+        refused(run(capsys, *command), message, "--output")
+    assert not (tmp_path / "new").exists()

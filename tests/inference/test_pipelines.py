@@ -198,3 +198,10 @@ def test_a_damaged_model_is_named(quickstart, tmp_path):
     weights.write_bytes(weights.read_bytes()[:-9])
     with pytest.raises(ValueError, match="not the file that the model was saved with"):
         pipeline("llm-routing", model=str(tmp_path))
+
+
+@pytest.mark.parametrize("task", ["llm-routing", "llm-forecasting"])
+def test_a_pipeline_without_a_model_asks_for_one(task):
+    """Neither task has a default."""
+    with pytest.raises(ValueError, match="`model` is missing: pass the Hub id or folder"):
+        pipeline(task)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -183,3 +184,28 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r'pip install "embedllm_hf\[plot\]"'):
         plots.reliability_figure(BINS)
+
+
+def test_a_map_of_many_llms_takes_bounded_work():
+    """20,000 LLMs in seconds and without n squared memory: the labels farthest from others, the rest counted."""
+    vectors = np.random.default_rng(0).normal(size=(20_000, 4))
+    tracemalloc.start()
+    figure = plots.llm_map_figure(vectors, [f"_lab{number % 9}/$llm-{number}\x1b" for number in range(20_000)])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200 << 20
+    (axes,) = figure.axes
+    assert 0 < len(axes.texts) <= 300
+    assert all("\x1b" not in text.get_text() for text in axes.texts)
+    assert "of 20,000 LLMs" in figure.texts[0].get_text()
+    assert axes.get_legend().get_texts()[0].get_text().startswith("_lab")
+
+
+def test_many_benchmarks_make_no_endless_picture():
+    """30 panels, the last of them all questions; how many are missing is said."""
+    part = {"n_questions": 5, "llms": {"a": {"cost": 1.0, "quality": 0.5}, "b": {"cost": 2.0, "quality": 0.7}}}
+    part["curves"] = {"embedllm": {"cost": [1.0, 2.0], "quality": [0.5, 0.7]}}
+    figure = plots.cost_quality_figure({**{f"b$_{number}": part for number in range(3000)}, "all": part})
+    assert len(figure.axes) == 30
+    assert figure.axes[-1].get_title().startswith("all")
+    assert any("2,971 more benchmarks" in text.get_text() for text in figure.texts)
