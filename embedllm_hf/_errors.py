@@ -68,4 +68,6 @@ class Unreachable(FileError, ConnectionError):
 
 def _one_line(text: str) -> str:
     line = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 200]} ... {text[-200:]}"  # the remedy comes last
-    return line if line.isprintable() else "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
+    if line.isprintable():
+        return line
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in " ".join(line.split()))

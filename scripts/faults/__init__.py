@@ -6,3 +6,25 @@ hostile      names and texts of strangers in every place where they are shown or
 kill         every verb that writes, killed before each file change and at random moments
 kill_world   the pool, models and files that these trials start from, and the verbs
 """
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Without the warnings and the bars of what is tried thousands of times."""
+    from transformers.utils import logging as bars
+
+    had_bars = bars.is_progress_bar_enabled()
+    logging.disable(logging.WARNING)
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+        if had_bars:
+            bars.enable_progress_bar()

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import logging
 import random
 import resource
 import sys
@@ -24,6 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
+from . import quietly
 
 _WORDS = (
     *(b"NaN", b"-1", b"1e999", b"-9223372036854775809", b"18446744073709551616", b"null", b"true", b"[]", b"{}"),
@@ -257,26 +258,10 @@ def _reader_of(read: Callable[[Path], object], name: str) -> Callable[[Path], by
 
 def campaign(folder: Path, *, trials: int, seed: int, only: Sequence[str] = ()) -> Iterator[Tally]:
     """Try every kind, or those whose names begin with one of `only`."""
-    logging.disable(logging.WARNING)
-    try:
+    with quietly():
         for kind, where in kinds(folder):
             if not only or kind.name.startswith(tuple(only)):
-                with _no_bars():
-                    yield try_kind(kind, where, trials=trials, seed=seed)
-    finally:
-        logging.disable(logging.NOTSET)
-
-
-@contextlib.contextmanager
-def _no_bars() -> Iterator[None]:
-    """Without the bars that transformers shows while it loads."""
-    from transformers.utils import logging as bars
-
-    bars.disable_progress_bar()
-    try:
-        yield
-    finally:
-        bars.enable_progress_bar()
+                yield try_kind(kind, where, trials=trials, seed=seed)
 
 
 def table(found: Sequence[Tally]) -> str:

@@ -15,7 +15,6 @@ import argparse
 import contextlib
 import io
 import json
-import logging
 import random
 import re
 import sys
@@ -27,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from . import quietly
 
 KINDS: dict[str, Callable[[str], str]] = {
     "escape codes": lambda m: f"\x1b[31m{m}\x1b]0;title\x07\x9b2J",
@@ -284,12 +285,9 @@ def try_text(kind: str, text: str, mark: str, places: Iterator[Callable[[], Iter
     return tally
 
 
+@quietly()
 def campaign(folder: Path, *, texts: int, seed: int, quick: bool = False) -> list[Tally]:
     """Try so many texts of each kind; `quick` saves a model for one text only, which has all kinds in it."""
-    from transformers.utils import logging as bars
-
-    bars.disable_progress_bar()
-    logging.disable(logging.WARNING)
     draw, world, found = random.Random(seed), World(folder / "inner"), []
     (folder / "inner").mkdir(parents=True)
     for kind, make in KINDS.items():
@@ -314,7 +312,6 @@ def campaign(folder: Path, *, texts: int, seed: int, quick: bool = False) -> lis
     beside = [path.name for path in folder.rglob(f"*{mark[:2]}*") if "inner" not in path.parts]
     if {path.name for path in folder.iterdir()} != {"inner"} or beside:
         found[-1].raw.append(f"files beside the folder: {beside}")
-    logging.disable(logging.NOTSET)
     return found
 
 
