@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .._checks import brief
-from .._errors import UserError
+from .._errors import InputError, UserError
 
 VERBS = {
     "train": "train a model on a data set of responses",
@@ -94,6 +94,9 @@ def _run(arguments: list[str], options: argparse.Namespace) -> int:
     if options.verb is None:
         parser.print_help()
         return 0
+    for name, value in vars(options).items():
+        if value == "":
+            raise InputError(f"--{name} is empty: a variable that is not set? Give a value, or leave the option out.")
     _quiet_libraries()
     return options.run(options)
 

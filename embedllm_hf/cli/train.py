@@ -73,7 +73,8 @@ def _untrained(options: argparse.Namespace, args: EmbedLLMTrainingArguments, tra
     given: dict[str, Any] = {}
     encoder = options.encoder
     if isinstance(train, EncodedResponses):
-        encoder = encoder or (train.encoder.name if train.encoder is not None else None)
+        if encoder is None and train.encoder is not None:
+            encoder = train.encoder.name
         given["text_dim"], train = train.text_dim, train.responses
     if options.paper:
         given |= PAPER_FORM
@@ -81,7 +82,7 @@ def _untrained(options: argparse.Namespace, args: EmbedLLMTrainingArguments, tra
         given["embed_dim"] = options.embed_dim
     with process_state().main_process_first():
         return EmbedLLM.from_encoder(
-            encoder or DEFAULT_ENCODER,
+            DEFAULT_ENCODER if encoder is None else encoder,
             llm_names=train.llm_names,
             revision=options.encoder_revision,
             seed=args.seed,

@@ -76,7 +76,7 @@ def fetch_snapshot(
             return cache.fill(list_files(repo_id, repo_type, revision, token=token, patient=held is None), token)
         except Trouble as trouble:
             if held is None or cache.remove_damaged(held):
-                trouble.cause = f"not in the cache, and {trouble.cause}"
+                trouble.cause = f"no such folder, not in the cache, and {trouble.cause}"
                 raise
             logger.warning("%s: %s. Using what the cache holds, commit %.8s.", cache.at, trouble, held.revision)
             return held

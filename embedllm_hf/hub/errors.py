@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 # A bare RuntimeError is what hf_xet has for its connections.
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError, RuntimeError)
 _NOT_CACHED = (
-    "not in the cache, and the Hub was not asked or not reached. Check the network, unset HF_HUB_OFFLINE, or try later"
+    "no such folder, not in the cache, and the Hub was not asked or not reached. Check the name or the network, unset "
+    "HF_HUB_OFFLINE, or try later"
 )
 # What the Hub's client raises, the more special before the general: what it becomes, and the words for it.
 _EXPLANATIONS: dict[str, tuple[type[FileError], str]] = {
@@ -33,7 +34,8 @@ _EXPLANATIONS: dict[str, tuple[type[FileError], str]] = {
     ),
     "RepositoryNotFoundError": (
         MissingFile,
-        "no such repository, or it is private. Check the id; for a private one log in (hf auth login) or set HF_TOKEN",
+        "no such repository, or it is private. Check the id, or the folder that was meant; for a private one log in "
+        "(hf auth login) or set HF_TOKEN",
     ),
     "RevisionNotFoundError": (MissingFile, "the repository has no such revision. Check the branch, tag or commit"),
     "LocalEntryNotFoundError": (MissingFile, _NOT_CACHED),

@@ -11,6 +11,15 @@ import torch
 
 from .._errors import InputError
 
+_TOO_LARGE = 1e4  # nats a response: a logit that is wrong by so much is none that a training could come back from
+
+
+def check_loss(what: str, loss: float | None, place: str, rates: str) -> None:
+    """Refuse to go on after a loss that is not finite or beyond all measure; arguments as `check_finite` has them."""
+    check_finite(f"{what} is", [loss], place, rates)
+    if loss is not None and loss > _TOO_LARGE:
+        raise InputError(f"training diverged: {what} is {loss:.2g} in {place}, with {rates}")
+
 
 def check_finite(what: str, values: Iterable[torch.Tensor | float | None], place: str, rates: str) -> None:
     """Refuse to go on with values that are not finite.

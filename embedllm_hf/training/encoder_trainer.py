@@ -37,7 +37,7 @@ from ..modeling_embedllm import EmbedLLM
 from .arguments import EmbedLLMTrainingArguments
 from .batches import Block, TextBlocks, effective_block_size
 from .checkpoints import TEXT_ENCODER, Checkpoints, EpochRecord, TrainingHistory, TrainingState
-from .divergence import blame, check_finite
+from .divergence import blame, check_finite, check_loss
 from .network_trainer import check_llms, make_optimizer, parameter_groups
 from .processes import process_state, share_of
 from .runs import describe_run, digest_of_tensors
@@ -277,10 +277,10 @@ class TextEncoderTrainer:
                     if args.save_checkpoints and history.step % args.encoder_save_steps == 0:
                         checkpoints.save(state)
                 mean_loss, place = self._mean_loss(), f"epoch {epoch + 1}"
-                check_finite("the loss is", [mean_loss], place, rates)
+                check_loss("the loss", mean_loss, place, rates)
                 check_finite("weights are", joint.state_dict().values(), place, rates)
                 validation_loss = self._validation_loss(joint)
-                check_finite("the validation loss is", [validation_loss], place, rates)
+                check_loss("the validation loss", validation_loss, place, rates)
                 self._finish_epoch(joint, EpochRecord(epoch, mean_loss, validation_loss))
                 history.seconds = time.perf_counter() - began
                 if args.save_checkpoints:

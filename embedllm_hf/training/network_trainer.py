@@ -30,7 +30,7 @@ from ..pool_edits import PooledNetwork
 from .arguments import EmbedLLMTrainingArguments
 from .batches import DENSE_CELLS, QuestionBlocks
 from .checkpoints import NETWORK, Checkpoints, EpochRecord, TrainingHistory, TrainingState
-from .divergence import blame, check_finite, place_in_epoch
+from .divergence import blame, check_finite, check_loss, place_in_epoch
 from .processes import process_state, share_of
 from .runs import describe_run
 
@@ -141,14 +141,14 @@ class NetworkTrainer:
                 progress.update()
             epoch_loss = accelerator.reduce(losses.sum(), reduction="mean").item()
             place, rates = place_in_epoch(epoch, losses), blame(args.learning_rate, args.weight_decay)
-            check_finite("the loss is", [epoch_loss], place, rates)
+            mean_loss = epoch_loss * blocks.block_size / blocks.n_questions
+            check_loss("the loss", mean_loss, place, rates)
             if accelerator.distributed_type == DistributedType.FSDP:
                 pieces = model.state_dict().items()
                 self.model.load_state_dict({name: piece.full_tensor() for name, piece in pieces})
             check_finite("weights are", self.model.state_dict().values(), place, rates)
             validation_loss = self._validation_loss()
-            check_finite("the validation loss is", [validation_loss], place, rates)
-            mean_loss = epoch_loss * blocks.block_size / blocks.n_questions
+            check_loss("the validation loss", validation_loss, place, rates)
             self._finish_epoch(EpochRecord(epoch, mean_loss, validation_loss), progress)
             history.seconds = time.perf_counter() - began
             if args.save_checkpoints:

@@ -65,10 +65,3 @@ def test_each_question_has_its_own_vector_whatever_its_id(tmp_path, capsys, colu
     for responses in [*splits, load_responses(folder, split="test")]:
         found = EncodedResponses.from_file(responses, file).question_embeds
         np.testing.assert_allclose(found, encoder.encode(responses.questions), atol=1e-3)
-
-
-def test_an_empty_name_of_an_encoder_is_not_the_default(tmp_path, capsys):
-    """An unset variable of the shell is no choice."""
-    options = ["--dataset", "planted", "--encoder", "", "--output", str(tmp_path / "v.safetensors")]
-    assert main(["embed", *options]) == 2
-    assert "''" in capsys.readouterr().err

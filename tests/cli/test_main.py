@@ -66,6 +66,21 @@ def finish(process: subprocess.Popen) -> tuple[int, bytes, bytes]:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["route", "--model", "", "hi"], "model"),
+        (["route", "--model", "m", "--costs=", "hi"], "costs"),
+        (["train", "--dataset", "planted", "--encoder", "", "--output_dir", "m"], "encoder"),
+        (["embed", "--dataset", "planted", "--encoder", "offline", "--output", ""], "output"),
+        (["forecast", "--model", "m", "--llm", "", "--benchmark", "law"], "llm"),
+    ],
+)
+def test_an_empty_option_is_no_default(capsys, arguments, name):
+    """A variable of a script that is not set: said of every option, before anything is read."""
+    refused(run(capsys, *arguments), f"--{name} is empty", "leave the option out")
+
+
+@pytest.mark.parametrize(
     ("error", "line"),
     [
         (InputError("`x` is 3,\n  expected\tless\x0b.\u2028Give 2."), "`x` is 3, expected less . Give 2."),

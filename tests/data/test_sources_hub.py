@@ -129,7 +129,7 @@ def test_offline_from_the_cache_without_a_request(hub, tmp_path):
     assert first.stdout == again.stdout
     assert len(hub.requests) == before
     other = run_python("-c", textwrap.dedent(code), "test", hub=hub, home=tmp_path, HF_HUB_OFFLINE="1")
-    assert "user/offline: not in the cache" in other.stderr
+    assert "user/offline: no such folder, not in the cache" in other.stderr
 
 
 def test_unreachable_hub_falls_back_to_the_cache(hub):
@@ -138,7 +138,7 @@ def test_unreachable_hub_falls_back_to_the_cache(hub):
     loaded = load_responses("user/down", split="train")
     with hub.unreachable():
         assert same(load_responses("user/down", split="train"), loaded)
-        with pytest.raises(ConnectionError, match=r"user/never: not in the cache.*Check the network"):
+        with pytest.raises(ConnectionError, match=r"user/never: no such folder, not in the cache.*Check the network"):
             load_responses("user/never", split="train")
 
 
