@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 
 from .._checks import check_choice, check_text, normal_text, require_extra, shown
 from .._errors import FileError, InputError, InputTypeError, MissingFile
+from .._threads import threads_for
 from ..configuration_embedllm import DEFAULT_ENCODER, DEFAULT_ENCODER_REVISION, OFFLINE_ENCODER, EncoderId
 from ..data.texts import text_key
 from ..hub.client import fetch_snapshot
@@ -173,7 +174,8 @@ class QuestionEncoder:
         import torch
 
         model, half = self.load(), self.precision == "bfloat16"
-        with torch.autocast(model.device.type, torch.bfloat16) if half else nullcontext():
+        rounded = torch.autocast(model.device.type, torch.bfloat16) if half else nullcontext()
+        with rounded, threads_for(math.inf):  # no more than a container's quota
             return np.asarray(model.encode(texts, batch_size=self.batch_size, show_progress_bar=False), np.float32)
 
     def cut_texts(self, questions: Sequence[str]) -> list[int]:

@@ -144,7 +144,10 @@ def _errors(
     scores = np.nanmean(truth, axis=0)
     for placements in simulate_placements(*questions, truth, prior, counts, strategy, list(generators)):
         for placed, score in zip(placements, scores, strict=True):
-            yield placed.n_answers, abs(placed.mean - score) / np.sqrt(placed.variance)
+            yield (
+                placed.n_answers,
+                abs(placed.mean - score) / np.sqrt(max(placed.variance, 1e-12)),
+            )  # a sure one has none
 
 
 def fit_factor(errors: Sequence[tuple[int, float]]) -> tuple[float, float, float]:

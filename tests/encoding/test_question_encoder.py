@@ -286,3 +286,25 @@ def test_half_precision_is_close_and_kept_apart(tmp_path):
     assert whole._cache().path != half._cache().path
     with pytest.raises(ValueError, match="`precision` is 'fp8', expected one of 'float32', 'bfloat16'"):
         QuestionEncoder("offline", precision="fp8")
+
+
+def test_it_computes_on_no_more_threads_than_the_container_gives(encoded, monkeypatch, tmp_path):
+    """With a quota of one CPU on one, whatever torch was told; afterwards torch has what it had."""
+    import torch
+
+    found, before = [], torch.get_num_threads()
+    encode = FakeSentenceTransformer.encode
+
+    def counted(self, texts, **options):
+        found.append(torch.get_num_threads())
+        return encode(self, texts, **options)
+
+    monkeypatch.setattr(FakeSentenceTransformer, "encode", counted)
+    monkeypatch.setattr("embedllm_hf._threads.available_cpus", lambda: 1)
+    torch.set_num_threads(2)
+    try:
+        QuestionEncoder("user/encoder", cache_dir=tmp_path).encode(TEXTS)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert found == [1]
