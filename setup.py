@@ -8,6 +8,7 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "embedllm_hf/__init__.py").read_text(encoding="utf-8"), re.M)[1]
 
+DATA = ["py.typed", "cards/*.md", "data/*.md", "data/open-llm-responses/*", "evaluate_modules/*/*"]
 CORE = [
     "accelerate>=1.10",
     "datasets>=4.0",
@@ -45,7 +46,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["embedllm_hf", "embedllm_hf.*"]),
-    package_data={"embedllm_hf": ["py.typed", "cards/*.md", "data/*.md", "evaluate_modules/*/*"]},
+    package_data={"embedllm_hf": DATA},
     install_requires=CORE,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["embedllm = embedllm_hf.cli:main"]},

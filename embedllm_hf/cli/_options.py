@@ -67,7 +67,10 @@ def read_dataclass_options(options: argparse.Namespace, arguments: type[_Argumen
 def add_data_options(parser: argparse.ArgumentParser, *, split: str | None = None) -> None:
     """Options that name a data set and its text vectors."""
     parser.add_argument(
-        "--dataset", required=True, help="Hub data set id, a folder in the same layout, or `planted` (a made-up pool)"
+        "--dataset",
+        required=True,
+        help="Hub data set id, a folder in the same layout, `open-llm-responses` (real responses, without texts, that "
+        "the package brings), or `planted` (a made-up pool)",
     )
     add_shared_options(parser, "dataset_revision")
     parser.add_argument(
@@ -81,8 +84,8 @@ def add_data_options(parser: argparse.ArgumentParser, *, split: str | None = Non
         parser.add_argument("--split", default=split, help=f"the split (default: {split})")
 
 
-def with_vectors(responses: ResponseMatrix, path: str | None) -> ResponseMatrix | EncodedResponses:
-    """A split with its text vectors from the file at `path`; without a file they are made where they are needed."""
+def with_vectors(responses: ResponseMatrix, path: str | Path | None) -> ResponseMatrix | EncodedResponses:
+    """A split with its text vectors from the file at `path`; without one they are found where they are needed."""
     if path is None:
         return responses
     from ..encoding.encoded_responses import EncodedResponses

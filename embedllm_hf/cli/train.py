@@ -49,7 +49,8 @@ def _run(options: argparse.Namespace, args: EmbedLLMTrainingArguments) -> int:
 
     data = load_splits(options.dataset, revision=options.dataset_revision, duplicates=options.duplicates)
     check_pool(data["train"], "train")
-    splits = {name: with_vectors(split, options.question_embeddings) for name, split in data.items()}
+    own = data["train"].origin.vectors if options.encoder is None else None  # whose encoder is then the model's
+    splits = {name: with_vectors(split, options.question_embeddings or own) for name, split in data.items()}
     model = _untrained(options, args, splits["train"])
     trainer = EmbedLLMTrainer(model, args, train_dataset=splits["train"], eval_dataset=splits.get("validation"))
     frozen = model.config.encoder

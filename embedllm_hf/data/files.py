@@ -22,6 +22,8 @@ from .long_table import OPTIONAL_COLUMNS, REQUIRED_COLUMNS, check_columns, warn_
 from .rows import LARGEST_CELL, Row, cut_off, name_of, not_utf8, number_of, read_rows
 
 ORDER_FILE = "model_order.csv"
+VECTORS_FILE = "question_embeddings.safetensors"  # that goes with the texts, or stands for them
+EMBEDDED = Path(__file__).with_name("open-llm-responses")  # a data set in this layout that the package brings
 SPLIT_NAMES = {
     "train": ("train", "training"),
     "validation": ("validation", "val", "valid", "dev"),

@@ -8,7 +8,8 @@ and `params_billions`, and its cost, in one of three ways:
   is the length to expect of an answer, 512 where it is empty or missing;
 - `usd_per_million_output_tokens` alone: that number as it is, to compare LLMs by.
 
-An empty cell is a value that is not known. A column `licence` is read as `license`.
+An empty cell is a value that is not known. A column `licence` is read as `license`. `open-llm-responses` names the
+table of the data set that the package brings.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 
 from .._checks import check_llm_names, closest_names, shorten, shown
 from .._errors import InputError, InputTypeError, UnknownName
+from .files import EMBEDDED
 from .rows import Row, name_of, number_of, read_rows
 
 NAME_COLUMNS = ("llm", "model_name")
@@ -58,6 +60,7 @@ def read_llm_table(path: str | Path) -> dict[str, dict[str, str]]:
         FileNotFoundError: If there is no such file.
         ValueError: If it cannot be read, has no column of names, or names an LLM twice.
     """
+    path = EMBEDDED / "llms.csv" if str(path) == EMBEDDED.name else path
     rows = list(read_rows(path, "there is no table of LLMs"))
     columns = dict.fromkeys(column for row in rows for column in row.cells)
     name_column = next((column for column in NAME_COLUMNS if column in columns), None)

@@ -19,6 +19,7 @@ from scipy import sparse
 from .._checks import check_choice, check_distinct, index_of, shorten, shown
 from .._errors import InputError, InputTypeError
 from .long_table import DUPLICATE_RULES, OPTIONAL_COLUMNS, REQUIRED_COLUMNS, Tables, check_columns, collect_tables
+from .origin import DataOrigin, ResponseSummary
 from .sparse import column, dense, entry_rows, select, with_entries
 from .texts import question_keys
 from .upload import push_tables
@@ -27,48 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
-class DataOrigin:
-    """Id of a Hub data set or a folder's name, commit, split, None where not known; questions left out as known."""
-
-    id: str | None = None
-    revision: str | None = None
-    split: str | None = None
-    n_left_out: int = 0
-
-
-@dataclass(frozen=True)
-class ResponseSummary:
-    """What a table of responses held.
-
-    Attributes:
-        id, revision, split, n_left_out: Its origin.
-        n_observed, n_missing (`int`): Pairs with and without a response.
-        n_rows, n_repeats (`int`): Rows of the long table, and those beyond the first of their pair.
-        n_contradictions (`int`): Pairs whose repeated rows disagree; `duplicates` is the rule that made one of them.
-    """
-
-    id: str | None
-    revision: str | None
-    split: str | None
-    n_left_out: int
-    n_questions: int
-    n_llms: int
-    n_observed: int
-    n_missing: int
-    n_rows: int
-    n_repeats: int
-    n_contradictions: int
-    duplicates: str
-
-    def __str__(self) -> str:
-        share = self.n_observed / max(1, self.n_observed + self.n_missing)
-        return (
-            f"{self.n_questions:,} questions x {self.n_llms:,} LLMs: {self.n_observed:,} responses "
-            f"({share:.1%} observed, {self.n_missing:,} missing) from {self.n_rows:,} rows, {self.n_repeats:,} "
-            f"repeats, {self.n_contradictions:,} contradictory pairs (duplicates: {self.duplicates})"
-            + (f"; {self.n_left_out:,} questions left out, seen elsewhere" if self.n_left_out else "")
-        )
+_UNKNOWN = DataOrigin()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -78,7 +38,7 @@ class ResponseMatrix:
     Attributes:
         question_ids (`np.ndarray` of shape `(n_questions,)`, int64): The data set's `prompt_id`, ascending; without
             such a column a number made of the text (`data.texts.text_id`), by first appearance.
-        questions (`np.ndarray` of shape `(n_questions,)`, objects): The texts.
+        questions (`np.ndarray` of shape `(n_questions,)`, objects): The texts, or what stands for withheld ones.
         categories (`np.ndarray` of shape `(n_questions,)`, objects): Category names.
         llm_names (`tuple[str, ...]`): The columns, in an order that does not depend on the split.
         matrix (`scipy.sparse.csr_array` of shape `(n_questions, n_llms)`, float32): Responses in [0, 1]; its stored
@@ -100,7 +60,7 @@ class ResponseMatrix:
     counts: np.ndarray
     contradictory: np.ndarray
     duplicates: str
-    origin: DataOrigin = DataOrigin()
+    origin: DataOrigin = _UNKNOWN
 
     def __post_init__(self) -> None:
         check_choice("duplicates", self.duplicates, DUPLICATE_RULES)
@@ -168,9 +128,12 @@ class ResponseMatrix:
 
     def summary(self) -> ResponseSummary:
         """Count rows, repeats, contradictions and missing pairs."""
-        n_rows = int(self.counts.sum())
+        n_rows, origin = int(self.counts.sum()), self.origin
         return ResponseSummary(
-            **vars(self.origin),
+            id=origin.id,
+            revision=origin.revision,
+            split=origin.split,
+            n_left_out=origin.n_left_out,
             n_questions=self.n_questions,
             n_llms=self.n_llms,
             n_observed=self.n_observed,
@@ -293,13 +256,13 @@ class ResponseMatrix:
                 f"`parts`: {len(again)} questions stand in more than one part, `prompt_id` "
                 f"{ids[again[np.argmax(changed)]]} for instance, {reason} Drop them from one part with `select`."
             )
-        origins = {(part.origin.id, part.origin.revision) for part in parts}
+        origins = {replace(part.origin, split=None, n_left_out=0) for part in parts}
         return cls(
             **joined,
             llm_names=parts[0].llm_names,
             matrix=sparse.vstack([part.matrix for part in parts], format="csr"),
             duplicates=parts[0].duplicates,
-            origin=DataOrigin(*origins.pop()) if len(origins) == 1 else DataOrigin(),
+            origin=origins.pop() if len(origins) == 1 else DataOrigin(),
         ).select(order)
 
     # --- long form ---

@@ -1,4 +1,4 @@
-"""The id of a Hub data set, a folder, or `planted`, to its splits: of one commit, and with one pool of LLMs.
+"""The id of a Hub data set, a folder, or what the package brings, to splits: of one commit, with one pool of LLMs.
 
 Only the files that are needed are downloaded; `files` knows which these are and reads them.
 """
@@ -17,7 +17,17 @@ import pyarrow as pa
 from .._checks import check_choice
 from .._errors import InputError, MissingFile
 from ..hub.client import fetch_snapshot, read_remotely
-from .files import ORDER_FILE, SPLIT_NAMES, iterate_file, missing_split, read_order, split_files, split_name
+from .files import (
+    EMBEDDED,
+    ORDER_FILE,
+    SPLIT_NAMES,
+    VECTORS_FILE,
+    iterate_file,
+    missing_split,
+    read_order,
+    split_files,
+    split_name,
+)
 from .long_table import DUPLICATE_RULES, Tables, collect_names
 from .planted import PLANTED, planted_pool
 from .responses import DataOrigin, ResponseMatrix
@@ -38,8 +48,9 @@ def load_splits(
     """Load the splits `train`, `validation` and `test` of a data set of responses, as many as it has.
 
     Args:
-        source (`str` or `Path`): Hub data set id (`"RZ412/EmbedLLM"`), a local folder in the same layout, or
-            `"planted"`, a pool with known skills that the package makes.
+        source (`str` or `Path`): Hub data set id (`"RZ412/EmbedLLM"`), a local folder in the same layout,
+            `"open-llm-responses"`, real responses without texts that the package brings, or `"planted"`, a pool with
+            known skills that it makes.
         revision (`str`, *optional*): Branch, tag or commit of a Hub data set.
         duplicates (`str`): What repeated rows of a (question, LLM) pair become, see `ResponseMatrix.from_long`.
         llm_names (`Sequence[str]`, *optional*): The pool and its order, a trained model's `config.llm_names` for
@@ -114,7 +125,8 @@ def _load(
         order = [name for name in files if name == ORDER_FILE]
         if streaming:
             return order
-        wanted = splits if order or llm_names is not None else every_split
+        order += [name for name in files if name == VECTORS_FILE]
+        wanted = splits if ORDER_FILE in order or llm_names is not None else every_split
         return order + [table for split in wanted for table in split_files(files, split)]
 
     data = _open(str(source), revision, needed, streaming)
@@ -154,9 +166,12 @@ class _Source:
         self, tables: Mapping[str, Sequence[str]], *, with_ids: bool = True, **options: Any
     ) -> dict[str, ResponseMatrix]:
         """The responses of some splits, from the tables of each."""
+        vectors = None if self.streaming or VECTORS_FILE not in self.files else self.folder / VECTORS_FILE
         return {
             split: ResponseMatrix.from_tables(
-                self.read(paths, with_ids=with_ids), origin=DataOrigin(self.id, self.revision, split), **options
+                self.read(paths, with_ids=with_ids),
+                origin=DataOrigin(self.id, self.revision, split, vectors=vectors),
+                **options,
             )
             for split, paths in tables.items()
         }
@@ -192,7 +207,7 @@ def _without_ids(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 def _open(source: str, revision: str | None, needed: Callable[[Sequence[str]], list[str]], streaming: bool) -> _Source:
     """Find a data set's files; of a Hub data set, fetch those that are needed."""
-    folder = Path(source)
+    folder = EMBEDDED if source == EMBEDDED.name else Path(source)
     if not source.strip():
         raise MissingFile("the data set's name is empty. Give a folder with train.parquet or train.csv, or a Hub id.")
     if folder.is_dir():

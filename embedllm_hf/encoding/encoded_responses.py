@@ -12,6 +12,7 @@ from .._checks import shorten
 from .._errors import InputError
 from ..configuration_embedllm import EncoderId
 from ..data.responses import ResponseMatrix
+from ..data.texts import is_withheld
 from .embeddings_file import positions_of, read_embeddings
 from .question_encoder import QuestionEncoder
 
@@ -52,6 +53,12 @@ class EncodedResponses:
         """
         return cls(responses, *read_embeddings(path, responses.question_ids, responses.keys))
 
+    @classmethod
+    def from_own_file(cls, responses: ResponseMatrix) -> EncodedResponses | None:
+        """Take the text vectors from the file that the data set brings; None if it brings none. Errors as above."""
+        path = responses.origin.vectors
+        return None if path is None else cls.from_file(responses, path)
+
     @property
     def text_dim(self) -> int:
         """Width of the text vectors."""
@@ -71,7 +78,7 @@ class EncodedResponses:
         """
         rows = positions_of(responses.question_ids, self.responses.question_ids)
         if self.responses.n_questions:
-            rows[responses.questions != self.responses.questions[rows]] = -1  # another text under this id
+            rows[responses.keys != self.responses.keys[rows]] = -1  # another text under this id
         if (rows < 0).any():
             raise InputError(
                 f"`responses` has {np.sum(rows < 0):,} questions that have no text vector here, `prompt_id` "
@@ -99,10 +106,10 @@ class EncodedResponses:
 def encode_responses(
     responses: ResponseMatrix | EncodedResponses, encoder: QuestionEncoder, *, show_progress: bool = False
 ) -> EncodedResponses:
-    """Responses with the text vectors of an encoder; those that have vectors already are checked.
+    """Responses with the text vectors of an encoder: those of the data set's own file if they are its, or made now.
 
     Raises:
-        ValueError: If the vectors that are there are of another encoder.
+        ValueError: If the vectors that are there are of another encoder, or there are neither vectors nor texts.
         OSError: If the encoder cannot be loaded.
     """
     if isinstance(responses, EncodedResponses):
@@ -113,4 +120,13 @@ def encode_responses(
                 f"({responses.encoder.name!r}, ...)`, on the command line `train --encoder {responses.encoder.name}`."
             )
         return responses
+    own = EncodedResponses.from_own_file(responses)
+    if own is not None and own.encoder is not None and own.encoder.is_same(encoder.id):
+        return own
+    if any(map(is_withheld, responses.questions)):
+        brings = "no text vectors" if own is None else f"text vectors of `{own.encoder}`"
+        raise InputError(
+            f"{responses.origin.id or 'the data set'} withholds its texts and brings {brings}, expected those of "
+            f"`{encoder.id}`, the model's. Give a file of these (--question_embeddings), or a model of that encoder."
+        )
     return EncodedResponses(responses, encoder.encode(responses.questions, show_progress=show_progress), encoder.id)

@@ -24,7 +24,7 @@ from .._checks import check_choice, check_text, normal_text, require_extra, show
 from .._errors import FileError, InputError, InputTypeError, MissingFile
 from .._threads import threads_for
 from ..configuration_embedllm import DEFAULT_ENCODER, DEFAULT_ENCODER_REVISION, OFFLINE_ENCODER, EncoderId
-from ..data.texts import text_key
+from ..data.texts import check_at_hand, text_key
 from ..hub.client import fetch_snapshot
 from .cache import VectorCache
 from .guest import encoder_digest, encoder_files, load_guest, own_files
@@ -150,6 +150,7 @@ class QuestionEncoder:
             raise InputTypeError("`questions` is one text, expected a list of texts. Pass [text].")
         for position, text in enumerate(questions):
             check_text(f"`questions[{position}]`", text)
+            check_at_hand(f"`questions[{position}]`", text)
         questions = [normal_text(text) for text in questions]  # what is one text to its key shall have one vector
         self._pin()
         keys = [text_key(text) for text in questions]

@@ -12,6 +12,7 @@ from typing_extensions import Self
 from .._checks import shown
 from .._errors import InputError, InputTypeError
 from ..bank.question_bank import QuestionBank
+from ..data.texts import check_at_hand
 from ..encoding.question_encoder import QuestionEncoder, Texts
 from ..modeling_embedllm import EmbedLLM
 
@@ -76,6 +77,8 @@ def count_tokens(encoder: QuestionEncoder, questions: Texts) -> np.ndarray:
     """Length of texts in tokens of the encoder's tokenizer, also beyond what the encoder reads, `(n_questions,)`."""
     if not len(questions):
         return np.zeros(0, int)
+    for position, text in enumerate(questions):
+        check_at_hand(f"`questions[{position}]`", text)
     tokenizer = encoder.load().tokenizer
     encoded = tokenizer(list(questions), add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
     return np.array([len(ids) for ids in encoded])

@@ -155,3 +155,25 @@ def test_bfloat16_is_read(tmp_path):
     tensors = {"question_embeddings": torch.tensor(VECTORS).bfloat16(), "prompt_id": torch.tensor(IDS)}
     safetensors.torch.save_file(tensors, path)
     np.testing.assert_array_equal(read(path, IDS)[0], VECTORS)
+
+
+def test_a_byte_a_number_is_close(tmp_path):
+    """Within half a step of each vector's own scale; a scale too few, or one for other vectors, is refused."""
+    from safetensors.numpy import load_file, save_file
+
+    path, vectors = tmp_path / "v.safetensors", np.random.default_rng(1).normal(size=(50, 30)).astype(np.float32)
+    vectors[3] = 0
+    save_embeddings(path, vectors, np.arange(50), EncoderId("user/encoder"), int8=True)
+    found, _ = read(path, np.arange(50))
+    assert (np.abs(found - vectors) <= np.abs(vectors).max(axis=1, keepdims=True) / 127 * 0.501).all()
+    whole = load_file(path)
+    assert whole["question_embeddings"].dtype == np.int8
+    del whole["sha256"]  # as in a file of others
+    for wrong in (
+        {**whole, "scale": whole["scale"][1:]},
+        {**whole, "question_embeddings": found},
+        {name: value for name, value in whole.items() if name != "scale"},
+    ):
+        save_file(wrong, path)
+        with pytest.raises(ValueError, match="expected a `scale` for each vector of int8"):
+            read(path, np.arange(50))
