@@ -57,7 +57,8 @@ def seal(folder: Path, names: Iterable[str]) -> None:
     config = read_json_object(folder / CONFIG_FILE)
     config[FILES] = {name: sha256_of(folder / name) for name in sorted(names)}
     config[SEAL] = _digest(config)
-    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    text = json.dumps(config, indent=2, sort_keys=True, allow_nan=False)
+    (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def read_sealed(folder: Path) -> dict[str, Any]:
@@ -87,4 +88,4 @@ def read_sealed(folder: Path) -> dict[str, Any]:
 def _digest(config: Mapping[str, Any]) -> str:
     """SHA-256 of a configuration's values, whatever the order and the white space of its file."""
     plain = {name: value for name, value in config.items() if name != SEAL}
-    return hashlib.sha256(json.dumps(plain, sort_keys=True, allow_nan=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

@@ -31,6 +31,11 @@ _DTYPES = ("float32", "float16", "bfloat16", "float64")
 _REMEDY = "Is the save complete? Fetch or train the model again."
 
 
+def is_model_folder(path: str | Path) -> bool:
+    """Whether this is a folder with a model, of whatever kind."""
+    return Path(path, CONFIG_FILE).is_file()
+
+
 def is_ours(name: str) -> bool:
     """Whether a file or folder of this name, in a model's folder or repository, is of a model's set."""
     parts = (CONFIG_FILE, BANK_FILE, METRICS_FILE, RELIABILITY_FILE, MAP_FILE, TEXT_ENCODER, _INDEX, CARD_FILE)

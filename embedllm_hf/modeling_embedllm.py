@@ -118,6 +118,18 @@ class EmbedLLM(PooledNetwork):
         model._encoder = encoder
         return model
 
+    def untrained(self, *, seed: int = 0) -> Self:
+        """A model of the same sizes, pool and text encoder with initial weights, to be trained anew.
+
+        Args:
+            seed (`int`): Of the weights.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            other = type(self)(copy.deepcopy(self.config))
+        other._encoder = self.encoder
+        return other
+
     @property
     def encoder(self) -> QuestionEncoder:
         """The text encoder that the vectors are for."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from .question_bank import NO_CATEGORY, QuestionBank
 
 BANK_FILE = "bank.safetensors"
 _ARRAYS = ("keys", "question_ids", "question_embeds", "category_indices", "is_new")
+_VALIDATION = "validation."  # before the names of arrays of the validation questions
 _ENTRIES = ("data", "indices", "indptr")  # of the responses
 _REMEDY = "Fetch or copy the model's folder whole, or train the model again."
 
@@ -29,17 +31,27 @@ def save_bank(bank: QuestionBank, folder: Path) -> None:
     """Write `bank.safetensors` into a folder."""
     from safetensors.numpy import save_file
 
-    arrays = {name: getattr(bank, name) for name in _ARRAYS}
-    arrays |= {f"responses.{name}": getattr(bank.responses, name) for name in _ENTRIES}
-    if (bank.weights.data != 1).any():
-        arrays["weights.data"] = bank.weights.data
+    arrays = _arrays_of(bank)
+    if bank.validation is not None:
+        arrays |= {f"{_VALIDATION}{name}": value for name, value in _arrays_of(bank.validation).items()}
     for part, fitted in (("item_parameters", bank.item_parameters), ("blend", bank.blend)):
         if fitted is not None:
             arrays |= {f"{part}.{name}": value for name, value in vars(fitted).items() if value is not None}
     arrays = {name: np.asarray(value, order="C") for name, value in arrays.items()}
     described = {"llm_names": bank.llm_names, "categories": bank.categories, "knn": bank.knn}
+    if bank.validation is not None:
+        described["validation"] = bank.validation.categories
     # In one entry: safetensors orders several by chance, and the same bank shall make the same file.
     save_file(arrays, folder / BANK_FILE, metadata={"bank": json.dumps(described)})
+
+
+def _arrays_of(bank: QuestionBank) -> dict[str, np.ndarray]:
+    """The questions and their responses."""
+    arrays = {name: getattr(bank, name) for name in _ARRAYS}
+    arrays |= {f"responses.{name}": getattr(bank.responses, name) for name in _ENTRIES}
+    if (bank.weights.data != 1).any():
+        arrays["weights.data"] = bank.weights.data
+    return arrays
 
 
 def load_bank(folder: Path, llm_names: Sequence[str]) -> QuestionBank:
@@ -86,21 +98,35 @@ def _check_arrays(arrays: Mapping[str, np.ndarray], n_llms: int, n_categories: i
 
 def _bank_of(arrays: Mapping[str, np.ndarray], described: Mapping) -> QuestionBank:
     """Put the parts together."""
-    llm_names, knn = tuple(described["llm_names"]), described["knn"]
-    _check_arrays(arrays, len(llm_names), len(described["categories"]))
+    llm_names, knn, validation = tuple(described["llm_names"]), described["knn"], None
+    if "validation" in described:
+        own = {name.removeprefix(_VALIDATION): value for name, value in arrays.items() if name.startswith(_VALIDATION)}
+        validation = _questions_of(own, llm_names, described["validation"])
+    return replace(
+        _questions_of(arrays, llm_names, described["categories"]),
+        item_parameters=_part("item_parameters", ItemParameters, arrays),
+        blend=_part("blend", Blend, arrays),
+        knn=None if knn is None else (knn[0], knn[1]),
+        validation=validation,
+    )
+
+
+def _questions_of(
+    arrays: Mapping[str, np.ndarray], llm_names: tuple[str, ...], categories: Sequence[str]
+) -> QuestionBank:
+    """The questions and their responses, checked."""
+    _check_arrays(arrays, len(llm_names), len(categories))
     entries = [arrays[f"responses.{name}"] for name in _ENTRIES]
     responses = sparse.csr_array(tuple(entries), shape=(len(arrays["keys"]), len(llm_names)))
     if not responses.has_canonical_format:
         raise ValueError("a question repeats an LLM, or they do not ascend")
+    own: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
     return QuestionBank(
         llm_names=llm_names,
-        categories=tuple(described["categories"]),
-        **{name: arrays[name] for name in _ARRAYS},
+        categories=tuple(categories),
+        **own,
         responses=responses,
         weights=with_entries(responses, arrays.get("weights.data", np.ones(responses.nnz, np.float32))),
-        item_parameters=_part("item_parameters", ItemParameters, arrays),
-        blend=_part("blend", Blend, arrays),
-        knn=None if knn is None else (knn[0], knn[1]),
     )
 
 

@@ -17,9 +17,11 @@ from scipy import sparse
 
 from .._checks import check_shapes, check_text, shorten, shown, unknown_name
 from .._errors import InputError, UnknownName
+from ..configuration_embedllm import EncoderId
 from ..data import sparse as observed
 from ..data.benchmarks import benchmark_categories
-from ..data.texts import question_keys
+from ..data.responses import DataOrigin, ResponseMatrix
+from ..data.texts import question_keys, withheld_texts
 from ..encoding.embeddings_file import positions_of
 from ..encoding.encoded_responses import EncodedResponses
 from .blend import Blend
@@ -73,6 +75,8 @@ class QuestionBank:
             LLMs.
         blend (`Blend | None`): How network and bank predict together; None where the network alone is better.
         knn (`tuple[int, float] | None`): k and shrinkage of the kNN baseline, as chosen on the validation split.
+        validation (`QuestionBank | None`): The questions that chose and calibrated. They forecast nothing; they are
+            kept so that the model can be trained again (`splits`).
     """
 
     llm_names: tuple[str, ...]
@@ -87,6 +91,7 @@ class QuestionBank:
     item_parameters: ItemParameters | None = None
     blend: Blend | None = None
     knn: tuple[int, float] | None = None
+    validation: QuestionBank | None = None
 
     def __post_init__(self) -> None:
         n_questions, n_llms = len(self.keys), len(self.llm_names)
@@ -237,11 +242,36 @@ class QuestionBank:
     def listed(self) -> QuestionBank:
         """The questions of the data set alone, without new LLMs' own texts and without what was fitted."""
         n_listed = int((self.category_indices != NO_CATEGORY).sum())
-        bare = replace(self, item_parameters=None, blend=None)
+        bare = replace(self, item_parameters=None, blend=None, validation=None)
         if n_listed == len(self):
             return bare
         kept = {name: getattr(self, name)[:n_listed] for name in _PER_QUESTION}
         return replace(bare, **kept, responses=self.responses[:n_listed], weights=self.weights[:n_listed])
+
+    def splits(self, encoder: EncoderId, source: str | None = None) -> dict[str, EncodedResponses]:
+        """The responses that the pool was trained on, and new LLMs' to the same questions: `train` and `validation`.
+
+        Texts are withheld ones; a new LLM's answers to texts of its own are not among them. `encoder` is the text
+        encoder of the vectors, `source` the id of the data set.
+        """
+        parts = {"train": self, "validation": self.validation}
+        there = {name: part for name, part in parts.items() if part is not None}
+        return {name: part._encoded(encoder, DataOrigin(source, None, name)) for name, part in there.items()}
+
+    def _encoded(self, encoder: EncoderId, origin: DataOrigin) -> EncodedResponses:
+        listed = self.listed
+        responses = ResponseMatrix(
+            question_ids=listed.question_ids,
+            questions=withheld_texts(listed.keys),
+            categories=np.array(listed.categories, object)[listed.category_indices],
+            llm_names=listed.llm_names,
+            matrix=listed.responses,
+            counts=np.rint(listed.weights.data).astype(np.int64),
+            contradictory=np.zeros(listed.responses.nnz, bool),
+            duplicates="mean",
+            origin=origin,
+        )
+        return EncodedResponses(responses, listed.question_embeds.astype(np.float32), encoder)
 
     def with_texts(self, keys: np.ndarray, question_embeds: np.ndarray) -> QuestionBank:
         """The same with a new LLM's own texts at the end: no category, no benchmark, and `NO_ID` as id.
@@ -291,6 +321,7 @@ class QuestionBank:
             weights=_enlarged(observed.select(self.weights, None, kept)[0], shape),
             is_new=np.concatenate([self.is_new[kept], np.ones(n_more, bool)]),
             item_parameters=None if item is None else item.of_pool(llm_indices, n_more),
+            validation=None if self.validation is None else self.validation.of_pool(llm_names, llm_indices),
         )
 
 

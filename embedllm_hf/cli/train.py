@@ -6,25 +6,30 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .._errors import FileError, UserError
+from .._errors import FileError, InputError, UserError
 from ..training.arguments import EmbedLLMTrainingArguments
 from ._options import add_data_options, add_dataclass_options, read_dataclass_options, with_vectors
 
 if TYPE_CHECKING:
     from ..configuration_embedllm import EncoderId
-    from ..data.splits import ResponseSplits
     from ..modeling_embedllm import EmbedLLM
     from ..training.trainer import Dataset, EmbedLLMTrainer
 
 
+_OF_THE_MODEL = ("encoder", "encoder_revision", "embed_dim", "paper", "question_embeddings", "dataset_revision")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
-    add_data_options(parser)
+    add_data_options(parser, also="a trained model's folder (the responses in its bank), ")
     parser.add_argument("--output_dir", required=True, help="folder of the trained model")
     parser.add_argument(
         "--encoder", help="text encoder: Hub id, folder or `offline` (default: that of the vectors, or the paper's)"
     )
     parser.add_argument("--encoder_revision", help="commit of the text encoder")
+    parser.add_argument(
+        "--warm_start", action="store_true", help="start from the weights of the model that --dataset names"
+    )
     parser.add_argument("--embed_dim", type=int, help="width of the LLM vectors (default: the configuration's)")
     parser.add_argument("--push_to_hub", metavar="ID", help="upload the trained model to this repository of the Hub")
     parser.add_argument("--paper", action="store_true", help="the paper's form: 232 dimensions, no biases, noise 0.05")
@@ -43,25 +48,50 @@ def main(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace, args: EmbedLLMTrainingArguments) -> int:
     """The verb in its output folder, which no other run may use meanwhile."""
-    from ..data.responses import check_pool
-    from ..data.sources import load_splits
+    from ..model_folder import is_model_folder
     from ..training.trainer import EmbedLLMTrainer
 
-    data = load_splits(options.dataset, revision=options.dataset_revision, duplicates=options.duplicates)
-    check_pool(data["train"], "train")
-    own = data["train"].origin.vectors if options.encoder is None else None  # whose encoder is then the model's
-    splits = {name: with_vectors(split, options.question_embeddings or own) for name, split in data.items()}
-    model = _untrained(options, args, splits["train"])
+    made_from = _from_model if is_model_folder(options.dataset) else _from_data
+    model, splits = made_from(options, args)
     trainer = EmbedLLMTrainer(model, args, train_dataset=splits["train"], eval_dataset=splits.get("validation"))
     frozen = model.config.encoder
     trainer.train()
     if not trainer.is_main_process:
         return 0
-    print(trainer.evaluate(_measured(trainer, data, splits, frozen)))
+    print(trainer.evaluate(_measured(trainer, splits, frozen)))
     print(f"\ntrained in {trainer.seconds:.1f} s; saved to {args.output_dir}")
     if options.push_to_hub:
         _push(trainer, options.push_to_hub)
     return 0
+
+
+def _from_data(options: argparse.Namespace, args: EmbedLLMTrainingArguments) -> tuple[EmbedLLM, dict[str, Dataset]]:
+    """An untrained model and the splits of a data set."""
+    from ..data.responses import check_pool
+    from ..data.sources import load_splits
+
+    if options.warm_start:
+        raise InputError(f"--warm_start starts from a model's weights, and {options.dataset} is none. Leave it out.")
+    data = load_splits(options.dataset, revision=options.dataset_revision, duplicates=options.duplicates)
+    check_pool(data["train"], "train")
+    own = data["train"].origin.vectors if options.encoder is None else None  # whose encoder is then the model's
+    splits = {name: with_vectors(split, options.question_embeddings or own) for name, split in data.items()}
+    return _untrained(options, args, splits["train"]), splits
+
+
+def _from_model(options: argparse.Namespace, args: EmbedLLMTrainingArguments) -> tuple[EmbedLLM, dict[str, Dataset]]:
+    """A model of the same kind as a trained one, and the responses in the bank of that."""
+    from ..modeling_embedllm import EmbedLLM
+
+    fixed = [name for name in _OF_THE_MODEL if getattr(options, name)]
+    if fixed:
+        raise InputError(f"--{fixed[0]}: that of the model {options.dataset} stays. Leave the option out.")
+    trained = EmbedLLM.from_pretrained(options.dataset)
+    if trained.bank is None:
+        raise InputError(f"{options.dataset}: this model has no question bank to be trained from. Give a data set.")
+    source = (trained.metrics or {}).get("dataset", {}).get("id")
+    splits: dict[str, Dataset] = {**trained.bank.splits(trained.config.encoder, source)}
+    return trained if options.warm_start else trained.untrained(seed=args.seed), splits
 
 
 def _untrained(options: argparse.Namespace, args: EmbedLLMTrainingArguments, train: Dataset) -> EmbedLLM:
@@ -91,18 +121,20 @@ def _untrained(options: argparse.Namespace, args: EmbedLLMTrainingArguments, tra
         )
 
 
-def _measured(
-    trainer: EmbedLLMTrainer, data: ResponseSplits, splits: Mapping[str, Dataset], frozen: EncoderId
-) -> Dataset:
+def _measured(trainer: EmbedLLMTrainer, splits: Mapping[str, Dataset], frozen: EncoderId) -> Dataset:
     """The test split, or without one the validation split.
 
     If the encoder was trained, vectors from a file are of the `frozen` one, and the bare responses are encoded anew.
     """
+    from ..encoding.encoded_responses import EncodedResponses
+
     split = "test" if "test" in splits else "validation"
     if split not in splits:
         assert trainer.eval_dataset is not None  # set aside by the trainer
         return trainer.eval_dataset
-    return splits[split] if trainer.model.config.encoder.is_same(frozen) else data[split]
+    measured = splits[split]
+    is_frozen = trainer.model.config.encoder.is_same(frozen)
+    return measured if is_frozen or not isinstance(measured, EncodedResponses) else measured.responses
 
 
 def _push(trainer: EmbedLLMTrainer, repo_id: str) -> None:

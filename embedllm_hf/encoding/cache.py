@@ -50,7 +50,7 @@ class VectorCache:
                             found[key] = np.frombuffer(vector, np.float32)
         except (sqlite3.OperationalError, OSError) as error:
             self._warn("read", error)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, ValueError, TypeError) as error:  # the latter of text where there was none
             logger.warning("The cache of text vectors %s is damaged (%s); starting it anew.", self.path, error)
             with suppress(OSError):
                 self.path.unlink(missing_ok=True)  # another process may have done it
@@ -63,7 +63,7 @@ class VectorCache:
         try:
             with closing(self._open()) as database, database:
                 database.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
-        except (sqlite3.DatabaseError, OSError) as error:
+        except (sqlite3.DatabaseError, OSError, ValueError) as error:
             self._warn("written", error)
 
     def _warn(self, done: str, error: Exception) -> None:

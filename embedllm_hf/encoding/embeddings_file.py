@@ -36,8 +36,8 @@ def read_embeddings(
     """
     path = Path(path)
     file = _read(path)
-    by_text = file.keys is not None
-    rows = positions_of(question_keys, file.keys) if by_text else positions_of(question_ids, file.ids)
+
+    rows = positions_of(question_ids, file.ids) if file.keys is None else positions_of(question_keys, file.keys)
     if (rows < 0).any():
         raise InputError(
             f"{path.name}: no vector for {np.sum(rows < 0):,} of {len(rows):,} questions, that of `{_IDS}` "

@@ -30,7 +30,7 @@ def fit_bank(
     bank = QuestionBank.from_responses(train)
     bank = replace(bank, blend=fit_blend(network, bank, validation))
     if validation is not None:
-        bank = replace(bank, knn=choose_knn(bank, validation))
+        bank = replace(bank, knn=choose_knn(bank, validation), validation=QuestionBank.from_responses(validation))
     if len(bank.llm_names) >= MIN_LLMS:
         bank = replace(bank, item_parameters=fit_item_parameters(network, bank, calibrate=calibrate))
     return bank

@@ -11,6 +11,7 @@ from huggingface_hub import CommitInfo
 from .._errors import InputError, UserError
 from ..data.responses import ResponseMatrix
 from ..data.splits import split_questions, unseen_questions
+from ..data.texts import is_withheld
 from ..encoding.encoded_responses import EncodedResponses, encode_responses
 from ..evaluation.report import EvaluationReport, evaluate_model
 from ..modeling_embedllm import EmbedLLM
@@ -73,6 +74,11 @@ class EmbedLLMTrainer:
             rest, taken = split_questions(_responses(train_dataset), args.validation_share, seed=args.seed)
             train_dataset, taken_dataset = _with(train_dataset, rest), _with(train_dataset, taken)
             eval_dataset = _unseen(taken_dataset, train_dataset)
+        if args.train_encoder and any(map(is_withheld, _responses(train_dataset).questions)):
+            raise InputError(
+                "`train_encoder` needs the texts of the questions, and the data set withholds them. Train with the "
+                "vectors that it brings, without this option."
+            )
         if eval_dataset is None and args.train_encoder:
             raise InputError("`train_encoder` needs an `eval_dataset`, or a `validation_share` above 0.")
         self.train_dataset, self.eval_dataset = train_dataset, eval_dataset

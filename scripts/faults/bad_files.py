@@ -26,6 +26,7 @@ import numpy as np
 
 from . import quietly
 
+_ROOM = 3 << 30  # of address space, of which libraries take two thirds when they are used
 _WORDS = (
     *(b"NaN", b"-1", b"1e999", b"-9223372036854775809", b"18446744073709551616", b"null", b"true", b"[]", b"{}"),
     *(b'""', b"[" * 100_000, b'{"a":' * 50_000, b"\x00", b"\xff\xfe", b"\xed\xa0\xbd", b"\r", b"\n\n", b'"', b",,,,"),
@@ -264,6 +265,21 @@ def campaign(folder: Path, *, trials: int, seed: int, only: Sequence[str] = ()) 
                 yield try_kind(kind, where, trials=trials, seed=seed)
 
 
+@contextlib.contextmanager
+def at_most(room: int) -> Iterator[None]:
+    """Give this process so many bytes beyond what it has; who asks for more gets a MemoryError, which is a loss."""
+    import torch  # noqa: F401, before its gigabytes of address space count
+    import transformers  # noqa: F401
+
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (taken + room, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
 def table(found: Sequence[Tally]) -> str:
     """A summary in Markdown."""
     rows = ["| kind of file | damaged | refused in one line | as before | other content | lost |", "| --- " * 6 + "|"]
@@ -286,7 +302,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--kinds", default="", help="beginnings of the names of kinds, comma-separated (default: all)")
     options = parser.parse_args(argv)
     only = [name.strip() for name in options.kinds.split(",") if name.strip()]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, at_most(_ROOM):
         found = list(campaign(Path(folder), trials=options.trials, seed=options.seed, only=only))
     print(table(found))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
