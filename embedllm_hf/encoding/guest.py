@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MODULES_FILE, _SETTINGS_FILE = "modules.json", "config_sentence_transformers.json"
 _KINDS = ("Transformer", "Pooling", "Normalize", "Dense", "StaticEmbedding")
+_READS_TEXTS = ("Transformer", "StaticEmbedding")
 _TYPE = re.compile(r"sentence_transformers\.[a-z_.]+\.([A-Za-z]+)")  # the module has moved from version to version
 _TYPE_TO_LOAD = "sentence_transformers.sentence_transformer.modules."
 _WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
@@ -138,7 +139,9 @@ def load_guest(folder: Path, device: str | None = None) -> SentenceTransformer:
         except SafetensorError as error:
             damage = f"the text encoder's weights are not a whole safetensors file ({error})"
             raise InputError(f"{folder}: {damage}. Fetch or train it again.") from error
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # of a stranger's settings the libraries raise whatever comes
             cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(f"{folder}: the text encoder cannot be loaded ({cause}). Fetch it again.") from error
 
@@ -178,6 +181,8 @@ def _modules(path: Path) -> list[dict[str, Any]]:
         place = entry.get("path", "")
         if not isinstance(place, str) or not (place == "" or re.fullmatch(r"\d+_[A-Za-z]+", place)):
             raise InputError(f"{path}: the module's folder {shown(place)} is none of an encoder, `1_Pooling` say.")
+        if number == 0 and kind[1] not in _READS_TEXTS:
+            raise InputError(f"{path}: begins with {shown(kind[1])}, expected {' or '.join(_READS_TEXTS)}. {_REMEDY}")
         modules.append({"idx": number, "name": str(number), "path": place, "type": _TYPE_TO_LOAD + kind[1]})
     return modules
 

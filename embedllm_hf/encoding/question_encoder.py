@@ -177,7 +177,14 @@ class QuestionEncoder:
         model, half = self.load(), self.precision == "bfloat16"
         rounded = torch.autocast(model.device.type, torch.bfloat16) if half else nullcontext()
         with rounded, threads_for(math.inf):  # no more than a container's quota
-            return np.asarray(model.encode(texts, batch_size=self.batch_size, show_progress_bar=False), np.float32)
+            try:
+                made = model.encode(texts, batch_size=self.batch_size, show_progress_bar=False)
+            except IndexError as error:
+                raise InputError(
+                    f"the text encoder {self.name} cannot encode: its tokenizer gives tokens that its weights do not "
+                    "have. Fetch or save it again."
+                ) from error
+            return np.asarray(made, np.float32)
 
     def cut_texts(self, questions: Sequence[str]) -> list[int]:
         """Positions of the texts of which the encoder sees the beginning only, since they are longer than it reads."""

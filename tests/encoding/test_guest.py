@@ -10,6 +10,7 @@ import pytest
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
+from embedllm_hf import QuestionEncoder
 from embedllm_hf._errors import UserError
 from embedllm_hf.encoding.guest import encoder_digest, encoder_files, load_guest
 from tests.tiny_encoder import save_tiny_encoder
@@ -86,6 +87,28 @@ def test_other_types_of_modules_are_refused(folder, type_):
     modules[0]["type"] = type_
     (folder / "modules.json").write_text(json.dumps(modules))
     refused(folder, r"modules\.json: the module .* is not one that is loaded here")
+
+
+def test_the_first_module_reads_texts(folder):
+    """One that does not would fail at the first text."""
+    modules = json.loads((folder / "modules.json").read_text())
+    (folder / "modules.json").write_text(json.dumps(modules[1:]))
+    refused(folder, "begins with 'Pooling', expected Transformer or StaticEmbedding")
+
+
+def test_values_that_only_a_library_refuses_are_one_line(folder):
+    """Whatever it raises."""
+    change(folder / "config.json", layer_norm_eps=[])
+    refused(folder, "the text encoder cannot be loaded .*layer_norm_eps")
+
+
+def test_tokens_that_the_weights_do_not_have_are_told(folder):
+    """They show at the first text that has one."""
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["model"]["vocab"]["logic"] = 500
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(ValueError, match="its tokenizer gives tokens that its weights do not have"):
+        QuestionEncoder(str(folder)).encode(["logic"])
 
 
 @pytest.mark.parametrize("path", ["..", "/etc", "1_Pooling/../..", 7, "a"])
