@@ -89,7 +89,8 @@ def _read(path: Path) -> _Content:
     as_written = vectors.dtype in (torch.float16, torch.float32, torch.int8)
     kept = vectors.numpy() if as_written else vectors.float().numpy()
     content = _Content(kept, ids.numpy().astype(np.int64), rest.get(_KEYS), rest.get(_SCALES), made_by)
-    if _DIGEST in rest and not np.array_equal(rest[_DIGEST], _digest(content)):
+    # A file with keys is one of ours, and has a hash; of others' there may be none.
+    if (_DIGEST in rest or content.keys is not None) and not np.array_equal(rest.get(_DIGEST, 0), _digest(content)):
         raise InputError(f"{path.name}: damaged, its content is not what was written. Fetch or write it again.")
     if content.keys is not None and (content.keys.dtype != np.int64 or content.keys.shape != content.ids.shape):
         raise InputError(f"{path.name}: expected one whole number in `{_KEYS}` for each vector. Write the file again.")

@@ -185,10 +185,10 @@ def _encoder_kinds(folder: Path) -> Iterator[tuple[Kind, Path]]:
     identity = EncoderId("tiny", digest=encoder_digest(encoder))
 
     def load(folder: Path) -> bytes:
-        return QuestionEncoder.of_model(identity, folder).load().encode(["some text"]).tobytes()
+        return QuestionEncoder.of_model(identity, folder)._encode(["some text"]).tobytes()
 
     def load_any(folder: Path) -> bytes:
-        return QuestionEncoder(str(folder)).load().encode(["some text"]).tobytes()
+        return QuestionEncoder(str(folder))._encode(["some text"]).tobytes()
 
     for name in ("modules.json", "config.json", "sentence_bert_config.json", "tokenizer.json", "model.safetensors"):
         yield Kind(f"encoder's {name}", name, load, whole=True), encoder
