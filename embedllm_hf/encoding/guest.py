@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MODULES_FILE, _SETTINGS_FILE = "modules.json", "config_sentence_transformers.json"
 _KINDS = ("Transformer", "Pooling", "Normalize", "Dense", "StaticEmbedding")
+_MOST_LAYERS, _LARGEST_SIZE = 1000, 1 << 22
 _READS_TEXTS = ("Transformer", "StaticEmbedding")
 _TYPE = re.compile(r"sentence_transformers\.[a-z_.]+\.([A-Za-z]+)")  # the module has moved from version to version
 _TYPE_TO_LOAD = "sentence_transformers.sentence_transformer.modules."
@@ -206,6 +207,10 @@ def _settings(path: Path, kind: str) -> dict[str, Any]:
             _require(path, name, value, not _CALLS_CODE.fullmatch(name))
         if path.name == _CONFIG_FILE:
             _require(path, "model_type", settings.get("model_type"), settings.get("model_type") in _ARCHITECTURES)
+            for name, value in settings.items():  # before memory is taken for what the weights do not have
+                most = _MOST_LAYERS if "layer" in name else _LARGEST_SIZE
+                is_size = type(value) is int and not name.startswith("rope")
+                _require(path, name, value, not is_size or value <= most)
     return settings
 
 

@@ -130,6 +130,8 @@ def test_no_module_leaves_the_folder(folder, path):
         ("sentence_bert_config.json", {"max_seq_length": "7"}),
         ("config.json", {"auto_map": {"AutoModel": "evil--code.Model"}}),
         ("config.json", {"model_type": "evil"}),
+        ("config.json", {"num_hidden_layers": 99_999_999}),
+        ("config.json", {"vocab_size": 99_999_999}),
         ("config.json", {"quantization_config": {"quant_method": "evil"}}),
         ("config.json", {"_attn_implementation": "evil/kernel"}),
         ("config.json", {"attn_implementation": {"attn_implementation": "evil/kernel"}}),
