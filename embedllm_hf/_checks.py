@@ -15,14 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from types import ModuleType
 from typing import Any
 
-from ._errors import InputError, InputTypeError, MissingExtra, UnknownName
+from ._errors import InputError, InputTypeError, MissingExtra, UnknownName, visible
 
 _LONGEST_NAME = 500
-
-
-def visible(text: str) -> str:
-    """A stranger's text as it may be shown on a terminal: what does not print stands there as Python escapes it."""
-    return text if text.isprintable() else "".join(sign if sign.isprintable() else f"{sign!a}"[1:-1] for sign in text)
 
 
 def brief(text: str, limit: int = 200) -> str:
@@ -248,7 +243,7 @@ def check_texts(argument: str, texts: Any) -> list[str]:
         ValueError: If a text is empty or no Unicode.
     """
     if isinstance(texts, str):
-        raise InputTypeError(f"`{argument}` is one text, {shown(texts)}, expected a list of texts. Pass [text].")
+        raise InputTypeError(f"`{argument}` is one text, expected a list of texts. Pass [text].")
     is_table = isinstance(texts, Mapping) or hasattr(texts, "columns") or hasattr(texts, "column_names")
     if is_table:
         name = type(texts).__name__

@@ -9,6 +9,11 @@ from __future__ import annotations
 _LONGEST = 1500
 
 
+def visible(text: str) -> str:
+    """A stranger's text as it may be shown on a terminal: what does not print stands there as Python escapes it."""
+    return text if text.isprintable() else "".join(sign if sign.isprintable() else f"{sign!a}"[1:-1] for sign in text)
+
+
 class UserError(Exception):
     """Something that the caller can mend; the message says how.
 
@@ -68,6 +73,4 @@ class Unreachable(FileError, ConnectionError):
 
 def _one_line(text: str) -> str:
     line = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 200]} ... {text[-200:]}"  # the remedy comes last
-    if line.isprintable():
-        return line
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in " ".join(line.split()))
+    return line if line.isprintable() else visible(" ".join(line.split()))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ._checks import brief, visible
+from ._checks import brief
+from ._errors import visible
 
 
 def format_table(

@@ -112,11 +112,7 @@ class EmbedLLM(PooledNetwork):
             encoder_digest=encoder.digest,
             **config,
         )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model = cls(settings)
-        model._encoder = encoder
-        return model
+        return cls._with_initial_weights(settings, encoder, seed)
 
     def untrained(self, *, seed: int = 0) -> Self:
         """A model of the same sizes, pool and text encoder with initial weights, to be trained anew.
@@ -124,11 +120,15 @@ class EmbedLLM(PooledNetwork):
         Args:
             seed (`int`): Of the weights.
         """
+        return self._with_initial_weights(copy.deepcopy(self.config), self.encoder, seed)
+
+    @classmethod
+    def _with_initial_weights(cls, config: EmbedLLMConfig, encoder: QuestionEncoder, seed: int) -> Self:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            other = type(self)(copy.deepcopy(self.config))
-        other._encoder = self.encoder
-        return other
+            model = cls(config)
+        model._encoder = encoder
+        return model
 
     @property
     def encoder(self) -> QuestionEncoder:

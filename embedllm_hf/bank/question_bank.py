@@ -20,7 +20,8 @@ from .._errors import InputError, UnknownName
 from ..configuration_embedllm import EncoderId
 from ..data import sparse as observed
 from ..data.benchmarks import benchmark_categories
-from ..data.responses import DataOrigin, ResponseMatrix
+from ..data.origin import DataOrigin
+from ..data.responses import ResponseMatrix
 from ..data.texts import question_keys, withheld_texts
 from ..encoding.embeddings_file import positions_of
 from ..encoding.encoded_responses import EncodedResponses

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .._checks import visible
-from .._errors import FileError, InputError
+from .._errors import FileError, InputError, visible
 from .._files import whole_file
 
 if TYPE_CHECKING:

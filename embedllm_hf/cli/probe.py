@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .._checks import brief, visible
-from .._errors import InputError
+from .._checks import brief
+from .._errors import InputError, visible
 from ..bank.item_parameters import STRATEGIES
 from ._options import add_shared_options, beginning, print_json
 

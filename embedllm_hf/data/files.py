@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from .._checks import check_llm_names, shorten, shown, visible
-from .._errors import InputError, MissingFile
+from .._checks import check_llm_names, shorten, shown
+from .._errors import InputError, MissingFile, visible
 from .long_table import OPTIONAL_COLUMNS, REQUIRED_COLUMNS, check_columns, warn_of_cases
 from .rows import LARGEST_CELL, Row, cut_off, name_of, not_utf8, number_of, read_rows
 

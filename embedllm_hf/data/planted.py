@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from .._errors import InputError
-from .responses import DataOrigin, ResponseMatrix
+from .origin import DataOrigin
+from .responses import ResponseMatrix
 
 PLANTED = "planted"
 SPLIT_SIZES = {"train": 640, "validation": 104, "test": 200}

@@ -29,8 +29,9 @@ from .files import (
     split_name,
 )
 from .long_table import DUPLICATE_RULES, Tables, collect_names
+from .origin import DataOrigin
 from .planted import PLANTED, planted_pool
-from .responses import DataOrigin, ResponseMatrix
+from .responses import ResponseMatrix
 from .splits import ResponseSplits, id_of_two_texts, without_overlap
 
 logger = logging.getLogger(__name__)

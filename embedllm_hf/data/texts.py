@@ -45,10 +45,14 @@ def is_withheld(text: str) -> bool:
     return text.startswith(_WITHHELD) and re.fullmatch("[0-9a-f]{16}", text[len(_WITHHELD) :]) is not None
 
 
-def check_at_hand(where: str, text: str) -> None:
-    """Raise a `ValueError` where a text is needed itself, and this only stands for one."""
-    if is_withheld(text):
-        raise InputError(f"{where} is {text}: the data set withholds this text. Give the text itself, or its vector.")
+def check_at_hand(argument: str, texts: Sequence[str] | np.ndarray) -> None:
+    """Raise a `ValueError` where texts are needed themselves, and one only stands for its text."""
+    for position, text in enumerate(texts):
+        if is_withheld(text):
+            raise InputError(
+                f"`{argument}[{position}]` is {text}: the data set withholds this text. Give the text itself, or its "
+                "vector."
+            )
 
 
 def _short_key(text: str) -> bytes:

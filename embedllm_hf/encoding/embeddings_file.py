@@ -2,7 +2,7 @@
 
 Ids are unique in a table at most, so the files that are written here have a hash of each text, too, and a question
 finds its vector by that. In a file of others it has to trust the id. Vectors of whole numbers from -127 to 127 have a
-`scale` each, which they are multiplied by: half of float16's size, and an angle of half a degree off.
+`scale` each, which they are multiplied by: half of float16's size.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ def read_embeddings(
     """
     path = Path(path)
     file = _read(path)
-
     rows = positions_of(question_ids, file.ids) if file.keys is None else positions_of(question_keys, file.keys)
     if (rows < 0).any():
         raise InputError(

@@ -207,11 +207,16 @@ def _settings(path: Path, kind: str) -> dict[str, Any]:
             _require(path, name, value, not _CALLS_CODE.fullmatch(name))
         if path.name == _CONFIG_FILE:
             _require(path, "model_type", settings.get("model_type"), settings.get("model_type") in _ARCHITECTURES)
-            for name, value in settings.items():  # before memory is taken for what the weights do not have
-                most = _MOST_LAYERS if "layer" in name else _LARGEST_SIZE
-                is_size = type(value) is int and not name.startswith("rope")
-                _require(path, name, value, not is_size or value <= most)
+            for name, value in _all_items(settings):
+                _require(path, name, value, not _is_too_large(name, value))
     return settings
+
+
+def _is_too_large(name: str, value: Any) -> bool:
+    """Whether a size would take memory, or time, for what no weights are there for."""
+    if type(value) is not int or name.startswith("rope"):  # the base of angles, which is no size
+        return False
+    return value > (_MOST_LAYERS if "layer" in name else _LARGEST_SIZE)
 
 
 def _is_mode(name: str) -> bool:

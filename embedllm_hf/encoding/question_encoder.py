@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm.auto import tqdm
 
-from .._checks import check_choice, check_text, normal_text, require_extra, shown
-from .._errors import FileError, InputError, InputTypeError, MissingFile
+from .._checks import check_choice, check_text, check_texts, normal_text, require_extra, shown
+from .._errors import FileError, InputError, MissingFile
 from .._threads import threads_for
 from ..configuration_embedllm import DEFAULT_ENCODER, DEFAULT_ENCODER_REVISION, OFFLINE_ENCODER, EncoderId
 from ..data.texts import check_at_hand, text_key
@@ -146,11 +146,8 @@ class QuestionEncoder:
             ValueError: If a text is empty or no string.
             OSError: If the encoder cannot be loaded.
         """
-        if isinstance(questions, str):
-            raise InputTypeError("`questions` is one text, expected a list of texts. Pass [text].")
-        for position, text in enumerate(questions):
-            check_text(f"`questions[{position}]`", text)
-            check_at_hand(f"`questions[{position}]`", text)
+        questions = check_texts("questions", questions)
+        check_at_hand("questions", questions)
         questions = [normal_text(text) for text in questions]  # what is one text to its key shall have one vector
         self._pin()
         keys = [text_key(text) for text in questions]

@@ -218,7 +218,8 @@ class _Commit:
         threads = asked(lambda: list(client.get_repo_discussions(**where, discussion_type="pull_request")))
         for thread in threads:
             if thread.title == self.message and thread.status == "open" and self._is_in(f"refs/pr/{thread.num}"):
-                oid = list_files(self.base.repo_id, self.target.repo_type, f"refs/pr/{thread.num}").revision
+                at = self.base.repo_id, self.target.repo_type, f"refs/pr/{thread.num}"
+                oid = list_files(*at, token=self.target.token).revision
                 return _info(self.target, self.base.repo_id, oid, self.message, number=thread.num)
         return None
 

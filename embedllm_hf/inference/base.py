@@ -77,8 +77,7 @@ def count_tokens(encoder: QuestionEncoder, questions: Texts) -> np.ndarray:
     """Length of texts in tokens of the encoder's tokenizer, also beyond what the encoder reads, `(n_questions,)`."""
     if not len(questions):
         return np.zeros(0, int)
-    for position, text in enumerate(questions):
-        check_at_hand(f"`questions[{position}]`", text)
+    check_at_hand("questions", questions)
     tokenizer = encoder.load().tokenizer
     encoded = tokenizer(list(questions), add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
     return np.array([len(ids) for ids in encoded])

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._checks import require_extra, visible
+from .._checks import require_extra
+from .._errors import visible
 from .._files import whole_file
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,15 +98,13 @@ def write(splits: Mapping[str, EncodedResponses], folder: Path = EMBEDDED) -> No
 
 def _table(responses: ResponseMatrix) -> pa.Table:
     """A split in long form, the hashes of its texts in their place."""
-    texts = withheld_texts(responses.keys)
-    rows = pa.array(responses.question_indices.astype(np.int32))
-    table = responses.to_long().drop_columns(["label_contradictory", "prompt"])
+    table = replace(responses, questions=withheld_texts(responses.keys)).to_long().drop_columns("label_contradictory")
     if responses.counts.max(initial=1) == 1:
         table = table.drop_columns("label_count")
     if not (responses.values % 1).any():
         position = table.column_names.index("label")
         table = table.set_column(position, "label", pa.array(responses.values.astype(np.int8)))
-    return table.append_column("prompt", pa.DictionaryArray.from_arrays(rows, pa.array(texts.tolist())))
+    return table
 
 
 def _write_csv(path: Path, rows: Sequence[Sequence[object]]) -> None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -28,3 +29,12 @@ def quietly() -> Iterator[None]:
         logging.disable(logging.NOTSET)
         if had_bars:
             bars.enable_progress_bar()
+
+
+def summary(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table in Markdown of a name and counts a row, and their sums."""
+    from embedllm_hf._tables import format_table
+
+    sums = ["all", *(sum(counts) for counts in list(zip(*rows, strict=True))[1:])]
+    cells = [[name, *(f"{count:,}" for count in counts)] for name, *counts in (*rows, sums)]
+    return format_table(head, cells, markdown=True)

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import quietly
+from . import quietly, summary
 
 _ROOM = 3 << 30  # of address space, of which libraries take two thirds when they are used
 _WORDS = (
@@ -281,17 +281,9 @@ def at_most(room: int) -> Iterator[None]:
 
 
 def table(found: Sequence[Tally]) -> str:
-    """A summary in Markdown."""
-    rows = ["| kind of file | damaged | refused in one line | as before | other content | lost |", "| --- " * 6 + "|"]
-    total = Tally("all")
-    for one in found:
-        for name in ("files", "refused", "equal", "other"):
-            setattr(total, name, getattr(total, name) + getattr(one, name))
-        total.lost += one.lost
-    for one in [*found, total]:
-        counts = (one.files, one.refused, one.equal, one.other, len(one.lost))
-        rows.append(f"| {one.kind} | " + " | ".join(f"{count:,}" for count in counts) + " |")
-    return "\n".join(rows)
+    """A row a kind."""
+    rows = [[one.kind, one.files, one.refused, one.equal, one.other, len(one.lost)] for one in found]
+    return summary(["kind of file", "damaged", "refused in one line", "as before", "other content", "lost"], rows)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from . import quietly
+from . import quietly, summary
 
 KINDS: dict[str, Callable[[str], str]] = {
     "escape codes": lambda m: f"\x1b[31m{m}\x1b]0;title\x07\x9b2J",
@@ -317,11 +317,8 @@ def campaign(folder: Path, *, texts: int, seed: int, quick: bool = False) -> lis
 
 def table(found: Sequence[Tally]) -> str:
     """A row a kind."""
-    from embedllm_hf._tables import format_table
-
     rows = [[one.kind, one.places, one.refused, len(one.raw)] for one in found]
-    rows.append(["all", *(sum(row[column] for row in rows) for column in (1, 2, 3))])
-    return format_table(["kind", "places", "refused", "raw"], rows, markdown=True)
+    return summary(["kind", "places", "refused", "raw"], rows)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

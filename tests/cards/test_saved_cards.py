@@ -22,7 +22,7 @@ from embedllm_hf.cards.model_card import (
 )
 from embedllm_hf.cli import main
 from embedllm_hf.data.long_table import DUPLICATE_RULES
-from embedllm_hf.data.responses import DataOrigin
+from embedllm_hf.data.origin import DataOrigin
 from embedllm_hf.evaluation import report as evaluation
 from embedllm_hf.modeling_embedllm import METRICS_FILE
 from tests.pool import LLMS, TEXT_DIM, make_split

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from embedllm_hf.data.origin import DataOrigin
 from embedllm_hf.data.planted import (
     HIDDEN_SHARE,
     SPLIT_SIZES,
@@ -10,7 +11,6 @@ from embedllm_hf.data.planted import (
     planted_pool,
     planted_probabilities,
 )
-from embedllm_hf.data.responses import DataOrigin
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 
 from embedllm_hf import ResponseMatrix
-from embedllm_hf.data.responses import DataOrigin, check_pool
+from embedllm_hf.data.origin import DataOrigin
+from embedllm_hf.data.responses import check_pool
 from embedllm_hf.data.texts import text_id
 from tests.pool import LLMS, make_frame, make_split
 

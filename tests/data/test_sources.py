@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from embedllm_hf import ResponseMatrix, load_responses
+from embedllm_hf.data.origin import DataOrigin
 from embedllm_hf.data.planted import planted_llms
-from embedllm_hf.data.responses import DataOrigin
 from embedllm_hf.data.sources import load_questions, load_splits
 from tests.pool import LLMS, make_frame
 

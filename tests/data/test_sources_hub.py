@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from embedllm_hf import ResponseMatrix, load_responses
-from embedllm_hf.data.responses import DataOrigin
+from embedllm_hf.data.origin import DataOrigin
 from embedllm_hf.data.sources import load_splits
 from tests.hub.clients import no_waiting, run_python
 from tests.hub.protocol import Answer

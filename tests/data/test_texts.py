@@ -34,5 +34,6 @@ def test_a_withheld_text_is_the_text_itself_where_texts_are_told_apart():
     assert [is_withheld(text) for text in (*withheld, *texts, "sha256:12", "sha256:" + "g" * 16)] == [True] * 2 + [
         False
     ] * 4
-    with pytest.raises(ValueError, match=r"`x` is sha256:[0-9a-f]{16}: the data set withholds this text"):
-        check_at_hand("`x`", withheld[1])
+    check_at_hand("x", texts)
+    with pytest.raises(ValueError, match=r"`x\[1\]` is sha256:[0-9a-f]{16}: the data set withholds this text"):
+        check_at_hand("x", [texts[0], withheld[1]])

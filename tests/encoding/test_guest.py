@@ -89,6 +89,12 @@ def test_other_types_of_modules_are_refused(folder, type_):
     refused(folder, r"modules\.json: the module .* is not one that is loaded here")
 
 
+def test_sizes_are_bounded_at_all_depths(folder):
+    """Before layers are built for which there are no weights."""
+    change(folder / "config.json", text_config={"num_hidden_layers": 99_999_999})
+    refused(folder, "the setting `num_hidden_layers` is 99999999")
+
+
 def test_the_first_module_reads_texts(folder):
     """One that does not would fail at the first text."""
     modules = json.loads((folder / "modules.json").read_text())

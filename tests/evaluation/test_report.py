@@ -10,7 +10,7 @@ import sklearn.metrics
 
 from embedllm_hf import EmbedLLM, ResponseMatrix, evaluate_model, metrics
 from embedllm_hf.bank.question_bank import QuestionBank
-from embedllm_hf.data.responses import DataOrigin
+from embedllm_hf.data.origin import DataOrigin
 from embedllm_hf.encoding.embeddings_file import save_embeddings
 from embedllm_hf.encoding.encoded_responses import EncodedResponses
 from embedllm_hf.evaluation.cost_report import cost_report
