@@ -145,3 +145,13 @@ def test_a_name_is_one_line_of_visible_signs_and_looks_like_no_other(names, erro
 def test_names_of_the_world_pass():
     """Upper case, other scripts, spaces and signs of formulas are no fault of a name."""
     check_llm_names("`names`", ["lab/Alpha", "lab/alpha", "\u901a\u4e49/qwen 2", "@cf/meta", "=a", "\u00e9", "a|b`c"])
+
+
+def test_an_error_is_one_line_whatever_it_holds():
+    """Line breaks are spaces, what steers a terminal is escaped, and of an endless text beginning and end stay."""
+    assert str(InputError("a\n  b\x1b[31m\u2028c")) == "a b\\x1b[31m c"
+    assert str(InputError("two  spaces")) == "two  spaces"
+    endless = str(InputError("begin " + "x" * 1_000_000 + " Do this."))
+    assert len(endless) < 2_000
+    assert endless.startswith("begin x")
+    assert endless.endswith("x Do this.")

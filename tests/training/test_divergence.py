@@ -9,7 +9,7 @@ from accelerate.state import AcceleratorState
 
 from embedllm_hf import EmbedLLM, EmbedLLMTrainer, EmbedLLMTrainingArguments
 from embedllm_hf.training import network_trainer
-from embedllm_hf.training.divergence import blame, check_finite, place_in_epoch
+from embedllm_hf.training.divergence import blame, check_finite, check_loss, place_in_epoch
 from tests.launching import PATIENCE, launch, patient
 from tests.pool import LLMS, make_split, new_model
 from tests.tiny_encoder import save_tiny_encoder
@@ -128,3 +128,11 @@ def test_what_is_finite_passes():
     assert place_in_epoch(0, torch.ones(3)) == "epoch 1"
     assert place_in_epoch(2, torch.tensor([1.0, torch.nan, torch.inf])) == "epoch 3, block 2 of 3"
     assert blame(0.1, 1.0) == "`learning_rate` 0.1. Lower --learning_rate."
+
+
+def test_a_loss_beyond_all_measure_is_a_divergence():
+    """Though it is finite; a large one is none yet, and neither is a missing one."""
+    for loss in (None, 0.7, 9_999.0):
+        check_loss("the loss", loss, "epoch 1", "`x` 1.")
+    with pytest.raises(ValueError, match=r"training diverged: the loss is 3\.3e\+09 in epoch 2, with `x` 1\."):
+        check_loss("the loss", 3.3e9, "epoch 2", "`x` 1.")
