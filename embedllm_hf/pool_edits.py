@@ -207,7 +207,12 @@ def carry_answers(source: QuestionBank, target: QuestionBank, name: str) -> Ques
     keys = source.keys[answered]
     unknown = answered[target.rows_of_keys(keys) < 0]
     grown = target.with_texts(source.keys[unknown], source.question_embeds[unknown])
-    grown = grown.with_responses(grown.rows_of_keys(keys), np.full(len(answered), to), responses[answered])
+    rows = grown.rows_of_keys(keys)
+    by_id = grown.rows_of_ids(source.question_ids[answered])
+    rows = np.where((by_id >= 0) & (grown.keys[by_id] == keys), by_id, rows)  # of equal texts, the one that was asked
+    rows, answer_of = np.unique(rows, return_inverse=True)
+    means = np.bincount(answer_of, responses[answered]) / np.bincount(answer_of)
+    grown = grown.with_responses(rows, np.full(len(rows), to), means)
     ours = source.item_parameters
     if grown.item_parameters is None or ours is None:
         return grown

@@ -11,6 +11,7 @@ from embedllm_hf import EmbedLLM
 from embedllm_hf._errors import UserError
 from embedllm_hf.bank.question_bank import QuestionBank
 from embedllm_hf.new_llms.onboarding import onboard
+from embedllm_hf.pool_edits import carry_answers
 from embedllm_hf.training.fit_bank import fit_bank
 from tests.pool import LLMS, TEXT_DIM, make_split, new_model, trained_model
 
@@ -247,3 +248,22 @@ def test_a_vector_that_is_none_is_refused(model):
     with pytest.raises(ValueError, match=r"have shapes \(\(2, 4\), \(1,\)\), expected \(\(1, 4\), \(1,\)\)"):
         model.with_llm_vectors(["lab/new"], np.ones((2, 4)), np.zeros(1))
     assert model.with_llm("lab/new", torch.ones(4)).config.llm_names[-1] == "lab/new"
+
+
+def test_answers_to_equal_texts_are_carried_to_another_bank(model, tmp_path):
+    """Two questions of one text, or a text that the other bank has once: each keeps its place, or their mean."""
+    bank = model.bank
+    twice = replace(bank, keys=np.concatenate([bank.keys[:-1], bank.keys[:1]]))
+    once = replace(bank, keys=np.arange(len(bank.keys)) + 5)
+    first, last = bank.question_ids[[0, -1]].tolist()
+    grown = onboard(model.with_bank(twice), "lab/new", {first: 0, last: 1})
+    shared = model.with_bank(twice).with_llm("lab/new", np.zeros(4)).bank
+    answers = carry_answers(grown.bank, shared, "lab/new").responses_of(6)
+    assert answers[[0, -1]].tolist() == [0, 1]
+    assert np.isnan(answers[1:-1]).all()
+    other = model.with_bank(replace(once, keys=np.concatenate([bank.keys[:1], once.keys[1:]])))
+    other = other.with_llm("lab/new", np.zeros(4))
+    other = other.with_bank(carry_answers(grown.bank, other.bank, "lab/new"))
+    assert other.bank.responses_of(6)[0] == 0.5
+    other.save_pretrained(tmp_path)
+    np.testing.assert_array_equal(EmbedLLM.from_pretrained(tmp_path).bank.responses_of(6), other.bank.responses_of(6))
