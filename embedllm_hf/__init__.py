@@ -40,7 +40,7 @@ _MODULE_OF = {
     "TokenPrice": "data.llm_table",
     "ask_until": "new_llms.probing",
     "cost_report": "evaluation.cost_report",
-    "evaluate_model": "evaluation.report",
+    "evaluate_model": "evaluation.measure",
     "load_responses": "data.sources",
     "load_splits": "data.sources",
     "onboard": "new_llms.onboarding",

@@ -35,7 +35,7 @@ def main(options: argparse.Namespace) -> int:
         raise InputError("--model is needed: the Hub id or folder of a trained model (or --unseen_llms).")
     from ..data.llm_table import read_costs
     from ..evaluation.cost_report import cost_report
-    from ..evaluation.report import evaluate_model
+    from ..evaluation.measure import evaluate_model
     from ..inference.policy import check_min_success
 
     check_min_success(options.min_success)

@@ -25,7 +25,8 @@ from ..metrics.cost_curves import CostQualityCurve
 from ..modeling_embedllm import EmbedLLM
 from ..predictors import Predictor
 from ..predictors.baselines import fit_baselines
-from .report import MODEL, measurable, without_nan
+from .measure import measurable
+from .report import MODEL, without_nan
 
 ALL = "all"
 ORACLE = "oracle"

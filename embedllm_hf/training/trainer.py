@@ -13,7 +13,8 @@ from ..data.responses import ResponseMatrix
 from ..data.splits import split_questions, unseen_questions
 from ..data.texts import is_withheld
 from ..encoding.encoded_responses import EncodedResponses, encode_responses
-from ..evaluation.report import EvaluationReport, evaluate_model
+from ..evaluation.measure import evaluate_model
+from ..evaluation.report import EvaluationReport
 from ..modeling_embedllm import EmbedLLM
 from .arguments import EmbedLLMTrainingArguments
 from .checkpoints import TrainingHistory

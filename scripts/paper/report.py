@@ -25,7 +25,8 @@ import torch
 from embedllm_hf._checks import check_choice
 from embedllm_hf._files import disk_error, whole_file
 from embedllm_hf.data.benchmarks import benchmark_categories
-from embedllm_hf.evaluation.report import package_versions, without_nan
+from embedllm_hf.evaluation.measure import package_versions
+from embedllm_hf.evaluation.report import without_nan
 
 from . import (
     ablations,

@@ -124,7 +124,10 @@ def test_routing_is_set_beside_always_the_best_llm(report, predictions, split):
         metrics.routed_responses(predictions[name], split.responses.responses()) for name in ("embedllm", "llm_mean")
     )
     assert report.routing_over_best_llm == {"over": "llm_mean", **metrics.paired_difference(ours, theirs).to_dict()}
-    assert f"EmbedLLM minus llm_mean = {(ours - theirs).mean():+.4f}" in str(report)
+    best, in_hindsight = report.scores["llm_mean"]["routing_accuracy"], report.oracle["routing_accuracy"]
+    with_best = f"  {best:.1%} with always the best LLM (llm_mean): difference {np.nanmean(ours - theirs):+.4f}, 95%"
+    assert with_best in str(report)
+    assert f"  {in_hindsight:.1%} with the best choice in hindsight" in str(report).splitlines()
 
 
 @pytest.mark.parametrize("costs", [None, {name: 1.0 + index for index, name in enumerate(LLMS[:5])}])
@@ -223,9 +226,10 @@ def test_many_benchmarks_leave_the_verdict_in_sight(report):
     assert len(many.to_dict()["benchmarks"]) == 102
     gain = {"over": "llm_mean", "difference": 0.1, "low": 0.0, "high": 0.2}
     same = replace(report, gains={"routing_accuracy": gain}, routing_over_best_llm=gain)
-    assert str(same).count("routing_accuracy: EmbedLLM minus") == 1
+    assert str(same).count("always the best LLM") == 1
+    assert str(same).count("difference +0.1000") == 1
     other = replace(same, gains={"accuracy": gain, "routing_accuracy": {**gain, "over": "knn"}})
-    assert str(other).count("routing_accuracy: EmbedLLM minus") == 2
+    assert str(other).count("difference +0.1000") == 3
 
 
 def test_a_benchmark_without_responses_is_left_out(model, baselines, split):
@@ -248,7 +252,10 @@ def test_the_table_shows_the_figures(report):
         (row,) = [line for line in lines if line.startswith(name + " ") and f"{score['log_loss']:.4f}" in line]
         assert row.split()[1:] == [f"{score[metric]:.4f}" for metric in METRICS]
     gain = report.gains["accuracy"]
-    assert f"accuracy: EmbedLLM minus {gain['over']} = {gain['difference']:+.4f}" in str(report)
+    ours, theirs = (report.scores[name]["accuracy"] for name in ("embedllm", gain["over"]))
+    place = lines.index(f"EmbedLLM forecasts {ours:.1%} of the responses right")
+    interval = f"95% interval [{gain['low']:+.4f}, {gain['high']:+.4f}]"
+    assert lines[place + 1] == f"  {theirs:.1%} with {gain['over']}: difference {gain['difference']:+.4f}, {interval}"
 
 
 # --- what is refused ---
