@@ -4,15 +4,15 @@ python scripts/make_cards.py                 # after a change of the template or
 python scripts/make_cards.py --check         # ends with 1, and names the files, if a card has drifted
 
 A card's folder holds what the card is made from: `config.json`, `metrics.json` and `llm_embeds.safetensors`. They come
-from a trained model, here for the first two cards (the second data set is a folder in the layout of `RZ412/EmbedLLM`):
+from a trained model, here for the first two cards:
 
-bash scripts/quickstart.sh
-python scripts/make_cards.py --take runs/quickstart --name planted-quickstart
-embedllm train --dataset open-llm-responses --encoder offline --output_dir runs/open-llm-responses \
-    --question_embeddings open-llm-responses/question_embeddings.all-MiniLM-L6-v2.safetensors
-python scripts/make_cards.py --take runs/open-llm-responses --name open-llm-responses
+embedllm train --dataset planted --encoder offline --output_dir runs/planted
+python scripts/make_cards.py --take runs/planted --name planted
+embedllm quickstart
+python scripts/make_cards.py --take runs/quickstart/model --name open-llm-responses
 
-and with `--train_encoder` in the last-but-one command for the card `open-llm-responses-trained-encoder`.
+`open-llm-responses-trained-encoder` is of `embedllm train --train_encoder` on a data set with the texts, which the one
+in the package does not hold: its part of 72 LLMs and 13,385 questions, as a folder in the layout of `RZ412/EmbedLLM`.
 """
 
 import argparse

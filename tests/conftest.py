@@ -1,8 +1,12 @@
 """Fixtures for all tests. The Hugging Face clients read their environment at import: it is set here before."""
 
 import os
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -42,10 +46,39 @@ def _stays_on_this_machine(_outside_attempts: list[str]) -> Iterator[None]:
     assert not _outside_attempts, f"the test tried to reach {_outside_attempts}"
 
 
+@dataclass
+class QuickStart:
+    """What `embedllm quickstart` left in `folder`, what it printed, and how long it took."""
+
+    folder: Path
+    text: str
+    seconds: float
+
+    @property
+    def model(self) -> Path:
+        """The folder of its model."""
+        return self.folder / "runs" / "quickstart" / "model"
+
+
 @pytest.fixture(scope="session")
-def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a model trained by the command line on the planted pool, as the quick start does."""
-    folder = tmp_path_factory.mktemp("quickstart") / "model"
+def quickstart(tmp_path_factory: pytest.TempPathFactory) -> QuickStart:
+    """The quick start, in a process and a folder of its own, on a machine without a Hub and a screen."""
+    folder = tmp_path_factory.mktemp("quickstart")
+    environment = {name: value for name, value in os.environ.items() if name != "DISPLAY"} | {"HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-m", "embedllm_hf", "quickstart"]
+    paths = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), environment.get("PYTHONPATH", "")]))
+    begin = time.perf_counter()
+    done = subprocess.run(
+        command, cwd=folder, env=environment | {"PYTHONPATH": paths}, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    return QuickStart(folder, done.stdout, time.perf_counter() - begin)
+
+
+@pytest.fixture(scope="session")
+def planted_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model trained by the command line on the planted pool."""
+    folder = tmp_path_factory.mktemp("planted_model") / "model"
     command = ["train", "--dataset", "planted", "--encoder", "offline", "--output_dir", str(folder), "--disable_tqdm"]
     assert main(command) == 0
     return folder

@@ -90,9 +90,9 @@ def test_private_models(hub, monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-def test_offline_without_a_request(hub, tmp_path, quickstart):
+def test_offline_without_a_request(hub, tmp_path, planted_model):
     """After the first use a router works with HF_HUB_OFFLINE=1, and the Hub sees no request."""
-    EmbedLLM.from_pretrained(quickstart).push_to_hub("user/router")
+    EmbedLLM.from_pretrained(planted_model).push_to_hub("user/router")
     code = """
         from embedllm_hf import Router
         print(Router.from_pretrained("user/router")("What is 17 multiplied by 23?").llm)
@@ -104,9 +104,9 @@ def test_offline_without_a_request(hub, tmp_path, quickstart):
     assert len(hub.requests) == before
 
 
-def test_a_pipeline_by_id(hub, quickstart):
+def test_a_pipeline_by_id(hub, planted_model):
     """`pipeline("llm-routing", model=id)` routes as the Router does."""
-    EmbedLLM.from_pretrained(quickstart).push_to_hub("user/piped")
+    EmbedLLM.from_pretrained(planted_model).push_to_hub("user/piped")
     route = pipeline("llm-routing", model="user/piped")
     question = "How do I cook lentils with coconut milk?"
     assert route(question)["llm"] == Router.from_pretrained("user/piped")(question).llm == "planted/healer-large"

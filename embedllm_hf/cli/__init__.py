@@ -27,6 +27,7 @@ from .._checks import brief
 from .._errors import InputError, UserError
 
 VERBS = {
+    "quickstart": "see what the library does, on real answers of 105 LLMs",
     "train": "train a model on a data set of responses",
     "evaluate": "measure a model beside the baselines",
     "embed": "encode a data set's questions once, into a file",
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = argparse.Namespace(verb=None, debug=False)
     _prepare_output()
     try:
-        code = _run(arguments, options)
+        code = run_verb(arguments, options)
         sys.stdout.flush()  # the interpreter's own flush at its end cannot be guarded
         return code
     except KeyboardInterrupt:
@@ -69,8 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
 
 
-def _run(arguments: list[str], options: argparse.Namespace) -> int:
-    """Parse the arguments into `options`, and call the verb's `main`."""
+def run_verb(arguments: Sequence[str], options: argparse.Namespace | None = None) -> int:
+    """Parse the arguments into `options`, and call the verb's `main`, whose errors are the caller's."""
+    options = argparse.Namespace() if options is None else options
     parser = argparse.ArgumentParser(prog="embedllm", description=__doc__.splitlines()[0])
     parser.add_argument("--version", action="store_true", help="print the version and end")
     debug = f"show the traceback of any error (also: {DEBUG}=1)"

@@ -117,9 +117,9 @@ class RoutingPipeline(_TextPipeline):
         TypeError: If the model is no `EmbedLLM`, or an option is unknown.
 
     Example:
-        >>> route = pipeline("llm-routing", model="runs/quickstart")
+        >>> route = pipeline("llm-routing", model="runs/quickstart/model")
         >>> route("What is 17 multiplied by 23?")["llm"]
-        'planted/abacus-large'
+        'openai/o1-mini-2024-09-12'
     """
 
     _OPTIONS = ("policy", "top_k", "explain", *RoutingPolicy.__dataclass_fields__)
@@ -149,7 +149,7 @@ class ForecastingPipeline(_TextPipeline):
         TypeError: If the model is no `EmbedLLM`, or an option is unknown.
 
     Example:
-        >>> forecast = pipeline("llm-forecasting", model="runs/quickstart", llm="planted/abacus-large")
+        >>> forecast = pipeline("llm-forecasting", model="runs/quickstart/model", llm="openai/gpt-4o-2024-08-06")
         >>> forecast("What is 17 multiplied by 23?")["probability"] > 0.5
         True
     """

@@ -89,9 +89,9 @@ class Router(EncodedModel):
         KeyError: If the policy names an LLM that is not in the pool.
 
     Example:
-        >>> router = Router.from_pretrained("runs/quickstart")
+        >>> router = Router.from_pretrained("runs/quickstart/model")
         >>> router("What is 17 multiplied by 23?").llm
-        'planted/abacus-large'
+        'openai/o1-mini-2024-09-12'
     """
 
     _OPTIONS = ("policy",)

@@ -57,7 +57,10 @@ def onboard(
         KeyError: If an id is not one of the model's questions.
 
     Example:
-        >>> model = onboard(model, "new/llm", {17: 1, 3021: 0, "What is 17 * 23?": 1})
+        >>> model = EmbedLLM.from_pretrained("runs/quickstart/model")
+        >>> grown = onboard(model, "new/llm", {2080: 1, 3079: 0, "What is 17 * 23?": 1})
+        >>> grown.config.llm_names[-1]
+        'new/llm'
     """
     return onboard_many(model, {name: answers}, encoder=encoder, strategy=strategy)
 

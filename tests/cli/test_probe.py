@@ -14,9 +14,9 @@ from tests.placing import strong_in_law, write_answers
 NEW = "new/llm"
 
 
-def test_probe_lists_questions_with_their_texts(capsys, quickstart, tmp_path):
+def test_probe_lists_questions_with_their_texts(capsys, planted_model, tmp_path):
     """Ids of the benchmark with their texts, none that was answered; as JSON the fields of the plan."""
-    options = ("probe", "--model", quickstart, "--llm", NEW, "--benchmark", "law", "-n", 4)
+    options = ("probe", "--model", planted_model, "--llm", NEW, "--benchmark", "law", "-n", 4)
     code, out, _ = run(capsys, *options, "--dataset", "planted")
     assert code == 0
     train = load_responses("planted", split="train")
@@ -32,18 +32,18 @@ def test_probe_lists_questions_with_their_texts(capsys, quickstart, tmp_path):
     assert not {int(id_) for id_, _, _ in asked} & set(plan["question_ids"])
 
 
-def test_probe_stops_when_the_score_is_known(capsys, quickstart):
+def test_probe_stops_when_the_score_is_known(capsys, planted_model):
     """An interval narrower than asked for needs no more questions."""
-    options = ("probe", "--model", quickstart, "--llm", "planted/atlas-large", "--benchmark", "law")
+    options = ("probe", "--model", planted_model, "--llm", "planted/atlas-large", "--benchmark", "law")
     code, out, _ = run(capsys, *options, "--until_width", 0.9)
     assert code == 0
     assert "no more questions are needed" in out
     assert "\t" not in out
 
 
-def test_probe_tells_which_of_two_is_better(capsys, quickstart, tmp_path):
+def test_probe_tells_which_of_two_is_better(capsys, planted_model, tmp_path):
     """Against an LLM of the pool and against a new one with answers of its own; a clear case needs no questions."""
-    options = ("probe", "--model", quickstart, "--llm", NEW, "--benchmark", "law", "-n", 3)
+    options = ("probe", "--model", planted_model, "--llm", NEW, "--benchmark", "law", "-n", 3)
     code, out, _ = run(capsys, *options, "--against", "planted/atlas-large")
     assert code == 0
     assert "minus planted/atlas-large: " in out
@@ -60,39 +60,39 @@ def test_probe_tells_which_of_two_is_better(capsys, quickstart, tmp_path):
     refused(run(capsys, *options, "--against", NEW), "is to be compared with itself")
 
 
-def ask(capsys, monkeypatch, quickstart: Path, answers: Path, typed: str, *more: str, n: int = 50) -> str:
+def ask(capsys, monkeypatch, planted_model: Path, answers: Path, typed: str, *more: str, n: int = 50) -> str:
     """What the interactive loop prints when this is typed."""
     monkeypatch.setattr("sys.stdin", io.StringIO(typed))
-    options = ("--model", quickstart, "--llm", NEW, "--answers", answers, "--dataset", "planted", "-n", n)
+    options = ("--model", planted_model, "--llm", NEW, "--answers", answers, "--dataset", "planted", "-n", n)
     code, out, _ = run(capsys, "probe", *options, "--benchmark", "law", "--interactive", *more)
     assert code == 0
     return out
 
 
-def test_the_interactive_loop_goes_on_from_its_file(capsys, monkeypatch, quickstart, tmp_path):
+def test_the_interactive_loop_goes_on_from_its_file(capsys, monkeypatch, planted_model, tmp_path):
     """Each answer is in the file at once; after a break the same questions follow as without one."""
     whole, parts = tmp_path / "whole.csv", tmp_path / "parts.csv"
-    out = ask(capsys, monkeypatch, quickstart, whole, "y\nn\nwhat\n0.5\ny\nq\n")
+    out = ask(capsys, monkeypatch, planted_model, whole, "y\nn\nwhat\n0.5\ny\nq\n")
     assert out.count("Question ") == 5
     assert "4 answers in" in out
-    ask(capsys, monkeypatch, quickstart, parts, "y\nn\n")  # the input ends, as when the terminal is closed
+    ask(capsys, monkeypatch, planted_model, parts, "y\nn\n")  # the input ends, as when the terminal is closed
     assert len(read_answers(parts)) == 2
-    ask(capsys, monkeypatch, quickstart, parts, "0.5\ny\nq\n")
+    ask(capsys, monkeypatch, planted_model, parts, "0.5\ny\nq\n")
     assert parts.read_text() == whole.read_text()
     assert list(read_answers(whole).values()) == [1, 0, 0.5, 1]
-    assert ask(capsys, monkeypatch, quickstart, parts, "y\n" * 9, n=3).count("Question ") == 3
+    assert ask(capsys, monkeypatch, planted_model, parts, "y\n" * 9, n=3).count("Question ") == 3
 
 
 @pytest.mark.parametrize("strategy", ["adaptive", "random"])
-def test_the_advice_names_the_strategy(capsys, monkeypatch, quickstart, tmp_path, strategy):
+def test_the_advice_names_the_strategy(capsys, monkeypatch, planted_model, tmp_path, strategy):
     """The intervals of a placed LLM depend on how the questions were chosen."""
-    out = ask(capsys, monkeypatch, quickstart, tmp_path / "a.csv", "y\nq\n", "--strategy", strategy)
+    out = ask(capsys, monkeypatch, planted_model, tmp_path / "a.csv", "y\nq\n", "--strategy", strategy)
     assert out.endswith(f"place the LLM with `embedllm onboard --strategy {strategy}`\n")
 
 
-def test_probe_refuses_bad_input(capsys, quickstart, tmp_path):
+def test_probe_refuses_bad_input(capsys, planted_model, tmp_path):
     """The interactive loop needs a file and texts; a width, a benchmark, a count that cannot be."""
-    probe = ("probe", "--model", quickstart, "--llm", NEW)
+    probe = ("probe", "--model", planted_model, "--llm", NEW)
     refused(run(capsys, *probe, "--interactive"), "--interactive needs --answers", "--dataset")
     refused(run(capsys, *probe, "--until_width", 2), "--until_width is 2, expected a width in (0, 1)")
     refused(run(capsys, *probe, "--benchmark", "lawn"), "unknown benchmark `lawn`", "`law`")

@@ -20,18 +20,18 @@ def costs(tmp_path):
     return path
 
 
-def test_costs_change_the_choice(capsys, quickstart, costs):
+def test_costs_change_the_choice(capsys, planted_model, costs):
     """A weight and a limit choose the cheap sibling, whose cost is printed."""
     for limit in (("--cost_weight", 0.5), ("--max_cost", 1)):
-        code, out, _ = run(capsys, "route", "--model", quickstart, "--costs", costs, *limit, QUESTIONS[0])
+        code, out, _ = run(capsys, "route", "--model", planted_model, "--costs", costs, *limit, QUESTIONS[0])
         assert code == 0
         assert out.startswith("planted/abacus-small ")
         assert "cost 1" in out
 
 
-def test_min_success_flags_what_nobody_reaches(capsys, quickstart, costs):
+def test_min_success_flags_what_nobody_reaches(capsys, planted_model, costs):
     """The flag is in the line and in the JSON."""
-    options = ("route", "--model", quickstart, "--costs", costs, "--min_success")
+    options = ("route", "--model", planted_model, "--costs", costs, "--min_success")
     _, out, _ = run(capsys, *options, 0.999, QUESTIONS[0])
     assert "insufficient evidence" in out
     _, out, _ = run(capsys, *options, 0.1, "--json", QUESTIONS[0])
@@ -39,10 +39,10 @@ def test_min_success_flags_what_nobody_reaches(capsys, quickstart, costs):
     assert (decision["insufficient_evidence"], decision["cost"]) == (False, 1.0)
 
 
-def test_ranking_and_explanation_are_printed(capsys, quickstart, costs):
+def test_ranking_and_explanation_are_printed(capsys, planted_model, costs):
     """`--top_k` and `--explain` add lines; filters by pattern and by the table's facts hold."""
     limits = ("--costs", costs, "--exclude", "*-large", "--kind", "chat", "--family", "abacus,atlas,healer")
-    code, out, err = run(capsys, "route", "--model", quickstart, *limits, "--top_k", 2, "--explain", QUESTIONS[0])
+    code, out, err = run(capsys, "route", "--model", planted_model, *limits, "--top_k", 2, "--explain", QUESTIONS[0])
     assert code == 0, err
     lines = out.splitlines()
     assert lines[0].startswith("planted/abacus-small ")
@@ -51,12 +51,12 @@ def test_ranking_and_explanation_are_printed(capsys, quickstart, costs):
     assert len([line for line in lines if line.startswith("  near: question ")]) == 5
 
 
-def test_licenses_and_prices_by_the_token_come_from_one_table(capsys, quickstart, tmp_path):
+def test_licenses_and_prices_by_the_token_come_from_one_table(capsys, planted_model, tmp_path):
     """A long question is dear where reading is; facts are allowed and denied by value."""
     table = tmp_path / "llms.csv"
     rows = [f"{name},{5 if 'large' in name else 1},0,{'mit' if 'small' in name else ''}" for name in planted_llms()]
     table.write_text("\n".join(["llm,usd_per_million_input_tokens,usd_per_million_output_tokens,license", *rows, ""]))
-    options = ("route", "--model", quickstart, "--costs", table, "--json")
+    options = ("route", "--model", planted_model, "--costs", table, "--json")
     _, out, _ = run(capsys, *options, QUESTIONS[0], QUESTIONS[0] * 9)
     short, long = json.loads(out)
     assert short["llm"] == long["llm"] == "planted/abacus-large"
@@ -67,9 +67,9 @@ def test_licenses_and_prices_by_the_token_come_from_one_table(capsys, quickstart
     refused(run(capsys, *options, "--license", "gpl", "Hi?"), "`license` is `gpl`, expected a list of some of `mit`")
 
 
-def test_forecast_of_each_question(capsys, quickstart, tmp_path):
+def test_forecast_of_each_question(capsys, planted_model, tmp_path):
     """Questions as arguments, or each of a file, as lines or as a JSON object a line; one target at a time."""
-    options = ("forecast", "--model", quickstart, "--llm", "planted/abacus-large")
+    options = ("forecast", "--model", planted_model, "--llm", "planted/abacus-large")
     code, out, _ = run(capsys, *options, *QUESTIONS)
     assert code == 0
     assert [line.split("  ")[-1] for line in out.splitlines()] == QUESTIONS
@@ -94,30 +94,30 @@ def test_forecast_of_each_question(capsys, quickstart, tmp_path):
         ("bom.csv", f"\ufeffquestion\r\n{QUESTIONS[0]}\r\n{QUESTIONS[1]}\r\n"),
     ],
 )
-def test_questions_from_a_file(capsys, quickstart, tmp_path, name, content):
+def test_questions_from_a_file(capsys, planted_model, tmp_path, name, content):
     """Text, JSON Lines and CSV give a JSON object a line, in the file's order."""
     (tmp_path / name).write_text(content, encoding="utf-8", newline="")
-    code, out, _ = run(capsys, "route", "--model", quickstart, "--questions", tmp_path / name, "--json")
+    code, out, _ = run(capsys, "route", "--model", planted_model, "--questions", tmp_path / name, "--json")
     decisions = [json.loads(line) for line in out.splitlines()]
     assert code == 0
     assert [decision["question"] for decision in decisions] == QUESTIONS
     assert [decision["llm"] for decision in decisions] == ["planted/abacus-large", "planted/healer-large"]
 
 
-def test_questions_from_standard_input(capsys, quickstart, monkeypatch):
+def test_questions_from_standard_input(capsys, planted_model, monkeypatch):
     """`-` reads lines, also those with characters that Python's `splitlines` would cut at."""
     given = QUESTIONS[0] + "\nIn Per\u00fa,\u2028 who are its neighbours?\n"
     monkeypatch.setattr("sys.stdin", types.SimpleNamespace(buffer=io.BytesIO(given.encode())))
-    code, out, _ = run(capsys, "route", "--model", quickstart, "--questions", "-", "--json")
+    code, out, _ = run(capsys, "route", "--model", planted_model, "--questions", "-", "--json")
     assert code == 0
     decisions = [json.loads(line) for line in out.split("\n") if line]
     assert [decision["llm"] for decision in decisions] == ["planted/abacus-large", "planted/atlas-large"]
 
 
-def test_a_csv_cell_may_hold_lines(capsys, quickstart, tmp_path):
+def test_a_csv_cell_may_hold_lines(capsys, planted_model, tmp_path):
     """A question of two lines in quotes is one question."""
     (tmp_path / "own.csv").write_text('question\n"What is 64\nmultiplied by 33?"\n')
-    _, out, _ = run(capsys, "route", "--model", quickstart, "--questions", tmp_path / "own.csv", "--json")
+    _, out, _ = run(capsys, "route", "--model", planted_model, "--questions", tmp_path / "own.csv", "--json")
     assert json.loads(out)["question"] == "What is 64\nmultiplied by 33?"
 
 
@@ -134,10 +134,10 @@ def test_a_csv_cell_may_hold_lines(capsys, quickstart, tmp_path):
         ("own.csv", b"question\n\xff\n", ["own.csv, line 2", "not UTF-8"]),
     ],
 )
-def test_bad_files_are_refused(capsys, quickstart, tmp_path, name, content, parts):
+def test_bad_files_are_refused(capsys, planted_model, tmp_path, name, content, parts):
     """One line with the file, the line's number, and what to do."""
     (tmp_path / name).write_bytes(content)
-    refused(run(capsys, "route", "--model", quickstart, "--questions", tmp_path / name), *parts)
+    refused(run(capsys, "route", "--model", planted_model, "--questions", tmp_path / name), *parts)
 
 
 @pytest.mark.parametrize(
@@ -152,16 +152,16 @@ def test_bad_files_are_refused(capsys, quickstart, tmp_path, name, content, part
         (["--family", "abacus", "Hi?"], ["need `facts`"]),
     ],
 )
-def test_bad_options_are_refused(capsys, quickstart, options, parts):
+def test_bad_options_are_refused(capsys, planted_model, options, parts):
     """One line, exit code 2."""
-    refused(run(capsys, "route", "--model", quickstart, *options), *parts)
+    refused(run(capsys, "route", "--model", planted_model, *options), *parts)
 
 
-def test_an_llm_that_a_table_misses_is_left_out(capsys, caplog, quickstart, costs):
+def test_an_llm_that_a_table_misses_is_left_out(capsys, caplog, planted_model, costs):
     """It is named, once; a table that knows none of the pool is refused."""
     lines = [line for line in costs.read_text().splitlines() if "atlas-small" not in line]
     costs.write_text("\n".join([*lines, ""]))
-    options = ("route", "--model", quickstart, "--costs", costs)
+    options = ("route", "--model", planted_model, "--costs", costs)
     code, out, _ = run(capsys, *options, "--top_k", "8", "Hi?")
     assert code == 0
     assert "atlas-small" not in out

@@ -106,40 +106,40 @@ def test_evaluate_repeats_the_report_of_training(capsys, dataset, tmp_path):
         assert again[name] == pytest.approx(trained[name]) if name == "oracle" else again[name] == trained[name]
 
 
-def test_route_prints_a_line_or_json_a_question(capsys, quickstart):
+def test_route_prints_a_line_or_json_a_question(capsys, planted_model):
     """The planted specialist is chosen for each question, in text and in JSON, in the order asked."""
     questions = ("What is 64 multiplied by 33?", "How do I cook lentils with coconut milk?")
-    code, out, _ = run(capsys, "route", "--model", quickstart, *questions)
+    code, out, _ = run(capsys, "route", "--model", planted_model, *questions)
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == ["planted/abacus-large", "planted/healer-large"]
-    code, out, _ = run(capsys, "route", "--model", quickstart, "--json", *questions)
+    code, out, _ = run(capsys, "route", "--model", planted_model, "--json", *questions)
     decisions = json.loads(out)
     assert [decision["question"] for decision in decisions] == list(questions)
     assert [decision["llm"] for decision in decisions] == ["planted/abacus-large", "planted/healer-large"]
     assert all(0.6 < decision["probability"] < 1 for decision in decisions)
 
 
-def test_route_among_some_llms(capsys, quickstart):
+def test_route_among_some_llms(capsys, planted_model):
     """`--llms` restricts the choice."""
     allowed = "planted/atlas-small, planted/abacus-small"
-    _, out, _ = run(capsys, "route", "--model", quickstart, "--llms", allowed, "What is 64 multiplied by 33?")
+    _, out, _ = run(capsys, "route", "--model", planted_model, "--llms", allowed, "What is 64 multiplied by 33?")
     assert out.startswith("planted/abacus-small ")
 
 
-def test_forecast_a_benchmark_and_own_questions(capsys, quickstart, tmp_path):
+def test_forecast_a_benchmark_and_own_questions(capsys, planted_model, tmp_path):
     """A specialist's score is high on its topic, in JSON with an interval around it, also on a file of questions."""
     llm = ("--llm", "planted/healer-large")
-    code, out, _ = run(capsys, "forecast", "--model", quickstart, *llm, "--benchmark", "medicine", "--json")
+    code, out, _ = run(capsys, "forecast", "--model", planted_model, *llm, "--benchmark", "medicine", "--json")
     assert code == 0
     forecast = json.loads(out)
     assert 0 <= forecast["low"] <= forecast["accuracy"] <= forecast["high"] <= 1
     assert forecast["accuracy"] > 0.8
     assert 0 < forecast["n_observed"] < forecast["n_questions"]
     (tmp_path / "own.txt").write_text("What is 96 multiplied by 12?\n\nAdd 508 to 21 and halve the result.\n")
-    _, out, _ = run(capsys, "forecast", "--model", quickstart, *llm, "--questions", tmp_path / "own.txt", "--json")
+    _, out, _ = run(capsys, "forecast", "--model", planted_model, *llm, "--questions", tmp_path / "own.txt", "--json")
     assert json.loads(out)["accuracy"] < 0.55
     assert json.loads(out)["n_questions"] == 2
-    _, out, _ = run(capsys, "forecast", "--model", quickstart, *llm, "--benchmark", "medicine")
+    _, out, _ = run(capsys, "forecast", "--model", planted_model, *llm, "--benchmark", "medicine")
     assert out.startswith(f"planted/healer-large on medicine: {forecast['accuracy']:.3f}, 90% interval [")
 
 
@@ -149,7 +149,7 @@ def test_help_of_each_verb(capsys, verb):
     code, out, _ = run(capsys, verb, "--help")
     assert code == 0
     assert f"usage: embedllm {verb}" in out
-    assert "--model MODEL" in out or "--dataset DATASET" in out
+    assert "--model MODEL" in out or "--dataset DATASET" in out or verb == "quickstart"
 
 
 def test_help_shows_the_defaults(capsys):
@@ -212,7 +212,7 @@ def test_one_llm_only_is_refused(capsys, dataset, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["cut", "ids", "width"])
-def test_bad_vectors_are_refused(capsys, dataset, tmp_path, damage, quickstart):
+def test_bad_vectors_are_refused(capsys, dataset, tmp_path, damage, planted_model):
     """Vectors that are cut off, of other questions, or of the wrong width for a model are refused."""
     path, split = dataset / "vectors.safetensors", make_split(140)
     if damage == "cut":
@@ -272,25 +272,25 @@ def test_another_models_folder_is_refused(capsys, dataset, tmp_path):
         (["evaluate", "--dataset", "planted", "--duplicates", "first"], ["`duplicates` is 'first'", "'majority'"]),
     ],
 )
-def test_bad_requests_are_refused(capsys, quickstart, argv, parts):
+def test_bad_requests_are_refused(capsys, planted_model, argv, parts):
     """Unknown names get close ones; missing files and splits are named."""
-    refused(run(capsys, argv[0], "--model", quickstart, *argv[1:]), *parts)
+    refused(run(capsys, argv[0], "--model", planted_model, *argv[1:]), *parts)
 
 
-def test_questions_that_are_no_utf8_name_their_line(capsys, quickstart, tmp_path):
+def test_questions_that_are_no_utf8_name_their_line(capsys, planted_model, tmp_path):
     """A file of questions in another encoding is refused with the line."""
     (tmp_path / "own.txt").write_bytes(b"What is 1 + 1?\nCaf\xe9?\n")
     llm = ("--llm", "planted/healer-large")
-    result = run(capsys, "forecast", "--model", quickstart, *llm, "--questions", tmp_path / "own.txt")
+    result = run(capsys, "forecast", "--model", planted_model, *llm, "--questions", tmp_path / "own.txt")
     refused(result, "own.txt, line 2", "UTF-8")
 
 
 @pytest.mark.parametrize("damage", ["config", "weights", "nothing"])
-def test_a_damaged_model_is_refused(capsys, quickstart, tmp_path, damage):
+def test_a_damaged_model_is_refused(capsys, planted_model, tmp_path, damage):
     """A model folder with a damaged file, or none at all, is refused in one line."""
     folder = tmp_path / "model"
     if damage != "nothing":
-        shutil.copytree(quickstart, folder)
+        shutil.copytree(planted_model, folder)
         file = folder / ("config.json" if damage == "config" else "model.safetensors")
         file.write_bytes(file.read_bytes()[:200])
     refused(run(capsys, "route", "--model", folder, "Hi?"), str(folder))

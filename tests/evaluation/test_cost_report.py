@@ -17,8 +17,8 @@ COSTS = {name: 3.0 if "large" in name else 1.0 for name in planted_llms()}
 
 
 @pytest.fixture(scope="module")
-def model(quickstart) -> EmbedLLM:
-    return EmbedLLM.from_pretrained(quickstart)
+def model(planted_model) -> EmbedLLM:
+    return EmbedLLM.from_pretrained(planted_model)
 
 
 @pytest.fixture(scope="module")
@@ -146,22 +146,22 @@ def test_the_picture_shows_the_curves(report, tmp_path):
         plots.cost_quality_figure({})
 
 
-def test_the_command_line_writes_table_json_and_picture(capsys, quickstart, tmp_path):
+def test_the_command_line_writes_table_json_and_picture(capsys, planted_model, tmp_path):
     """`embedllm curve` prints the table and writes both files."""
     table = tmp_path / "llms.csv"
     table.write_text("llm,cost\n" + "".join(f"{name},{cost}\n" for name, cost in COSTS.items()))
     files = ("--output", tmp_path / "curve.json", "--figure", tmp_path / "curve.png")
-    code, out, err = run(capsys, "curve", "--model", quickstart, "--dataset", "planted", "--costs", table, *files)
+    code, out, err = run(capsys, "curve", "--model", planted_model, "--dataset", "planted", "--costs", table, *files)
     assert code == 0, err
     assert "all: 200 questions x 8 LLMs" in out
-    _, printed, _ = run(capsys, "curve", "--model", quickstart, "--dataset", "planted", "--costs", table, "--json")
+    _, printed, _ = run(capsys, "curve", "--model", planted_model, "--dataset", "planted", "--costs", table, "--json")
     assert json.loads(printed) == json.loads((tmp_path / "curve.json").read_text())
     assert "aiq" in out
     assert "embedllm" in json.loads((tmp_path / "curve.json").read_text())["benchmarks"]["all"]["curves"]
     assert (tmp_path / "curve.png").stat().st_size > 1000
     prices = ["llm,usd_per_million_input_tokens,usd_per_million_output_tokens"]
     table.write_text("\n".join([*prices, *[f"{name},{cost},{4 * cost}" for name, cost in COSTS.items()], ""]))
-    report = ("evaluate", "--model", quickstart, "--dataset", "planted", "--costs", table, "--min_success", 0.4)
+    report = ("evaluate", "--model", planted_model, "--dataset", "planted", "--costs", table, "--min_success", 0.4)
     code, out, err = run(capsys, *report, "--output", tmp_path / "report.json")
     assert code == 0, err
     assert "min_success 0.4 (the cheapest LLM that reaches it)" in out
@@ -170,7 +170,8 @@ def test_the_command_line_writes_table_json_and_picture(capsys, quickstart, tmp_
     assert 4 * 512 / 1e6 < content["guarantee"]["mean_cost"] < 3 * (4 * 512 + 50) / 1e6
     table.write_text("llm,cost\nplanted/atlas-large,-1\n")
     refused(
-        run(capsys, "curve", "--model", quickstart, "--dataset", "planted", "--costs", table), "expected a number of 0"
+        run(capsys, "curve", "--model", planted_model, "--dataset", "planted", "--costs", table),
+        "expected a number of 0",
     )
 
 

@@ -19,8 +19,8 @@ TABLE = datasets.Dataset.from_dict({"question": [Q, "Who?"], "n": [1, 2]})
 
 
 @pytest.fixture(scope="module")
-def model(quickstart) -> EmbedLLM:
-    return EmbedLLM.from_pretrained(quickstart)
+def model(planted_model) -> EmbedLLM:
+    return EmbedLLM.from_pretrained(planted_model)
 
 
 NO_TEXTS = {

@@ -18,8 +18,8 @@ LLM = "planted/abacus-large"
 
 
 @pytest.fixture(scope="module")
-def model(quickstart) -> EmbedLLM:
-    return EmbedLLM.from_pretrained(quickstart)
+def model(planted_model) -> EmbedLLM:
+    return EmbedLLM.from_pretrained(planted_model)
 
 
 @pytest.fixture(scope="module")

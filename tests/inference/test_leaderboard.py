@@ -16,8 +16,8 @@ ARITHMETIC = ["What is 17 multiplied by 47?", "Add 508 to 21 and halve the resul
 
 
 @pytest.fixture(scope="module")
-def board(quickstart) -> Leaderboard:
-    return Leaderboard.from_pretrained(quickstart)
+def board(planted_model) -> Leaderboard:
+    return Leaderboard.from_pretrained(planted_model)
 
 
 def test_the_specialists_lead_on_their_topic(board):
@@ -108,17 +108,17 @@ def test_what_cannot_be_ranked_is_refused(board):
         board(ARITHMETIC, llms=["planted/atlas-larg"])
 
 
-def test_the_command_line_prints_the_ranking(capsys, quickstart, board, tmp_path):
+def test_the_command_line_prints_the_ranking(capsys, planted_model, board, tmp_path):
     """A line an LLM, or JSON, for a file of questions."""
     path = tmp_path / "own.txt"
     path.write_text("\n".join(ARITHMETIC))
-    options = ("leaderboard", "--model", quickstart, "--questions", path)
+    options = ("leaderboard", "--model", planted_model, "--questions", path)
     code, out, _ = run(capsys, *options, "--json")
     assert code == 0
     assert json.loads(out) == [row.to_dict() for row in board(ARITHMETIC)]
     _, out, _ = run(capsys, *options, "--llms", "planted/atlas-large,planted/abacus-small")
     assert [line.split()[1] for line in out.splitlines()[1:]] == ["planted/abacus-small", "planted/atlas-large"]
-    code, out, _ = run(capsys, "leaderboard", "--model", quickstart, "--benchmark", "law", "--json")
+    code, out, _ = run(capsys, "leaderboard", "--model", planted_model, "--benchmark", "law", "--json")
     assert json.loads(out) == [row.to_dict() for row in board.benchmark("law")]
     path.write_text("")
     refused(run(capsys, *options), "holds no text")

@@ -21,13 +21,13 @@ LLM = "planted/abacus-large"
 
 
 @pytest.fixture(scope="module")
-def route(quickstart):
-    return pipeline("llm-routing", model=str(quickstart))
+def route(planted_model):
+    return pipeline("llm-routing", model=str(planted_model))
 
 
 @pytest.fixture(scope="module")
-def forecast(quickstart):
-    return pipeline("llm-forecasting", model=str(quickstart), llm=LLM)
+def forecast(planted_model):
+    return pipeline("llm-forecasting", model=str(planted_model), llm=LLM)
 
 
 IMPORTS = """
@@ -62,13 +62,13 @@ def test_tasks_are_registered_with_the_models_classes():
     assert child.returncode == 0, child.stderr
 
 
-def test_routing_says_what_the_router_says(route, quickstart):
+def test_routing_says_what_the_router_says(route, planted_model):
     """A text gives one dict, a list a list, in the router's words and numbers; also for an EmbedLLM in hand."""
-    expected = [decision.to_dict() for decision in Router.from_pretrained(quickstart)(QUESTIONS)]
+    expected = [decision.to_dict() for decision in Router.from_pretrained(planted_model)(QUESTIONS)]
     assert [decision["llm"] for decision in expected] == [LLM, "planted/atlas-large", "planted/healer-large"]
     assert route(QUESTIONS) == expected
     assert [route(question) for question in QUESTIONS] == [pytest.approx(given, abs=1e-6) for given in expected]
-    assert pipeline("llm-routing", model=EmbedLLM.from_pretrained(quickstart))(QUESTIONS) == expected
+    assert pipeline("llm-routing", model=EmbedLLM.from_pretrained(planted_model))(QUESTIONS) == expected
     assert json.loads(json.dumps(expected)) == expected
 
 
@@ -87,7 +87,7 @@ def test_every_kind_of_input_gives_the_same(route):
     assert route([]) == []
 
 
-def test_a_list_is_encoded_at_once_and_a_stream_in_batches(quickstart):
+def test_a_list_is_encoded_at_once_and_a_stream_in_batches(planted_model):
     """The encoder is called once for a list, and once a batch for a stream, which is read no further than needed."""
     calls = []
 
@@ -96,7 +96,7 @@ def test_a_list_is_encoded_at_once_and_a_stream_in_batches(quickstart):
             calls.append(len(questions))
             return super().encode(questions, **options)
 
-    route = pipeline("llm-routing", model=str(quickstart), encoder=Spy("offline"))
+    route = pipeline("llm-routing", model=str(planted_model), encoder=Spy("offline"))
     route(QUESTIONS, batch_size=2)
     stream = route((question for question in QUESTIONS), batch_size=2)
     assert calls == [3]
@@ -106,20 +106,20 @@ def test_a_list_is_encoded_at_once_and_a_stream_in_batches(quickstart):
     assert calls == [3, 2, 1]
 
 
-def test_llms_to_choose_from_are_given_to_the_call_or_to_the_pipeline(route, quickstart):
+def test_llms_to_choose_from_are_given_to_the_call_or_to_the_pipeline(route, planted_model):
     """`llms` limits the choice; the call's wins, and does not stay."""
     scribes = ["planted/scribe-large", "planted/scribe-small"]
     assert route(QUESTIONS[0], llms=["planted/healer-small"])["llm"] == "planted/healer-small"
-    limited = pipeline("llm-routing", model=str(quickstart), llms=scribes)
+    limited = pipeline("llm-routing", model=str(planted_model), llms=scribes)
     assert limited(QUESTIONS[0])["llm"] in scribes
     assert limited(QUESTIONS[0], llms=[LLM])["llm"] == LLM
     assert limited(QUESTIONS[0])["llm"] in scribes
     assert route(QUESTIONS[0])["llm"] == LLM
 
 
-def test_forecasting_says_what_the_forecaster_says(forecast, quickstart):
+def test_forecasting_says_what_the_forecaster_says(forecast, planted_model):
     """Texts give probabilities, a benchmark and a list of questions a score, alone and side by side."""
-    forecaster = Forecaster.from_pretrained(quickstart)
+    forecaster = Forecaster.from_pretrained(planted_model)
     answers = [answer.to_dict() for answer in forecaster.answers(LLM, QUESTIONS)]
     inputs = [QUESTIONS[0], {"benchmark": "law"}, QUESTIONS[1], {"questions": QUESTIONS}]
     expected = [
@@ -136,18 +136,18 @@ def test_forecasting_says_what_the_forecaster_says(forecast, quickstart):
     assert other["probability"] > 0.7
 
 
-def test_what_cannot_be_done_is_refused(route, forecast, quickstart):
+def test_what_cannot_be_done_is_refused(route, forecast, planted_model):
     """Unknown options, LLMs and benchmarks, no LLM, inputs of another kind."""
     with pytest.raises(TypeError, match="unknown option `temperature`, expected some of `cost_weight`"):
         route("Hi?", temperature=1)
     with pytest.raises(TypeError, match="unknown option `temperature`, expected some of `llm`"):
-        pipeline("llm-forecasting", model=str(quickstart), temperature=1)
+        pipeline("llm-forecasting", model=str(planted_model), temperature=1)
     with pytest.raises(KeyError, match="did you mean `planted/abacus-large`"):
         route("Hi?", llms=["planted/abacus-larg"])
     with pytest.raises(ValueError, match=r"`questions\[1\]` is ''"):
         route(["Hi?", ""])
     with pytest.raises(ValueError, match="`llm` is missing, expected one of `planted/abacus-large`"):
-        pipeline("llm-forecasting", model=str(quickstart))("Hi?")
+        pipeline("llm-forecasting", model=str(planted_model))("Hi?")
     with pytest.raises(KeyError, match="unknown benchmark `laws`"):
         forecast({"benchmark": "laws"})
     for wrong in (3, {"bench": "law"}, {"benchmark": "law", "questions": []}, None):
@@ -162,16 +162,16 @@ def test_a_model_of_another_kind_is_refused():
         pipeline("llm-routing", model=BertModel(BertConfig(num_attention_heads=1, **sizes)))
 
 
-def test_the_device_is_the_models_and_the_encoders(quickstart):
+def test_the_device_is_the_models_and_the_encoders(planted_model):
     """`device` is where both compute."""
-    made = pipeline("llm-routing", model=str(quickstart), device="cpu")
+    made = pipeline("llm-routing", model=str(planted_model), device="cpu")
     assert made.model.device == made.device == torch.device("cpu")
     assert made.router.encoder.device == "cpu"
 
 
-def test_by_hub_id_and_offline(hub, quickstart, forecast, tmp_path, monkeypatch):
+def test_by_hub_id_and_offline(hub, planted_model, forecast, tmp_path, monkeypatch):
     """`pipeline(task, model=id)` loads at a revision, and then again from the cache without a request."""
-    files = {path.name: path.read_bytes() for path in quickstart.iterdir() if path.is_file()}
+    files = {path.name: path.read_bytes() for path in planted_model.iterdir() if path.is_file()}
     hub.create_repo("user/planted", files)
     options = {"llm": LLM, "model_kwargs": {"cache_dir": tmp_path}}
     online = pipeline("llm-forecasting", model="user/planted", revision="main", **options)
@@ -191,7 +191,7 @@ def test_saving_a_pipeline_saves_its_model(route, tmp_path):
     assert EmbedLLM.from_pretrained(tmp_path).bank is not None
 
 
-def test_a_damaged_model_is_named(quickstart, tmp_path):
+def test_a_damaged_model_is_named(planted_model, tmp_path):
     """The error that the model raises is in the one that the pipeline raises."""
     EmbedLLM(EmbedLLMConfig(llm_names=["a"], text_dim=384, encoder_name="offline")).save_pretrained(tmp_path)
     weights = tmp_path / "model.safetensors"

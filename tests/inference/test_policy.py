@@ -76,19 +76,19 @@ def table(tmp_path):
     return path
 
 
-def test_a_policy_decides_alike_in_router_pipeline_and_verb(capsys, quickstart, table):
+def test_a_policy_decides_alike_in_router_pipeline_and_verb(capsys, planted_model, table):
     """Families from the table and a limit of cost: the same dicts, to the last digit, from all three."""
     policy = RoutingPolicy(costs=table, family=["abacus", "atlas"], max_cost=1)
-    expected = [decision.to_dict() for decision in Router.from_pretrained(quickstart, policy=policy)(QUESTIONS)]
+    expected = [decision.to_dict() for decision in Router.from_pretrained(planted_model, policy=policy)(QUESTIONS)]
     assert [decision["llm"] for decision in expected] == ["planted/abacus-small", "planted/atlas-small"]
     assert {decision["cost"] for decision in expected} == {1.0}
-    assert pipeline("llm-routing", model=str(quickstart), policy=policy)(QUESTIONS) == expected
+    assert pipeline("llm-routing", model=str(planted_model), policy=policy)(QUESTIONS) == expected
     options = ("--costs", table, "--family", "abacus,atlas", "--max_cost", 1)
-    _, out, _ = run(capsys, "route", "--model", quickstart, *options, "--json", *QUESTIONS)
+    _, out, _ = run(capsys, "route", "--model", planted_model, *options, "--json", *QUESTIONS)
     assert json.loads(out) == [{"question": q, **given} for q, given in zip(QUESTIONS, expected, strict=True)]
 
 
-def test_the_files_of_a_policy_are_read_once(quickstart, table, monkeypatch):
+def test_the_files_of_a_policy_are_read_once(planted_model, table, monkeypatch):
     """When it is made, as costs and as facts; then the file may go, and fields may change at a call."""
     read = []
 
@@ -102,17 +102,17 @@ def test_the_files_of_a_policy_are_read_once(quickstart, table, monkeypatch):
     policy = RoutingPolicy(costs=table, cost_weight=0.5)
     n_read = len(read)
     table.unlink()
-    router = Router.from_pretrained(quickstart, policy=policy)
+    router = Router.from_pretrained(planted_model, policy=policy)
     assert router(QUESTIONS[0]).llm == "planted/abacus-small"
     assert router(QUESTIONS[0], family=["atlas"]).llm == "planted/atlas-small"
     assert pipeline("llm-routing", model=router.model, policy=policy)(QUESTIONS[0])["llm"] == "planted/abacus-small"
     assert 1 <= n_read == len(read) <= 2
 
 
-def test_single_fields_differ_at_a_call_and_do_not_stay(quickstart, table):
+def test_single_fields_differ_at_a_call_and_do_not_stay(planted_model, table):
     """The rest of the policy holds; another whole policy for a call can be changed too."""
     policy = RoutingPolicy(costs=table, exclude=["*/abacus-large"])
-    router = Router.from_pretrained(quickstart, policy=policy)
+    router = Router.from_pretrained(planted_model, policy=policy)
     assert router(QUESTIONS[0]).llm == "planted/abacus-small"
     changed = router(QUESTIONS[0], llms=["*-large"], top_k=8)
     assert {other.llm for other in changed.ranking} == {name for name in planted_llms() if "large" in name} - {
@@ -154,7 +154,7 @@ def test_a_policy_that_makes_no_sense_is_refused_when_it_is_made(options, messag
             RoutingPolicy().changed(**options)
 
 
-def test_a_policy_that_does_not_fit_the_pool_is_refused_with_the_router(quickstart):
+def test_a_policy_that_does_not_fit_the_pool_is_refused_with_the_router(planted_model):
     """Before any question comes: an LLM that is not there, filters that need facts or leave nobody."""
     for policy, error, message in (
         (RoutingPolicy(llms=["planted/abacus-lage"]), KeyError, "did you mean `planted/abacus-large`"),
@@ -162,4 +162,4 @@ def test_a_policy_that_does_not_fit_the_pool_is_refused_with_the_router(quicksta
         (RoutingPolicy(exclude=["*"]), ValueError, "no LLM of 8 is left"),
     ):
         with pytest.raises(error, match=message):
-            Router.from_pretrained(quickstart, policy=policy)
+            Router.from_pretrained(planted_model, policy=policy)

@@ -13,8 +13,8 @@ from tests.command_line import refused, run
 
 
 @pytest.fixture(scope="module")
-def model(quickstart) -> EmbedLLM:
-    return EmbedLLM.from_pretrained(quickstart)
+def model(planted_model) -> EmbedLLM:
+    return EmbedLLM.from_pretrained(planted_model)
 
 
 # Three kinds of question; LLM 0 is middling everywhere, 1, 2 and 3 are each perfect on one kind, 3 is dear.
@@ -99,29 +99,29 @@ def test_limits_that_make_no_sense_are_refused(model, options, message):
 # --- the command line ---
 
 
-def test_portfolio_prints_its_steps_or_json(capsys, quickstart, tmp_path):
+def test_portfolio_prints_its_steps_or_json(capsys, planted_model, tmp_path):
     """Under a number, and under a budget of another column of the table."""
-    code, out, _ = run(capsys, "portfolio", "--model", quickstart, "--size", 2)
+    code, out, _ = run(capsys, "portfolio", "--model", planted_model, "--size", 2)
     assert code == 0
-    chosen = portfolio(EmbedLLM.from_pretrained(quickstart), size=2)
+    chosen = portfolio(EmbedLLM.from_pretrained(planted_model), size=2)
     assert [line.split()[0] for line in out.splitlines()[1:3]] == list(chosen.llms)
     assert "2 LLMs (best of all choices)" in out
     table = tmp_path / "llms.csv"
     lines = [f"{name},{70 if 'large' in name else 7}" for name in planted_llms()]
     table.write_text("\n".join(["llm,params_billions", *lines, ""]))
     limits = ("--budget", 77, "--costs", table, "--cost_column", "params_billions", "--json")
-    _, out, _ = run(capsys, "portfolio", "--model", quickstart, *limits)
+    _, out, _ = run(capsys, "portfolio", "--model", planted_model, *limits)
     assert json.loads(out)["cost"] <= 77
     prices = "llm,usd_per_million_input_tokens,usd_per_million_output_tokens\n"
     table.write_text(prices + "".join(f"{name},1,2\n" for name in planted_llms()))
-    limits = ("portfolio", "--model", quickstart, "--budget", 1, "--costs", table)
+    limits = ("portfolio", "--model", planted_model, "--budget", 1, "--costs", table)
     refused(run(capsys, *limits), "llms.csv: its prices are by the token. Give --questions")
     (tmp_path / "own.txt").write_text("What is 17 multiplied by 47?\nIs a gift a contract?\n")
     _, out, _ = run(capsys, *limits, "--questions", tmp_path / "own.txt", "--json")
     chosen = json.loads(out)
     assert chosen["cost"] == pytest.approx(len(chosen["llms"]) * (2 * 512 + 7) / 1e6, rel=0.01)
     table.write_text("llm,params_billions\nplanted/atlas-large,70\n")
-    refused(run(capsys, "portfolio", "--model", quickstart), "neither `size` nor `budget`")
+    refused(run(capsys, "portfolio", "--model", planted_model), "neither `size` nor `budget`")
     refused(
-        run(capsys, "portfolio", "--model", quickstart, "--budget", 9, "--costs", table), "expected a column `cost`"
+        run(capsys, "portfolio", "--model", planted_model, "--budget", 9, "--costs", table), "expected a column `cost`"
     )

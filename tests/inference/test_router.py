@@ -25,9 +25,9 @@ FACTS = {
 
 
 @pytest.fixture(scope="module")
-def router(quickstart) -> Router:
+def router(planted_model) -> Router:
     """A model of the planted pool with a blend, whose calibration was measured; with costs and facts."""
-    model = EmbedLLM.from_pretrained(quickstart)
+    model = EmbedLLM.from_pretrained(planted_model)
     blend = replace(fit_blend(model, model.bank), calibration=np.diag([0.04, 0.01]))
     model = model.with_bank(replace(model.bank, blend=blend))
     return Router(model, policy=RoutingPolicy(costs=COSTS, facts=FACTS))

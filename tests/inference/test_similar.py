@@ -12,8 +12,8 @@ from tests.command_line import refused, run
 
 
 @pytest.fixture(scope="module")
-def model(quickstart) -> EmbedLLM:
-    return EmbedLLM.from_pretrained(quickstart)
+def model(planted_model) -> EmbedLLM:
+    return EmbedLLM.from_pretrained(planted_model)
 
 
 @pytest.mark.parametrize("family", ["abacus", "atlas", "healer", "scribe"])
@@ -67,9 +67,9 @@ def test_what_cannot_be_compared_is_refused(model):
         similar_llms(EmbedLLM(model.config), "planted/atlas-large")
 
 
-def test_similar_prints_a_line_or_json_an_llm(capsys, quickstart, model):
+def test_similar_prints_a_line_or_json_an_llm(capsys, planted_model, model):
     """The contract's verb: as many as asked for, the most alike first."""
-    options = ("similar", "--model", quickstart, "--llm", "planted/abacus-large", "-n", 2)
+    options = ("similar", "--model", planted_model, "--llm", "planted/abacus-large", "-n", 2)
     code, out, _ = run(capsys, *options, "--json")
     expected = [other.to_dict() for other in similar_llms(model, "planted/abacus-large", 2)]
     assert code == 0

@@ -12,9 +12,9 @@ from embedllm_hf.item_response.transfer import benchmark_transfer, transfer_vari
 from tests.placing import pool_of, simulated_pool, with_answers
 
 
-def test_the_variance_is_that_of_the_pools_errors(quickstart):
+def test_the_variance_is_that_of_the_pools_errors(planted_model):
     """On the planted pool, whose skills differ by topic, a topic's score is far from what the others say."""
-    bank = EmbedLLM.from_pretrained(quickstart).bank
+    bank = EmbedLLM.from_pretrained(planted_model).bank
     assert 0.02 < np.sqrt(transfer_variance(bank, bank.benchmark_rows("law"))) < 0.5
 
 

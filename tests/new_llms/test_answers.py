@@ -8,9 +8,9 @@ from embedllm_hf import EmbedLLM, load_responses
 from embedllm_hf.new_llms.answers import append_answer, read_answers
 
 
-def test_a_question_by_id_and_by_text_is_one_question(quickstart, tmp_path):
+def test_a_question_by_id_and_by_text_is_one_question(planted_model, tmp_path):
     """Given both ways with other grades, it contradicts itself; with the same grade it counts once."""
-    bank = EmbedLLM.from_pretrained(quickstart).bank
+    bank = EmbedLLM.from_pretrained(planted_model).bank
     text = str(load_responses("planted", split="train").questions[0])
     rows = [{"prompt_id": int(bank.question_ids[0]), "label": 1}, {"prompt": text, "label": 1}]
     path = tmp_path / "a.jsonl"

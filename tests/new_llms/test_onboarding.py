@@ -294,9 +294,9 @@ def test_a_model_without_statistics_says_how_to_add_them(model):
         onboard(model.with_bank(None), "new/llm", {0: 1})
 
 
-def test_a_text_that_the_encoder_cuts_is_warned_of(quickstart, caplog):
+def test_a_text_that_the_encoder_cuts_is_warned_of(planted_model, caplog):
     """The offline encoder reads 256 tokens; of a longer text the warning names the beginning, of a short one none."""
-    model = EmbedLLM.from_pretrained(quickstart)
+    model = EmbedLLM.from_pretrained(planted_model)
     with caplog.at_level(logging.WARNING):
         onboard(model, "new/llm", {"Is this short?": 1, "a word or two " * 30: 1})
     assert "longer than the encoder" not in caplog.text

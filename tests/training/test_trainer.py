@@ -73,12 +73,12 @@ def test_the_report_is_kept(recipe, data):
     assert f"value: {metrics['embedllm']['accuracy']:.4f}" in (Path(recipe.args.output_dir) / "README.md").read_text()
 
 
-def test_the_command_line_does_the_same(recipe, quickstart):
+def test_the_command_line_does_the_same(recipe, planted_model):
     """`embedllm train` ends with the same weights, the same bank and the same report."""
-    verbs = EmbedLLM.from_pretrained(quickstart)
+    verbs = EmbedLLM.from_pretrained(planted_model)
     ours = recipe.model.state_dict()
     assert all(torch.equal(value, ours[name]) for name, value in verbs.state_dict().items())
-    assert (quickstart / BANK_FILE).read_bytes() == (Path(recipe.args.output_dir) / BANK_FILE).read_bytes()
+    assert (planted_model / BANK_FILE).read_bytes() == (Path(recipe.args.output_dir) / BANK_FILE).read_bytes()
     assert {**verbs.metrics, "train_seconds": None} == {**recipe.model.metrics, "train_seconds": None}
 
 
