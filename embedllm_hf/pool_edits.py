@@ -208,7 +208,7 @@ def carry_answers(source: QuestionBank, target: QuestionBank, name: str) -> Ques
     unknown = answered[target.rows_of_keys(keys) < 0]
     grown = target.with_texts(source.keys[unknown], source.question_embeds[unknown])
     rows = grown.rows_of_keys(keys)
-    by_id = grown.rows_of_ids(source.question_ids[answered])
+    by_id = grown.rows_of_ids(source.question_ids[answered].tolist())
     rows = np.where((by_id >= 0) & (grown.keys[by_id] == keys), by_id, rows)  # of equal texts, the one that was asked
     rows, answer_of = np.unique(rows, return_inverse=True)
     means = np.bincount(answer_of, responses[answered]) / np.bincount(answer_of)

@@ -79,8 +79,8 @@ def test_the_new_llm_was_not_known(quickstart):
 
 
 def test_it_takes_less_than_a_minute(quickstart):
-    """27 seconds on two idle cores; the bound leaves room for a busy machine."""
-    assert quickstart.seconds < 90
+    """36 seconds of a processor, which two idle ones do in 27; threads that wait for each other add to it."""
+    assert quickstart.seconds < 80
 
 
 def test_it_stops_at_the_first_failure(tmp_path, capsys):
