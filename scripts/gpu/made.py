@@ -42,8 +42,8 @@ def begin_alike() -> None:
 
 
 def train(
-    config: EmbedLLMConfig, splits: tuple[EncodedResponses, EncodedResponses], **args: Any
+    config: EmbedLLMConfig, splits: tuple[EncodedResponses, EncodedResponses | None], **args: Any
 ) -> tuple[EmbedLLM, float]:
-    """Train a network on the first split, judged by the second; the model and the seconds of the loop."""
+    """Train a network on the first split, judged by the second if there is one; the model and the loop's seconds."""
     begin_alike()
     return train_network(config, *splits, **args)
