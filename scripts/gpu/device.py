@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import shutil
@@ -33,6 +34,7 @@ def peak_of(work: Callable[[], object], device: str) -> float | None:
     if device == "cpu":
         work()
         return None
+    gc.collect()  # what earlier rows have left would be counted as held before, and freed meanwhile
     _wait(device)
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()

@@ -57,5 +57,5 @@ def report_table(report: dict) -> str:
 
 
 def _figure(measured: float | None) -> str:
-    """Four digits."""
-    return "-" if measured is None else f"{measured:.4g}"
+    """Five digits."""
+    return "-" if measured is None else f"{measured:.5g}"
