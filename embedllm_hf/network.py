@@ -256,7 +256,8 @@ class EmbedLLMNetwork(PreTrainedModel):
         _check_indices("question_indices", question_indices, len(question_embeds))
         _check_indices("llm_indices", llm_indices, self.config.n_llms)
         sides = self._question_side(self._as_weights(question_embeds))
-        indices = (torch.tensor(values, dtype=torch.long).split(_PAIRS) for values in (llm_indices, question_indices))
+        kind: dict[str, Any] = {"dtype": torch.long, "device": self.llm_embedding.weight.device}
+        indices = (torch.tensor(values, **kind).split(_PAIRS) for values in (llm_indices, question_indices))
         logits = [self._score(*sides, *pairs) for pairs in zip(*indices, strict=True)]
         return torch.cat(logits).float().cpu().numpy() if len(question_indices) else np.empty(0, np.float32)
 

@@ -180,7 +180,7 @@ class PooledNetwork(EmbedLLMNetwork):
         """A weight of the questions' side that differs from another model's; None if LLM vectors fit both."""
         ours, theirs = self.state_dict(), other.state_dict()
         for weight in sorted((ours.keys() | theirs.keys()) - _PER_LLM_WEIGHTS):
-            if weight not in ours or weight not in theirs or not torch.equal(ours[weight], theirs[weight]):
+            if weight not in ours or weight not in theirs or not torch.equal(ours[weight].cpu(), theirs[weight].cpu()):
                 return weight
         return None
 

@@ -229,7 +229,7 @@ class TextEncoderTrainer:
         """The encoder's arithmetic."""
         wanted, device = self.args.encoder_precision, self.accelerator.device.type
         if wanted == "auto":
-            has_bf16 = {"cuda": torch.cuda.is_bf16_supported, "cpu": _cpu_has_bf16}.get(device)
+            has_bf16 = {"cuda": _gpu_has_bf16, "cpu": _cpu_has_bf16}.get(device)
             wanted = "bf16" if has_bf16 is not None and has_bf16() else "fp32"
         return torch.bfloat16 if wanted == "bf16" else torch.float32
 
@@ -386,6 +386,11 @@ def _keeping_freed_memory() -> Iterator[None]:
     finally:
         libc.mallopt(-1, ctypes.c_int(2**17))
         libc.mallopt(-3, ctypes.c_int(2**17))
+
+
+def _gpu_has_bf16() -> bool:
+    """Whether this GPU computes in bf16; older ones can only imitate it, slower than float32."""
+    return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def _cpu_has_bf16() -> bool:

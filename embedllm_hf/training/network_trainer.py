@@ -216,7 +216,7 @@ def start_from_llm_means(model: PooledNetwork, responses: ResponseMatrix) -> Non
     weights = responses.entry_weights
     count = np.bincount(responses.llm_indices, weights, minlength=responses.n_llms)
     right = np.bincount(responses.llm_indices, weights * responses.values, minlength=responses.n_llms)
-    logits = torch.as_tensor(np.log((right + 0.5) / (count - right + 0.5)))
+    logits = torch.as_tensor(np.log((right + 0.5) / (count - right + 0.5)), device=model.llm_bias.device)
     model.llm_bias.copy_(logits - model.shared_offset)
 
 

@@ -8,7 +8,7 @@ logits, cross-entropy, Adam.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import cycle, islice
 
 import numpy as np
@@ -19,6 +19,8 @@ from torch.utils.data import DataLoader, Dataset
 from embedllm_hf.data.responses import ResponseMatrix
 from embedllm_hf.encoding.encoded_responses import EncodedResponses
 from embedllm_hf.network import EmbedLLMNetwork
+
+from .settings import seconds_of
 
 PAIRS_A_BATCH = 2048
 
@@ -125,19 +127,27 @@ def time_pair_scoring(model: EmbedLLMNetwork, question_embeds: np.ndarray, n_que
     return (time.perf_counter() - started) / n_questions
 
 
-def time_products(n_questions: int, text_dim: int, embed_dim: int, n_llms: int, *, n_repeats: int) -> list[float]:
-    """Seconds of the bare matrix products of one training step: two forward, three backward, nothing else."""
-    texts, projection = torch.randn(n_questions, text_dim), torch.randn(embed_dim, text_dim)
-    llms, vectors = torch.randn(n_llms, embed_dim), torch.empty(n_questions, embed_dim)
-    logits, back = torch.empty(n_questions, n_llms), torch.empty(n_questions, embed_dim)
-    d_llms, d_projection = torch.empty(n_llms, embed_dim), torch.empty(embed_dim, text_dim)
-    seconds = []
-    for _ in range(n_repeats + 2):
-        started = time.perf_counter()
+def products_of_step(
+    n_questions: int, text_dim: int, embed_dim: int, n_llms: int, *, device: str = "cpu"
+) -> Callable[[], None]:
+    """A call that makes the bare matrix products of one training step: two forward, three backward, nothing else."""
+    with torch.device(device):
+        texts, projection = torch.randn(n_questions, text_dim), torch.randn(embed_dim, text_dim)
+        llms, vectors = torch.randn(n_llms, embed_dim), torch.empty(n_questions, embed_dim)
+        logits, back = torch.empty(n_questions, n_llms), torch.empty(n_questions, embed_dim)
+        d_llms, d_projection = torch.empty(n_llms, embed_dim), torch.empty(embed_dim, text_dim)
+
+    def multiply() -> None:
         torch.mm(texts, projection.T, out=vectors)
         torch.mm(vectors, llms.T, out=logits)
         torch.mm(logits, llms, out=back)
         torch.mm(logits.T, vectors, out=d_llms)
         torch.mm(back.T, texts, out=d_projection)
-        seconds.append(time.perf_counter() - started)
-    return seconds[2:]
+
+    return multiply
+
+
+def time_products(n_questions: int, text_dim: int, embed_dim: int, n_llms: int, *, n_repeats: int) -> list[float]:
+    """Seconds of `products_of_step` on the processor, each time."""
+    multiply = products_of_step(n_questions, text_dim, embed_dim, n_llms)
+    return [seconds_of(multiply) for _ in range(n_repeats + 2)][2:]

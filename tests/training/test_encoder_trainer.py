@@ -4,6 +4,7 @@ import shutil
 import sys
 from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -165,6 +166,17 @@ def test_half_precision_learns_too(tiny, tmp_path):
     history = trainer.train()
     assert history.epochs[-1].validation_loss < 0.75 * history.epochs[0].validation_loss
     assert {value.dtype for value in trained_weights(trainer).values() if value.is_floating_point()} == {torch.float32}
+
+
+@pytest.mark.parametrize("has_it", [True, False])
+def test_a_gpu_that_imitates_half_precision_does_without(tiny, tmp_path, monkeypatch, has_it):
+    """By itself the encoder takes bf16 only where a GPU has it: torch's own question counts imitations, too."""
+    trainer = make_trainer(tiny, tmp_path / "out", encoder_precision="auto")
+    trainer.accelerator = SimpleNamespace(device=torch.device("cuda"))
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or has_it
+    )
+    assert trainer._precision() == (torch.bfloat16 if has_it else torch.float32)
 
 
 def test_adapters_are_merged(tiny, tmp_path):

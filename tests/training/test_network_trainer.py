@@ -103,6 +103,16 @@ def test_resume_equals_no_interruption(tmp_path, monkeypatch, stop_after):
         assert torch.equal(value, weights_of(resumed)[name]), name
 
 
+def test_a_model_may_be_on_the_device_already(tmp_path):
+    """A new model that was moved to where it is trained is trained as any other."""
+    moved, plain = make_trainer(tmp_path / "moved"), make_trainer(tmp_path / "plain")
+    moved.model.to(moved.accelerator.device)
+    moved.train()
+    plain.train()
+    for name, value in weights_of(plain).items():
+        assert torch.equal(value, weights_of(moved)[name]), name
+
+
 def test_tracker_gets_the_losses(tmp_path):
     """A tracker that Accelerate knows receives both losses of every epoch."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
