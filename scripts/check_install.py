@@ -103,11 +103,10 @@ def install(wheel: Path, environment: Path, *, python: str, lowest: bool) -> Pat
 
 def versions(python: Path) -> str:
     """Of Python and of what the package stands on."""
-    code = (
-        "import importlib.metadata as m, platform; names = 'torch', 'transformers', 'huggingface_hub', 'datasets', 'numpy';"
-        "print(f'Python {platform.python_version()}', *(f'{name} {m.version(name)}' for name in names), sep=', ')"
-    )
-    return _run([str(python), "-c", code]).strip()
+    names = ("torch", "transformers", "huggingface_hub", "datasets", "numpy")
+    code = f"import importlib.metadata as m, platform; print(platform.python_version(), *map(m.version, {names}))"
+    python_version, *of_packages = _run([str(python), "-c", code]).split()
+    return ", ".join([f"Python {python_version}", *map(" ".join, zip(names, of_packages, strict=True))])
 
 
 def use(python: Path, folder: Path) -> str:
