@@ -185,6 +185,7 @@ def test_a_model_is_trained_from_the_hub_once(hub, publish, tmp_path, monkeypatc
     card = ModelCard.load("user/embedllm-small")
     assert card.data.datasets == ["user/small"]
     assert revision in card.text
+    assert hub.seen(f"GET /api/datasets/user/small/revision/{revision}")
     before = heads(hub)
     monkeypatch.setattr(parts, "EmbedLLMTrainer", None)
     code, out, _ = publish(**given)
@@ -193,8 +194,8 @@ def test_a_model_is_trained_from_the_hub_once(hub, publish, tmp_path, monkeypatc
     assert heads(hub) == before
 
 
-def test_the_checks_tell_others_apart(hub, tiny, frozen, trained, tmp_path):
-    """Another model, another data set, other vectors, a card of something else, and a Space of another model."""
+def test_the_checks_tell_others_apart(hub, tiny, frozen, trained):
+    """Another model, encoder or data set, other vectors, a card of something else, and a Space of another model."""
     data, models = load_splits(tiny), [EmbedLLM.from_pretrained(folder) for folder in (frozen, trained)]
     make_split(5).responses.push_to_hub("user/other", split="train")
     with pytest.raises(checks.Differs, match="there are the splits `train`, expected"):
@@ -210,6 +211,14 @@ def test_the_checks_tell_others_apart(hub, tiny, frozen, trained, tmp_path):
         other.push_to_hub("user/model")
         with pytest.raises(checks.Differs, match="its forecasts differ"):
             checks.same_forecasts("user/model", model)
+    retrained = EmbedLLM.from_pretrained(trained)
+    encoder = retrained.encoder.load()
+    next(encoder.parameters()).data.neg_()
+    retrained._set_encoder(QuestionEncoder.trained(encoder, name="tiny"))
+    retrained.push_to_hub("user/model")
+    with pytest.raises(checks.Differs, match="its text encoder gives other vectors"):
+        checks.same_forecasts("user/model", models[1])
+    models[0].untrained().push_to_hub("user/model")
     with pytest.raises(checks.Differs, match="it does not name the data set tiny"):
         checks.model_card("user/model", models[0])
     hub.create_repo("user/space", {"README.md": b"---\nsdk: gradio\nmodels: [user/else]\n---\n"}, type="space")
