@@ -100,7 +100,7 @@ class Steps:
     n_failed: int = 0
 
     def push(self, part: Part, *loaded: Callable[[], str]) -> str | None:
-        """Push what is not there yet and check it; the commit, None in a dry run that finds no repository.
+        """Push what is not there yet and check it; the commit, None in a dry run that would push.
 
         Args:
             part (`Part`): What is to be there.

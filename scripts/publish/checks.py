@@ -72,7 +72,7 @@ def same_forecasts(repo_id: str, model: EmbedLLM) -> str:
         ours, theirs = (one.encoder.encode(_TEXTS) for one in (model, there))
         if not np.array_equal(ours, theirs):
             raise Differs("its text encoder gives other vectors.")
-        question_embeds = ours
+        question_embeds = np.concatenate([question_embeds, ours])
     if not np.array_equal(model.predict_proba(question_embeds), there.predict_proba(question_embeds)):
         raise Differs("its forecasts differ.")
     return f"{len(question_embeds)} x {there.config.n_llms} forecasts are equal to the last bit"
