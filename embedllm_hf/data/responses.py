@@ -342,12 +342,13 @@ class ResponseMatrix:
         return cls.from_long(table, **options)
 
     def push_to_hub(self, repo_id: str, *, split: str, **options: Any) -> str:
-        """Upload as one split of a Hub data set, `"train"` for instance; its other splits stay.
+        """Upload as one split of a Hub data set, `"train"` for instance, with its text vectors if it brings some.
 
-        Options, errors and the result, the address of the commit, are those of `data.upload.push_tables`.
+        The data set's other splits stay. Options, errors and the result, the address of the commit, are those of
+        `data.upload.push_tables`.
         """
-        tables = {split: self.to_long()}
-        return push_tables(tables, repo_id, llm_names=self.llm_names, duplicates=self.duplicates, **options)
+        options = {"duplicates": self.duplicates, "vectors": self.origin.vectors, **options}
+        return push_tables({split: self.to_long()}, repo_id, llm_names=self.llm_names, **options)
 
 
 def check_pool(responses: ResponseMatrix, where: str) -> None:

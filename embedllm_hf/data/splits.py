@@ -52,10 +52,14 @@ class ResponseSplits:
         return ((name, self[name]) for name in self)
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
-        """Upload all splits in one commit; options and address of the commit as in `data.upload.push_tables`."""
+        """Upload all splits, and their text vectors if they bring some, in one commit.
+
+        Options and address of the commit are those of `data.upload.push_tables`.
+        """
         tables = {name: split.to_long() for name, split in self.items()}
-        rule = self[next(iter(self))].duplicates
-        return push_tables(tables, repo_id, llm_names=self.llm_names, duplicates=rule, **options)
+        first = self[next(iter(self))]
+        options = {"duplicates": first.duplicates, "vectors": first.origin.vectors, **options}
+        return push_tables(tables, repo_id, llm_names=self.llm_names, **options)
 
 
 def unseen_questions(responses: ResponseMatrix, seen: np.ndarray) -> ResponseMatrix:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from .._errors import InputError
 from ..hub.client import Listing, Snapshot, fetch_snapshot
 from ..hub.commits import Target, commit_on_top
-from .files import ORDER_FILE, order_table, read_order, split_files, split_name
+from .files import ORDER_FILE, VECTORS_FILE, order_table, read_order, split_files, split_name
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetCard
@@ -40,11 +40,12 @@ def push_tables(
     *,
     llm_names: Sequence[str],
     duplicates: str,
+    vectors: Path | None = None,
     private: bool | None = None,
     token: str | bool | None = None,
     revision: str | None = None,
 ) -> str:
-    """Upload long tables as splits of a Hub data set: Parquet, `model_order.csv` and a card, in one commit.
+    """Upload long tables as splits of a Hub data set: Parquet, `model_order.csv`, vectors and a card, in one commit.
 
     The result is the address of the commit.
 
@@ -53,6 +54,8 @@ def push_tables(
         repo_id (`str`): Id of the data set, made if it is not there. Its other splits stay, and so does the order of
             the LLMs that they have: others are appended to it. All tables of the same splits are replaced.
         llm_names (`Sequence[str]`), duplicates (`str`): Of the `ResponseMatrix`.
+        vectors (`Path`, *optional*): File of the text vectors of these tables, `origin.vectors`, in the place of one
+            that is there. Without it that one goes, with a warning: it is of other questions.
         private (`bool`, *optional*): Whether a new data set is private.
         token (*optional*): As in huggingface_hub.
         revision (`str`, *optional*): Branch, made if it is not there. Default: the main one.
@@ -81,6 +84,11 @@ def push_tables(
             files[f"{split}.parquet"] = _parquet(_renumbered(table, llm_names, order or llm_names))
         files[_CARD_FILE] = str(_card(there.repo_id, kept, splits, duplicates)).encode()
         added = [CommitOperationAdd(name, content) for name, content in files.items()]
+        if vectors is not None:
+            added.append(CommitOperationAdd(VECTORS_FILE, vectors))
+        elif VECTORS_FILE in kept.files:
+            logger.warning("%s: its text vectors are not of what is pushed; `%s` goes.", repo_id, VECTORS_FILE)
+            replaced.append(VECTORS_FILE)
         return [*added, *(CommitOperationDelete(name) for name in replaced if name not in files)]
 
     message = f"Add the {', '.join(splits)} split{'s' if len(splits) > 1 else ''}"

@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._errors import Conflict, InputError, Unreachable
@@ -34,7 +35,8 @@ _ATTEMPTS = 3  # the first, and those after changes of others that this one give
 class Target:
     """Where to commit, with the arguments as in huggingface_hub.
 
-    A repository that is not there is made, and so is a branch, but not for a pull request, or if `make` is false.
+    A repository that is not there is made, and so is a branch, but not for a pull request, or if `make` is false. A
+    Space is made for the kit that `space_sdk` names.
     """
 
     repo_id: str
@@ -44,6 +46,7 @@ class Target:
     create_pr: bool = False
     private: bool | None = None
     make: bool = True
+    space_sdk: str | None = None
 
     def look(self) -> Listing:
         """What is there; first made, where that is wanted.
@@ -57,7 +60,8 @@ class Target:
         kind: dict[str, Any] = {"repo_type": self.repo_type, "exist_ok": True}
 
         def made() -> str:
-            return asked(lambda: client.create_repo(self.repo_id, private=self.private, **kind)).repo_id
+            options = {"private": self.private, "space_sdk": self.space_sdk}
+            return asked(lambda: client.create_repo(self.repo_id, **options, **kind)).repo_id
 
         if make and "/" not in repo_id:
             repo_id = made()  # in the user's own namespace
@@ -112,6 +116,25 @@ def commit_on_top(
                     raise
                 logger.info("%s changed in the meantime; making the change on top of it.", target.repo_id)
     raise AssertionError("unreachable")
+
+
+def differing(target: Target, files: Mapping[str, Path | bytes]) -> list[str]:
+    """Names of the files that a repository does not hold with this content: all, if there is no such repository.
+
+    Raises:
+        UserError: As `explain_hub_errors` has them.
+    """
+    from huggingface_hub import CommitOperationAdd
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    with explain_hub_errors(target.repo_id, target.revision):
+        try:
+            there = _files_of(target, target.repo_id, target.revision)
+        except RepositoryNotFoundError as error:
+            if isinstance(error, GatedRepoError):
+                raise
+            return list(files)
+    return [name for name in files if not _holds(there.get(name), CommitOperationAdd(name, files[name]))]
 
 
 @dataclass(frozen=True)
@@ -225,22 +248,31 @@ class _Commit:
 
     def _is_in(self, revision: str) -> bool:
         """Whether a commit holds all that the operations add, and nothing that they delete."""
-        from huggingface_hub import CommitOperationAdd, CommitOperationDelete, RepoFile
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-        client = api(self.target.token)
-        tree = asked(lambda: list(client.list_repo_tree(recursive=True, **self._where(revision))))
-        files = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
+        files = _files_of(self.target, self.base.repo_id, revision)
         for operation in self.operations:
             there = files.get(operation.path_in_repo)
             if isinstance(operation, CommitOperationDelete) and there is not None:
                 return False
-            if isinstance(operation, CommitOperationAdd) and (there is None or not _holds(there, operation)):
+            if isinstance(operation, CommitOperationAdd) and not _holds(there, operation):
                 return False
         return True
 
 
-def _holds(there: RepoFile, added: CommitOperationAdd) -> bool:
-    """Whether a file of the repository has the content that was to be added."""
+def _files_of(target: Target, repo_id: str, revision: str | None) -> dict[str, RepoFile]:
+    """The files of a repository, by name, with their hashes."""
+    from huggingface_hub import RepoFile
+
+    client, where = api(target.token), {"repo_type": target.repo_type, "revision": revision}
+    tree = asked(lambda: list(client.list_repo_tree(repo_id, recursive=True, **where)))
+    return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
+
+
+def _holds(there: RepoFile | None, added: CommitOperationAdd) -> bool:
+    """Whether a file of the repository, if it is there at all, has the content that was to be added."""
+    if there is None:
+        return False
     if there.lfs is not None:
         return there.lfs.sha256 == added.upload_info.sha256.hex()
     with added.as_file() as file:

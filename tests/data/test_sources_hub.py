@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from embedllm_hf import ResponseMatrix, load_responses
+from embedllm_hf.data.files import VECTORS_FILE
 from embedllm_hf.data.origin import DataOrigin
 from embedllm_hf.data.sources import load_splits
 from tests.hub.clients import no_waiting, run_python
@@ -76,6 +77,23 @@ def test_one_split_and_the_pool_of_all_are_of_one_commit(hub):
     other = make_frame(3).assign(model_name="lab/new", model_id=9).to_csv(index=False).encode()
     hub.faults.before(lambda: repo.commit({"test.csv": other}, "other"), on=r"GET .*/resolve/.*csv")
     assert load_responses("user/pool", split="train").llm_names == LLMS
+
+
+def test_its_own_text_vectors_are_of_the_same_commit(hub):
+    """Fetched with the tables of one split or all, of that revision, and refused damaged."""
+    files = {**original_layout(), VECTORS_FILE: b"of the first"}
+    repo = hub.create_repo("user/vectors", files, type="dataset")
+    old = repo.resolve().oid
+    repo.commit({VECTORS_FILE: b"of the second"}, "other vectors")
+    for revision, content in ((old, b"of the first"), (None, b"of the second")):
+        data = load_splits("user/vectors", revision=revision)
+        one = load_responses("user/vectors", split="test", revision=revision)
+        for origin in (data.train.origin, data.test.origin, one.origin):
+            assert origin.vectors.read_bytes() == content
+    repo.commit({VECTORS_FILE: b"of the third"}, "again")
+    hub.faults.corrupt(on=rf"GET .*{VECTORS_FILE}", times=2)
+    with pytest.raises(OSError, match=rf"user/vectors: `{VECTORS_FILE}` arrived damaged twice"):
+        load_splits("user/vectors")
 
 
 def test_revisions(hub):

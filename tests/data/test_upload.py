@@ -1,6 +1,7 @@
 """Sharing responses on the Hub."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,9 +9,13 @@ import pytest
 from datasets import load_dataset
 
 from embedllm_hf import ResponseMatrix, load_responses
+from embedllm_hf.configuration_embedllm import EncoderId
+from embedllm_hf.data.files import VECTORS_FILE
 from embedllm_hf.data.sources import load_splits
+from embedllm_hf.encoding.embeddings_file import save_embeddings
+from embedllm_hf.encoding.encoded_responses import EncodedResponses
 from tests.hub.clients import no_waiting
-from tests.pool import LLMS, make_frame, make_split
+from tests.pool import LLMS, make_embeds, make_frame, make_split
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +67,46 @@ def test_all_splits_go_in_one_commit(hub):
     assert {name: part.num_rows for name, part in load_dataset("user/planted").items()} == {
         name: split.n_observed for name, split in data.items()
     }
+
+
+def folder_with_vectors(folder: Path) -> Path:
+    """A data set with the text vectors of its two splits."""
+    splits = {"train": make_split(12), "test": make_split(6, first_id=12)}
+    folder.mkdir()
+    for name, split in splits.items():
+        split.responses.to_long().to_pandas().to_parquet(folder / f"{name}.parquet")
+    ids, keys = (
+        np.concatenate([getattr(split.responses, name) for split in splits.values()])
+        for name in ("question_ids", "keys")
+    )
+    save_embeddings(folder / VECTORS_FILE, make_embeds(ids), ids, EncoderId("offline"), keys)
+    return folder
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_text_vectors_go_along(hub, tmp_path, at_once):
+    """In the same commit; who loads the data set has them, and none are encoded."""
+    data = load_splits(folder_with_vectors(tmp_path / "data"))
+    if at_once:
+        data.push_to_hub("user/vectors")
+        assert len(list(hub.repo("user/vectors", "dataset").history())) == 2
+    else:
+        for name, split in data.items():
+            split.push_to_hub("user/vectors", split=name)
+    for name, split in load_splits("user/vectors").items():
+        assert split.origin.vectors != data[name].origin.vectors
+        ours, theirs = (EncodedResponses.from_own_file(one) for one in (data[name], split))
+        np.testing.assert_array_equal(theirs.question_embeds, ours.question_embeds)
+        assert theirs.encoder.is_same(EncoderId("offline"))
+
+
+def test_text_vectors_of_other_questions_do_not_stay(hub, tmp_path, caplog):
+    """Responses that bring none would be loaded with those of others; they go, and it is said."""
+    load_splits(folder_with_vectors(tmp_path / "data")).push_to_hub("user/others")
+    make_split(9, first_id=90).responses.push_to_hub("user/others", split="train")
+    assert VECTORS_FILE not in hub.repo("user/others", "dataset").files()
+    assert "user/others: its text vectors are not of what is pushed" in caplog.text
+    assert load_responses("user/others", split="train").origin.vectors is None
 
 
 def test_two_pushes_at_once_keep_both_splits(hub):

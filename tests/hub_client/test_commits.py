@@ -3,9 +3,9 @@
 import pytest
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, constants
 
-from embedllm_hf._errors import Conflict, FileError, InputError, MissingFile, Unreachable
+from embedllm_hf._errors import Conflict, FileError, InputError, MissingFile, Refused, Unreachable
 from embedllm_hf.hub import requests
-from embedllm_hf.hub.commits import Target, commit_on_top
+from embedllm_hf.hub.commits import Target, commit_on_top, differing
 from tests.hub.clients import no_waiting
 from tests.hub.faults import COMMITS
 from tests.hub_client import WEIGHTS
@@ -185,3 +185,23 @@ def test_a_card_that_the_hub_refuses(hub):
     with pytest.raises(FileError, match=r"user/card: .*Invalid metadata in README.md") as raised:
         commit_on_top(Target("user/card"), lambda there: bad, message="Add")
     assert "\n" not in str(raised.value)
+
+
+def test_what_a_repository_lacks(hub, tmp_path):
+    """Small and large files by their content, from memory and disk; all of them where there is no repository."""
+    (tmp_path / "same.bin").write_bytes(WEIGHTS)
+    files = {"same.txt": b"1", "same.bin": tmp_path / "same.bin", "other.txt": b"2", "other.bin": b"22", "new": b""}
+    assert differing(Target("user/compared"), files) == list(files)
+    there = {"same.txt": b"1", "same.bin": WEIGHTS, "other.txt": b"3", "other.bin": b"33", "more": b"4"}
+    hub.create_repo("user/compared", there)
+    assert differing(Target("user/compared"), files) == ["other.txt", "other.bin", "new"]
+    hub.faults.status(403, on="GET .*/tree/", code="GatedRepo")
+    with pytest.raises(Refused, match="user/compared: access must be granted"):
+        differing(Target("user/compared"), files)
+
+
+def test_a_space_is_made_for_its_kit(hub):
+    """The Hub makes none without one."""
+    commit_on_top(Target("user/page", "space", space_sdk="gradio"), change, message="Change")
+    assert hub.repo("user/page", "space").files() == ["large.bin", "small.txt"]
+    assert [request.target for request in hub.seen("POST /api/repos/create")] == ["/api/repos/create"]
