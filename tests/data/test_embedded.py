@@ -1,7 +1,5 @@
 """The real responses that the package brings."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -10,8 +8,7 @@ from embedllm_hf.data.files import EMBEDDED
 from embedllm_hf.data.llm_table import read_llm_table
 from embedllm_hf.data.splits import ResponseSplits
 from embedllm_hf.data.texts import is_withheld
-from embedllm_hf.encoding.encoded_responses import EncodedResponses, encode_responses
-from scripts.embedded.build import canonical_names, load_sources, merge, write
+from embedllm_hf.encoding.encoded_responses import encode_responses
 
 LARGEST = 8_000_000  # bytes of the folder
 
@@ -61,28 +58,3 @@ def test_its_llms_have_facts(data):
     policy = RoutingPolicy(facts="open-llm-responses", costs="open-llm-responses", license=["apache-2.0"])
     chosen = Router(model, policy=policy)("What is 17 * 23?").llm
     assert facts[chosen]["license"] == "apache-2.0"
-
-
-@pytest.mark.real_data
-def test_it_is_made_of_its_sources(data, real_data, tmp_path):
-    """The script makes the same again; a text of a source finds its question; no name is left without its LLM."""
-    sources = load_sources([real_data, real_data.parent / "kor-bench"], canonical_names())
-    write(merge(sources), tmp_path / "made")
-    made = load_splits(tmp_path / "made")
-    for name, split in data.items():
-        assert made[name].questions.tolist() == split.questions.tolist()
-        assert made[name].llm_names == split.llm_names
-        np.testing.assert_array_equal(made[name].responses(), split.responses())
-    assert {path.name for path in Path(tmp_path / "made").iterdir()} | {"README.md"} == {
-        path.name for path in EMBEDDED.iterdir()
-    }
-    known = load_splits(real_data).train
-    rows = {key: row for row, key in enumerate(data.train.keys.tolist())}
-    assert all(key in rows for key in known.keys.tolist())
-    encoded = EncodedResponses.from_own_file(data.train)
-    as_published = EncodedResponses.from_file(
-        known, real_data / "question_embeddings.all-MiniLM-L6-v2.safetensors"
-    ).question_embeds
-    ours = encoded.question_embeds[[rows[key] for key in known.keys.tolist()]]
-    norms = np.linalg.norm(ours, axis=1) * np.linalg.norm(as_published, axis=1)
-    assert ((ours * as_published).sum(axis=1) > 0.9999 * norms).all()
