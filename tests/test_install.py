@@ -59,9 +59,10 @@ def test_a_forgotten_file_is_told(tmp_path, monkeypatch):
         if name.startswith(("embedllm_hf/", "setup.py", "pyproject", "README", "LICENSE")):
             (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "root" / name).write_bytes((check_install.ROOT / name).read_bytes())
-    (tmp_path / "root" / "embedllm_hf" / "data" / "forgotten.txt").write_text("facts")
+    forgotten = "forgotten.txt"
+    (tmp_path / "root" / "embedllm_hf" / "data" / forgotten).write_text("facts")
     subprocess.run(["git", "init", "-q"], cwd=tmp_path / "root", check=True)
     subprocess.run(["git", "add", "-A"], cwd=tmp_path / "root", check=True)
     monkeypatch.setattr(check_install, "ROOT", tmp_path / "root")
-    with pytest.raises(check_install.CheckError, match=r"the wheel lacks \['embedllm_hf/data/forgotten.txt'\]"):
+    with pytest.raises(check_install.CheckError, match=rf"the wheel lacks \['embedllm_hf/data/{forgotten}'\]"):
         check_install.build(tmp_path)
