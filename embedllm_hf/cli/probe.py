@@ -98,7 +98,9 @@ def list_for_drift(options: argparse.Namespace) -> int:
     if options.json:
         print_json(plan.to_dict())
         return 0
-    _print_questions(plan.question_ids, plan.benchmarks, {} if options.dataset is None else read_texts(options.dataset))
+    _print_questions(
+        plan.question_ids, plan.benchmarks, {} if options.dataset is None else read_texts(options.dataset)
+    )
     print(f"{len(plan.question_ids)} of {plan.n_left:,} that are left; see what they tell with `embedllm drift`")
     return 0
 

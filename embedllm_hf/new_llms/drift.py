@@ -3,12 +3,12 @@
 Its fresh answers are compared with those that the bank recorded, question by question. If it is the same LLM, a fresh
 answer to a question is expected to be right as often as the recorded one was, so their difference is 0 on average,
 however hard the question is and however often its answers repeat. Whether that holds is tested by betting
-(`metrics.betting`): no model of the LLM is needed, the result may be looked at after each answer, and false alarms stay
-below the level asked for.
+(`metrics.betting`): no model of the LLM is needed, the result may be looked at after each answer, and the chance of a
+false alarm stays below the level asked for.
 
-What the test cannot know: another grader, prompt or sampling than the recorded answers had is a change, too; and
-questions that were picked for how the recorded answer came out (all that were right, say) show a change where there is
-none. Answers to texts without a recorded one are counted, and not tested.
+What the test cannot know: another grader, prompt or way of sampling than the recorded answers had is a change, too;
+and questions that were picked for how the recorded answer came out (all that were right, say) show a change where
+there is none. Answers to texts without a recorded one are counted, and not tested.
 """
 
 from __future__ import annotations
@@ -98,9 +98,7 @@ class DriftReport(Result):
         evidence = f"largest e-value {self.largest_e_value:,.3g}, an alarm is {1 / self.level:,.3g}"
         after = f" after {self.alarm_after:,} answers" if self.changed else ""
         share = f"{100 * (1 - self.level):g}%"
-        moved = [
-            f"{brief(one.benchmark)} ({100 * one.change:+.1f} points)" for one in self.benchmarks if one.moved
-        ]
+        moved = [f"{brief(one.benchmark)} ({100 * one.change:+.1f} points)" for one in self.benchmarks if one.moved]
         return "\n".join(
             [
                 f"{visible(self.llm)}: {self.verdict}{after} ({evidence})",

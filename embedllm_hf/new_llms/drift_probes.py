@@ -1,15 +1,15 @@
 """Which questions to put to an LLM of the pool, so that it shows soon whether it has changed.
 
 A change of an LLM is taken to look like one from an LLM of the pool to another. It shows most in questions that
-separate the pool's LLMs, where the LLM is right about half of the time: question q is worth `p (1 - p) w_q' S w_q`, the
-expected squared change of its probability p in units of that answer's variance, for discriminations w_q and a change of
-ability with the covariance S of the pool. That is Fisher's information, which item-response theory chooses questions by
-(Lord, Applications of item response theory, 1980, chapter 5).
+separate the pool's LLMs and that the LLM is right about half of the time. Question q is worth `p (1 - p) w_q' S w_q`:
+the expected square of the change of p, its probability, divided by the variance of an answer, where w_q are its
+discriminations and S is the covariance of the pool's abilities. That is Fisher's information, by which tests choose
+their questions (Lord, Applications of item response theory to practical testing problems, 1980, chapter 5).
 
-The test (`drift`) holds its level only if a recorded answer has no part in that its question is chosen. The bank's item
-parameters are fitted to all recorded answers, which is enough to mislead it: among the 200 best questions by them an
-LLM's recorded answers are 4 points off their probability. So questions are fitted anew without the LLM, a quarter of its
-recorded answers, by the questions' keys, tells its ability, and the others' questions are chosen from.
+The test (`drift`) holds its level only if a recorded answer has no part in that its question is chosen. The bank's
+item parameters are fitted to all recorded answers, which is enough to mislead it; `model_cards/drift.md` has by how much.
+So the questions are fitted anew without the LLM. A quarter of its recorded answers, by the questions' keys, tells its
+ability, and the others' questions are chosen from.
 """
 
 from __future__ import annotations
