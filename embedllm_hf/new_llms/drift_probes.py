@@ -7,9 +7,9 @@ discriminations and S is the covariance of the pool's abilities. That is Fisher'
 their questions (Lord, Applications of item response theory to practical testing problems, 1980, chapter 5).
 
 The test (`drift`) holds its level only if a recorded answer has no part in that its question is chosen. The bank's
-item parameters are fitted to all recorded answers, which is enough to mislead it; `model_cards/drift.md` has by how much.
-So the questions are fitted anew without the LLM. A quarter of its recorded answers, by the questions' keys, tells its
-ability, and the others' questions are chosen from.
+item parameters are fitted to all recorded answers, which is enough to mislead it (see `model_cards/drift.md`). So the
+questions are fitted anew without the LLM. A quarter of its recorded answers, by the questions' keys, tells its
+ability, and the questions of the others are chosen from.
 """
 
 from __future__ import annotations
