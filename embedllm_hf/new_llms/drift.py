@@ -8,7 +8,8 @@ false alarm stays below the level asked for.
 
 What the test cannot know: another grader, prompt or way of sampling than the recorded answers had is a change, too;
 and questions that were picked for how the recorded answer came out (all that were right, say) show a change where
-there is none. Answers to texts without a recorded one are counted, and not tested.
+there is none. Another LLM with the same scores is not seen. Answers to texts without a recorded one are counted, and
+not tested.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Measure the level and the power of `embedllm drift`: tables as Markdown, about ten minutes on one core.
+"""Measure the level and the power of `embedllm drift`, and try it on LLMs that are near each other: Markdown tables.
 
 python -m scripts.drift --model runs/quickstart/model
-python -m scripts.drift --model runs/quickstart/model --runs 100 --power_runs 50 --llms 4      # half a minute
+python -m scripts.drift --model runs/quickstart/model --runs 100 --power_runs 50 --llms 4      # half a minute, not ten
 """
 
 from __future__ import annotations
@@ -13,13 +13,21 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import expit, ndtri
 
-from embedllm_hf import EmbedLLM
+from embedllm_hf import EmbedLLM, drift
 from embedllm_hf._tables import format_table
 
 from .simulate import World, dropped, first_alarms, fresh, redraw_chance
 
 LEVEL, POWER = 0.05, 0.8
 N_LEVEL, N_POWER = 500, 5000  # answers a run
+PAIRS = (  # of open-llm-responses: the same weights served elsewhere, other precision, other training
+    ("meta-llama/Meta-Llama-3.1-405B-Instruct", "sambanova/Meta-Llama-3.1-405B-Instruct"),
+    ("meta-llama/Meta-Llama-3.1-405B-Instruct", "meta-llama/Meta-Llama-3.1-405B-Instruct-FP8"),
+    ("Qwen/Qwen2.5-0.5B-Instruct", "Qwen/Qwen2.5-0.5B"),
+    ("Qwen/Qwen2.5-7B-Instruct", "Qwen/Qwen2.5-7B"),
+    ("meta-llama/Meta-Llama-3.1-70B-Instruct", "meta-llama/Meta-Llama-3.1-70B"),
+    ("mistralai/Mistral-7B-Instruct-v0.2", "mistral-community/Mistral-7B-v0.2"),
+)
 HABITS = {"drawn anew": False, "98% the same": True}
 
 
@@ -32,11 +40,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--llms", type=int, help="only so many LLMs (default: all with enough recorded answers)")
     parser.add_argument("--seed", type=int, default=0, help="of all draws (default: 0)")
     options = parser.parse_args(argv)
-    world = World.of(EmbedLLM.from_pretrained(options.model), options.seed)
+    model = EmbedLLM.from_pretrained(options.model)
+    print(real_table(model, options.seed), flush=True)
+    print()
+    world = World.of(model, options.seed)
     print(level_table(world, options.runs, options.llms, options.seed), flush=True)
     print()
     print(power_table(world, options.power_runs, options.llms, options.seed))
     return 0
+
+
+def real_table(model: EmbedLLM, seed: int) -> str:
+    """What `drift` says of an LLM if another one answers under its name, in a random order of questions."""
+    bank, rows = model.bank, []
+    for name, other in PAIRS:
+        fresh_ones = bank.responses_of(model.llm_index(other))
+        asked = np.random.default_rng(seed).permutation(np.flatnonzero(~np.isnan(fresh_ones)))
+        report = drift(
+            model, name, dict(zip(bank.question_ids[asked].tolist(), fresh_ones[asked].tolist(), strict=True))
+        )
+        same = 1 - report.n_different / report.n_compared
+        after = "-" if report.alarm_after is None else f"{report.alarm_after:,}"
+        change = f"{100 * report.change:+.1f} [{100 * report.low:+.1f}, {100 * report.high:+.1f}]"
+        rows.append([name, other, report.verdict, after, f"{report.n_compared:,}", f"{same:.1%}", change])
+    head = ["LLM", "who answers", "verdict", "after", "of", "graded the same", "change, points"]
+    return format_table(head, rows, markdown=True, left=3)
 
 
 def level_table(world: World, n_runs: int, n_llms: int | None, seed: int) -> str:

@@ -108,6 +108,20 @@ def test_an_alarm_stays(model, simulated):
     report = drift(model, NAME, answers)
     assert report.verdict == "worse"
     assert report.change > 0
+    assert drift(model, NAME, lost(simulated, range(80))).largest_e_value >= 20
+    answers = {**lost(simulated, range(80)), **{row: 1.0 for row in range(80, 140)}}
+    assert drift(model, NAME, answers).e_value < 20 <= drift(model, NAME, answers).largest_e_value
+
+
+def test_benchmarks_share_the_level(model, simulated):
+    """When answers to one of two benchmarks are just an alarm, they are not yet enough to name the benchmark."""
+    answers = list(lost(simulated, range(0, 200, 2)).items())
+    n = drift(model, NAME, dict(answers)).alarm_after
+    report = drift(model, NAME, dict(answers[:n]))
+    assert report.changed
+    assert report.benchmarks[0].largest_e_value == report.largest_e_value < 40
+    assert not report.benchmarks[0].moved
+    assert drift(model, NAME, dict(answers)).benchmarks[0].moved
 
 
 def test_only_answers_with_a_recorded_one_are_compared(model, simulated):

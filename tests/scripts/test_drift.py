@@ -60,6 +60,16 @@ def test_alarms_are_counted_from_one():
     assert np.isinf(alarms[1])
 
 
+def test_who_answers_in_an_llms_name_is_told(monkeypatch):
+    """The LLM's own answers are no change; those of the best in the name of the worst are one for the better."""
+    simulated = simulated_pool()
+    worst, best = (f"lab/{llm:02d}" for llm in (simulated.responses.mean(axis=0).argsort()[[0, -1]]))
+    monkeypatch.setattr(tables, "PAIRS", [(worst, worst), (worst, best)])
+    own, other = tables.real_table(pool_of(simulated, 40, calibrate=False), 0).splitlines()[2:]
+    assert "| no sign of change | - | 400 | 100.0% | +0.0 [" in own
+    assert f"| {worst} | {best} | better | " in other
+
+
 def test_the_tables_on_a_small_pool(monkeypatch):
     """Few false alarms; a drop of 10 points is seen sooner than one of 3, and sooner where answers repeat."""
     monkeypatch.setattr(tables, "N_LEVEL", 60)
