@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strategy", choices=STRATEGIES, default="adaptive", help="how to choose (default: adaptive)")
     parser.add_argument("--seed", type=int, default=0, help="of the random and stratified choice (default: 0)")
     parser.add_argument("--dataset", help="Hub id or folder that the questions' texts are read from")
+    parser.add_argument(
+        "--for_drift",
+        action="store_true",
+        help="an LLM of the pool: ask again what tells whether it has changed; --answers are its fresh ones",
+    )
     parser.add_argument("--interactive", action="store_true", help="ask here, and add each answer to --answers")
     add_shared_options(parser, "json")
 
@@ -49,6 +54,8 @@ def main(options: argparse.Namespace) -> int:
         raise InputError("--interactive needs --answers, the file to add to, and --dataset, to show the questions.")
     if options.until_width is not None and not 0 < options.until_width < 1:
         raise InputError(f"--until_width is {options.until_width:g}, expected a width in (0, 1).")
+    if options.for_drift:
+        return list_for_drift(options)
     model = EmbedLLM.from_pretrained(options.model)
     answers = {}
     if options.answers is not None and (Path(options.answers).is_file() or not options.interactive):
@@ -69,10 +76,32 @@ def main(options: argparse.Namespace) -> int:
     if is_known(plan, options.until_width):
         print("no more questions are needed")
         return 0
-    for id_, benchmark in zip(plan.question_ids, plan.benchmarks, strict=True):
-        print(f"{id_}\t{brief(benchmark)}\t{beginning(texts.get(id_, ''), 100)}".rstrip())
+    _print_questions(plan.question_ids, plan.benchmarks, texts)
     later = plan.expected_width if plan.lead is None else plan.lead.expected_width
     print(f"with these {len(plan.question_ids)} the interval's width becomes about {later:.3f}")
+    return 0
+
+
+def list_for_drift(options: argparse.Namespace) -> int:
+    """Print the next questions that tell whether an LLM of the pool has changed."""
+    from ..modeling_embedllm import EmbedLLM
+    from ..new_llms.answers import read_answers
+    from ..new_llms.drift_probes import drift_probes
+
+    for name in ("against", "against_answers", "until_width", "interactive"):
+        if getattr(options, name) not in (None, False):
+            raise InputError(f"--{name} does not go with --for_drift. Leave one of them out.")
+    model = EmbedLLM.from_pretrained(options.model)
+    answers = {} if options.answers is None else read_answers(options.answers, model.bank)
+    choice = {"n": options.n, "benchmark": options.benchmark, "strategy": options.strategy, "seed": options.seed}
+    plan = drift_probes(model, options.llm, answers, **choice)
+    if options.json:
+        print_json(plan.to_dict())
+        return 0
+    _print_questions(
+        plan.question_ids, plan.benchmarks, {} if options.dataset is None else read_texts(options.dataset)
+    )
+    print(f"{len(plan.question_ids)} of {plan.n_left:,} that are left; see what they tell with `embedllm drift`")
     return 0
 
 
@@ -135,6 +164,12 @@ def read_texts(dataset: str) -> dict[int, str]:
 
     ids, texts = load_questions(dataset)
     return dict(zip(ids.tolist(), texts, strict=True))
+
+
+def _print_questions(question_ids: Sequence[int], benchmarks: Sequence[str], texts: Mapping[int, str]) -> None:
+    """A line a question: its id, its benchmark, and how its text begins."""
+    for id_, benchmark in zip(question_ids, benchmarks, strict=True):
+        print(f"{id_}\t{brief(benchmark)}\t{beginning(texts.get(id_, ''), 100)}".rstrip())
 
 
 def _known(llm: str, plan: Probes) -> str:
