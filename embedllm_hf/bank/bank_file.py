@@ -39,6 +39,8 @@ def save_bank(bank: QuestionBank, folder: Path) -> None:
             arrays |= {f"{part}.{name}": value for name, value in vars(fitted).items() if value is not None}
     arrays = {name: np.asarray(value, order="C") for name, value in arrays.items()}
     described: dict[str, Any] = {"llm_names": bank.llm_names, "categories": bank.categories, "knn": bank.knn}
+    if bank.trained_on is not None:
+        described["trained_on"] = bank.trained_on
     benchmark_of = dict(bank.benchmark_of)
     if bank.validation is not None:
         described["validation"] = bank.validation.categories
@@ -103,6 +105,7 @@ def _check_arrays(arrays: Mapping[str, np.ndarray], n_llms: int, n_categories: i
 def _bank_of(arrays: Mapping[str, np.ndarray], described: Mapping) -> QuestionBank:
     """Put the parts together."""
     llm_names, knn, validation = tuple(described["llm_names"]), described["knn"], None
+    trained_on = described.get("trained_on")
     benchmark_of = _benchmarks_of(described)
     if "validation" in described:
         own = {name.removeprefix(_VALIDATION): value for name, value in arrays.items() if name.startswith(_VALIDATION)}
@@ -113,6 +116,7 @@ def _bank_of(arrays: Mapping[str, np.ndarray], described: Mapping) -> QuestionBa
         blend=_part("blend", Blend, arrays),
         knn=None if knn is None else (knn[0], knn[1]),
         validation=validation,
+        trained_on=None if trained_on is None else (int(trained_on[0]), int(trained_on[1])),
     )
 
 

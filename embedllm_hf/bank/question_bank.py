@@ -79,6 +79,8 @@ class QuestionBank:
         validation (`QuestionBank | None`): The questions that chose and calibrated. They forecast nothing; they are
             kept so that the model can be trained again (`splits`).
         benchmark_of (`Mapping[str, str]`): The benchmark of each category that the data set tells one of.
+        trained_on (`tuple[int, int] | None`): How many of the questions, the first ones, the network was trained on,
+            and with how many responses; None if nothing was added since.
     """
 
     llm_names: tuple[str, ...]
@@ -95,6 +97,7 @@ class QuestionBank:
     knn: tuple[int, float] | None = None
     validation: QuestionBank | None = None
     benchmark_of: Mapping[str, str] = field(default_factory=dict)
+    trained_on: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         n_questions, n_llms = len(self.keys), len(self.llm_names)
@@ -251,7 +254,7 @@ class QuestionBank:
     def listed(self) -> QuestionBank:
         """The questions of the data set alone, without new LLMs' own texts and without what was fitted."""
         n_listed = int((self.category_indices != NO_CATEGORY).sum())
-        bare = replace(self, item_parameters=None, blend=None, validation=None)
+        bare = replace(self, item_parameters=None, blend=None, validation=None, trained_on=None)
         if n_listed == len(self):
             return bare
         kept = {name: getattr(self, name)[:n_listed] for name in _PER_QUESTION}
@@ -302,8 +305,10 @@ class QuestionBank:
             item_parameters=None if item is None else item.with_texts(embeds),
         )
 
-    def with_responses(self, rows: np.ndarray, llm_indices: np.ndarray, values: np.ndarray) -> QuestionBank:
-        """The same with responses added, `(n,)` each, of (question, LLM) pairs that have none yet."""
+    def with_responses(
+        self, rows: np.ndarray, llm_indices: np.ndarray, values: np.ndarray, weights: np.ndarray | None = None
+    ) -> QuestionBank:
+        """The same with responses added, `(n,)` each, of pairs that have none yet; their weights are 1 by default."""
         all_rows = np.concatenate([observed.entry_rows(self.responses), rows])
         all_llms = np.concatenate([self.responses.indices, llm_indices])
         order = np.lexsort((all_llms, all_rows))
@@ -313,8 +318,8 @@ class QuestionBank:
             data = np.concatenate([matrix.data, more]).astype(np.float32)
             return sparse.csr_array((data[order], all_llms[order], indptr), shape=matrix.shape)
 
-        responses, weights = with_more(self.responses, values), with_more(self.weights, np.ones(len(values)))
-        return replace(self, responses=responses, weights=weights)
+        weights = np.ones(len(values)) if weights is None else weights
+        return replace(self, responses=with_more(self.responses, values), weights=with_more(self.weights, weights))
 
     def of_pool(self, llm_names: Sequence[str], llm_indices: Sequence[int]) -> QuestionBank:
         """The same questions for another pool: this one's `llm_indices` come first, LLMs beyond them are new.
