@@ -15,10 +15,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from embedllm_hf import EmbedLLM, EmbedLLMTrainingArguments, EncodedResponses, ResponseMatrix, load_splits
+from embedllm_hf import EmbedLLM, EmbedLLMTrainingArguments, EncodedResponses, load_splits
 from embedllm_hf._tables import format_table
 from embedllm_hf.metrics import auc, log_loss
-from embedllm_hf.new_llms.adding import Addition, add
+from embedllm_hf.new_llms.adding import add
 from embedllm_hf.training.fit_bank import fit_bank
 from embedllm_hf.training.network_trainer import NetworkTrainer
 

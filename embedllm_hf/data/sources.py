@@ -108,6 +108,23 @@ def load_responses(
     return _load(source, (name,), revision, duplicates, llm_names, streaming)[name]
 
 
+def load_table(path: str | Path, *, duplicates: str = "mean") -> ResponseMatrix:
+    """Load one table of responses, CSV or Parquet with the columns of a split.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is of another kind or damaged, or a row is not usable; the message names the row.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise InputError(
+            f"{path}: a file of the kind `{path.suffix}` is no table of responses, expected .csv, .parquet."
+        )
+    return ResponseMatrix.from_tables(
+        [(path.name, iterate_file(path))], origin=DataOrigin(path.name, None, None), duplicates=duplicates
+    )
+
+
 def _load(
     source: str | Path,
     splits: Sequence[str],

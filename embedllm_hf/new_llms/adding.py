@@ -46,7 +46,6 @@ class Addition:
         placed_again (`tuple[str, ...]`): LLMs that had been placed after training, and have more answers now.
         n_known_questions, n_new_questions (`int`): Questions that the bank had, and those that joined it.
         n_validation_questions (`int`): Questions of the validation split: their answers join that, and place nobody.
-        n_unanswered (`int`): Questions that nobody has answered; they are left out.
         unanswering (`tuple[str, ...]`): New LLMs without an answer; they are left out.
         n_answers (`int`): Answers that joined.
         n_repeated (`int`): Answers that the model had already.
@@ -62,7 +61,6 @@ class Addition:
     n_known_questions: int
     n_new_questions: int
     n_validation_questions: int
-    n_unanswered: int
     unanswering: tuple[str, ...]
     n_answers: int
     n_repeated: int
@@ -117,7 +115,6 @@ def add(
         n_known_questions=ours.n_questions - len(new),
         n_new_questions=len(new),
         n_validation_questions=of_validation.n_questions,
-        n_unanswered=matrix.n_questions - told.n_questions,
         unanswering=tuple(name for name in matrix.llm_names if name not in pool),
         n_answers=sum(part.n_new for part in parts),
         n_repeated=sum(part.n_repeated for part in parts),
