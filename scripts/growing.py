@@ -1,9 +1,10 @@
-"""What adding to a model costs beside training it again: the figures and the rule of `model_cards/growing.md`.
+"""What adding to a model costs beside training it again: the figures behind the rule of `model_cards/growing.md`.
 
-python -m scripts.growing [--shares 0.05 0.1 0.2 0.4]
+python -m scripts.growing [--shares 0.05 0.1 0.2 0.4 0.8]
 
-On open-llm-responses a model is trained without a share of the LLMs, without a share of the questions, or without a
-benchmark; what was left out is added by `add`, and the test split is measured beside a model trained on everything.
+On open-llm-responses a model is trained without a share of the LLMs, without a share of the questions, without a
+benchmark, or without half of a benchmark's categories. What was left out is added by `add`, and the test split is
+measured beside a model that was trained on everything.
 """
 
 from __future__ import annotations
@@ -12,97 +13,111 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from embedllm_hf import EmbedLLM, EmbedLLMTrainingArguments, EncodedResponses, load_splits
+from embedllm_hf import EmbedLLM, EmbedLLMTrainingArguments, EncodedResponses, add, load_splits
 from embedllm_hf._tables import format_table
 from embedllm_hf.metrics import auc, log_loss
-from embedllm_hf.new_llms.adding import add
+from embedllm_hf.new_llms.adding import Addition
 from embedllm_hf.training.fit_bank import fit_bank
 from embedllm_hf.training.network_trainer import NetworkTrainer
 
-Splits = dict[str, EncodedResponses]
-HEAD = ["left out", "share", "before", "validation", "added AUC", "retrained", "added loss", "retrained", "costs"]
+HEAD = (
+    "left out, measured on", "added", "loss before", "validation", "AUC added", "retrained", "loss added", "retrained",
+    "retraining gains", "add says",
+)  # fmt: skip
+
+
+class Splits(NamedTuple):
+    """The splits of a data set, with their text vectors."""
+
+    train: EncodedResponses
+    validation: EncodedResponses
+    test: EncodedResponses
+
+    def of_llms(self, llms: Sequence[str]) -> Splits:
+        """The same for some LLMs."""
+        return Splits(*(split.select(llms=llms) for split in self))
+
+    def of_categories(self, categories: Sequence[str], *, without: bool) -> Splits:
+        """The questions of some categories, or of all others."""
+        return Splits(*(part.select(np.isin(part.responses.categories, categories) != without) for part in self))
+
+    def without_questions(self, share: float) -> Splits:
+        """The same without a share of the training questions, chosen at random."""
+        n_questions = self.train.responses.n_questions
+        kept = np.random.default_rng(0).permutation(n_questions)[round(share * n_questions) :]
+        return self._replace(train=self.train.select(np.sort(kept)))
 
 
 def trained_on(splits: Splits) -> EmbedLLM:
     """A model of the training questions, with its bank; the intervals are not calibrated."""
-    train, validation = splits["train"], splits["validation"]
+    train = splits.train
     assert train.encoder is not None
     model = EmbedLLM.from_encoder(train.encoder.name, llm_names=train.responses.llm_names, text_dim=train.text_dim)
     with tempfile.TemporaryDirectory() as folder:
-        NetworkTrainer(model, EmbedLLMTrainingArguments(folder, disable_tqdm=True), train, validation).train()
-    return model.with_bank(fit_bank(model, train, validation, calibrate=False))
+        NetworkTrainer(model, EmbedLLMTrainingArguments(folder, disable_tqdm=True), train, splits.validation).train()
+    return model.with_bank(fit_bank(model, train, splits.validation, calibrate=False))
 
 
-def scores(model: EmbedLLM, test: EncodedResponses, llms: Sequence[str]) -> tuple[float, float]:
-    """AUC and log loss of some LLMs' answers to the test questions."""
+def scores(model: EmbedLLM, test: EncodedResponses) -> tuple[float, float]:
+    """AUC and log loss of forecasts of the answers to the test questions, by LLMs of the model or some of them."""
+    llms = test.responses.llm_names
     probs = model.predict_proba(test.question_embeds)[:, [model.llm_index(name) for name in llms]]
-    truth = test.responses.select(llms=llms).responses()
+    truth = test.responses.responses()
     return auc(probs, truth), log_loss(probs, truth)
 
 
-def row_of(name: str, splits: Splits, rest: Splits, retrained: EmbedLLM, test: EncodedResponses, llms: Sequence[str]):
-    """A line of the table: what the model of `rest` is worth on the test split once everything is added."""
-    addition = add(trained_on(rest), splits["train"])
-    before = rest["train"].responses.n_observed / splits["train"].responses.n_observed
-    losses = [addition.log_loss_before, addition.log_loss_validation]
-    measured = [scores(model, test, llms) for model in (addition.model, retrained)]
-    cells = [*losses, *(value for pair in zip(*measured, strict=True) for value in pair)]
-    costs = measured[0][1] - measured[1][1]
-    return [name, f"{1 - before:.0%}", *(f"{value:.4f}" for value in cells), f"{costs:+.4f}"]
+def line(name: str, addition: Addition, retrained: EmbedLLM, test: EncodedResponses) -> list[str]:
+    """A line of the table, printed when it is there."""
+    measured = zip(scores(addition.model, test), scores(retrained, test), strict=True)
+    (auc_added, auc_again), (loss_added, loss_again) = measured
+    numbers = (addition.log_loss_before, addition.log_loss_validation, auc_added, auc_again, loss_added, loss_again)
+    verdict = "pays" if addition.retraining_pays else "not yet"
+    gain = f"{loss_added - loss_again:+.4f}"
+    cells = [name, f"{addition.share_added:.0%}", *(f"{number:.4f}" for number in numbers), gain, verdict]
+    print(" | ".join(cells), file=sys.stderr, flush=True)
+    return cells
 
 
-def without_llms(splits: Splits, share: float) -> tuple[Splits, list[str]]:
-    """The splits without a share of the LLMs, chosen at random, and the names of these."""
-    names = splits["train"].responses.llm_names
-    chosen = np.random.default_rng(0).permutation(len(names))[: round(share * len(names))]
-    kept = [name for index, name in enumerate(names) if index not in chosen]
-    return {split: part.select(llms=kept) for split, part in splits.items()}, [names[index] for index in chosen]
-
-
-def without_questions(splits: Splits, share: float) -> Splits:
-    """The splits without a share of the training questions, chosen at random."""
-    train = splits["train"]
-    kept = np.random.default_rng(0).permutation(train.responses.n_questions)[
-        round(share * train.responses.n_questions) :
+def without_llms(splits: Splits, retrained: EmbedLLM, share: float) -> list[list[str]]:
+    """Two lines on a share of the LLMs, chosen at random: on these and on the others."""
+    names = splits.train.responses.llm_names
+    chosen = set(np.random.default_rng(0).permutation(names)[: round(share * len(names))])
+    gone, kept = ([name for name in names if (name in chosen) == wanted] for wanted in (True, False))
+    addition = add(trained_on(splits.of_llms(kept)), splits.train)
+    return [
+        line(f"{share:.0%} of the LLMs, these", addition, retrained, splits.test.select(llms=gone)),
+        line(f"{share:.0%} of the LLMs, the others", addition, retrained, splits.test.select(llms=kept)),
     ]
-    return {**splits, "train": train.select(np.sort(kept))}
+
+
+def without_categories(splits: Splits, retrained: EmbedLLM, name: str, categories: Sequence[str]) -> list[str]:
+    """The line on some categories, measured on these."""
+    addition = add(trained_on(splits.of_categories(categories, without=True)), splits.train)
+    return line(f"{name}, its questions", addition, retrained, splits.of_categories(categories, without=False).test)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shares", nargs="+", type=float, default=[0.05, 0.1, 0.2, 0.4], help="to leave out")
+    parser.add_argument("--shares", nargs="+", type=float, default=[0.05, 0.1, 0.2, 0.4, 0.8], help="to leave out")
     options = parser.parse_args(arguments)
     data = load_splits("open-llm-responses")
-    splits = {name: EncodedResponses.from_own_file(split) for name, split in data.items()}
-    test = splits.pop("test")
+    given = {name: EncodedResponses.from_own_file(split) for name, split in data.items()}
+    splits = Splits(**{name: split for name, split in given.items() if split is not None})
     retrained, rows = trained_on(splits), []
     for share in options.shares:
-        rest, gone = without_llms(splits, share)
-        kept = rest["train"].responses.llm_names
-        rows.append(row_of(f"{share:.0%} of the LLMs: these", splits, rest, retrained, test, gone))
-        print(rows[-1], flush=True)
-        rows.append(row_of(f"{share:.0%} of the LLMs: the others", splits, rest, retrained, test, kept))
+        rows += without_llms(splits, retrained, share)
     for share in options.shares:
-        rows.append(
-            row_of(
-                f"{share:.0%} of the questions",
-                splits,
-                without_questions(splits, share),
-                retrained,
-                test,
-                data.llm_names,
-            )
-        )
-        print(rows[-1], flush=True)
-    for benchmark, categories in data.train.benchmarks.items():
-        rest = {name: part.select(~np.isin(part.responses.categories, categories)) for name, part in splits.items()}
-        own = test.select(np.isin(test.responses.categories, categories))
-        rows.append(row_of(f"{benchmark}: its questions", splits, rest, retrained, own, data.llm_names))
-        print(rows[-1], flush=True)
+        addition = add(trained_on(splits.without_questions(share)), splits.train)
+        rows.append(line(f"{share:.0%} of the questions, all", addition, retrained, splits.test))
+    for benchmark, categories in splits.train.responses.benchmarks.items():
+        rows.append(without_categories(splits, retrained, benchmark, categories))
+        if len(categories) > 1:
+            rows.append(without_categories(splits, retrained, f"half of {benchmark}", categories[::2]))
     print(format_table(HEAD, rows, markdown=True))
     return 0
 

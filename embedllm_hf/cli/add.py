@@ -76,4 +76,4 @@ def _print_counts(addition: Addition) -> None:
         print(f"left out: {addition.n_contradictions:,} answers that contradict one that the model had")
     if addition.unanswering:
         print(f"left out: {shorten(addition.unanswering)}, without an answer")
-    pass
+    print(f"retraining would pay: {addition.retraining}")

@@ -117,9 +117,7 @@ def load_table(path: str | Path, *, duplicates: str = "mean") -> ResponseMatrix:
     """
     path = Path(path)
     if path.suffix.lower() not in (".csv", ".parquet"):
-        raise InputError(
-            f"{path}: a file of the kind `{path.suffix}` is no table of responses, expected .csv, .parquet."
-        )
+        raise InputError(f"{path}: a file of the kind `{path.suffix}` is not read here, expected .csv or .parquet.")
     return ResponseMatrix.from_tables(
         [(path.name, iterate_file(path))], origin=DataOrigin(path.name, None, None), duplicates=duplicates
     )

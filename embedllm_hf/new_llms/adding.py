@@ -33,6 +33,9 @@ from .onboarding import PlacedAnswers, place_by_answers
 
 logger = logging.getLogger(__name__)
 
+# Chosen by `model_cards/growing.md`.
+EXCESS_THAT_PAYS = 0.05  # of the log loss on new questions over that on validation
+SHARE_THAT_PAYS = 0.5  # of the responses, added since training
 _QUESTIONS_AT_ONCE = 1024
 
 
@@ -67,6 +70,30 @@ class Addition:
     n_contradictions: int
     log_loss_before: float
     log_loss_validation: float
+
+    @property
+    def share_added(self) -> float:
+        """Share of the model's responses that were added since its training, now and before."""
+        bank = bank_of(self.model)
+        n_trained = bank.responses.nnz if bank.trained_on is None else bank.trained_on[1]
+        return max(0.0, 1 - n_trained / bank.responses.nnz)
+
+    @property
+    def retraining_pays(self) -> bool:
+        """Whether the new questions are so unlike the trained ones, or so much was added, that training again pays."""
+        is_unlike = self.log_loss_before - self.log_loss_validation > EXCESS_THAT_PAYS
+        return bool(is_unlike or self.share_added > SHARE_THAT_PAYS)
+
+    @property
+    def retraining(self) -> str:
+        """The verdict on training again, with its reasons, as `embedllm add` prints it."""
+        seen = f"{self.share_added:.0%} of the responses came after training (it pays beyond {SHARE_THAT_PAYS:.0%})"
+        if not np.isnan(self.log_loss_before - self.log_loss_validation):
+            seen += (
+                f"; the new questions were forecast with log loss {self.log_loss_before:.4f}, validation with "
+                f"{self.log_loss_validation:.4f} (it pays beyond {EXCESS_THAT_PAYS:g} more)"
+            )
+        return f"{'yes' if self.retraining_pays else 'not yet'}, {seen}"
 
 
 def add(

@@ -11,7 +11,9 @@ from scipy.special import expit
 from embedllm_hf import EmbedLLM, EncodedResponses, Forecaster, ResponseMatrix, add, onboard
 from embedllm_hf.bank.growing import rows_of_questions
 from embedllm_hf.data.texts import withheld_texts
+from embedllm_hf.item_response import joining
 from embedllm_hf.metrics import log_loss
+from embedllm_hf.new_llms.adding import SHARE_THAT_PAYS
 from embedllm_hf.new_llms.onboarding import onboard_many
 from embedllm_hf.training.fit_bank import fit_bank
 from tests.new_llms.test_onboarding import MadeUpEncoder, assert_same_llm
@@ -285,3 +287,50 @@ def test_what_cannot_be_added_is_refused(model):
         add(model.with_bank(None), responses)
     with pytest.raises(ValueError, match="the model has no item parameters"):
         add(model.with_bank(replace(model.bank, item_parameters=None)), responses)
+
+
+def test_what_is_told_of_training_again(model):
+    """Forecasts of the trained LLMs' answers, made before these joined, beside those of the validation split."""
+    responses = encoded(both_new())
+    found = add(model, responses)
+    truth = responses.responses.select(np.arange(20, 60), llms=LLMS).responses()
+    probs = model.predict_proba(responses.question_embeds[20:].astype(np.float32))
+    assert found.log_loss_before == pytest.approx(log_loss(probs, truth), abs=1e-6)
+    validation = model.bank.validation
+    probs = model.predict_proba(validation.question_embeds.astype(np.float32))
+    assert found.log_loss_validation == pytest.approx(log_loss(probs, validation.dense_responses()), abs=1e-6)
+    n_trained, n_now = model.bank.responses.nnz, found.model.bank.responses.nnz
+    assert found.share_added == pytest.approx(1 - n_trained / n_now)
+    assert found.retraining.startswith("not yet, ")
+    assert f"log loss {found.log_loss_before:.4f}, validation with {found.log_loss_validation:.4f}" in found.retraining
+
+
+def test_training_again_pays_for_strange_questions_or_for_many(model):
+    """Answers that go against all that the model knows; or more than it was trained with, over several additions."""
+    strange = both_new()
+    strange["label"] = 1 - strange["label"]
+    assert add(model, encoded(strange)).retraining.startswith("yes, ")
+    shares, grown = [], model
+    for number in range(4):
+        names = {f"new/{number}{like}": like for like in LLMS}
+        found = add(grown, ResponseMatrix.from_pandas(answers_of(names, 40, seed=number)))
+        assert np.isnan(found.log_loss_before)
+        shares.append(found.share_added)
+        grown = found.model
+    assert shares == sorted(shares)
+    assert (found.retraining_pays, "log loss" in found.retraining) == (shares[-1] > SHARE_THAT_PAYS, False)
+    assert shares[-1] > SHARE_THAT_PAYS > shares[0]
+
+
+def test_no_dense_matrix_of_all_questions_and_llms_is_made(model, monkeypatch):
+    """Refitting sees blocks of bounded size."""
+    seen = []
+    fit = joining.fit_questions
+    monkeypatch.setattr(joining, "_CELLS_AT_ONCE", 64)
+    monkeypatch.setattr(joining, "fit_questions", lambda *given: (seen.append(given[0].shape), fit(*given))[1])
+    whole, bounded = encoded(both_new()), add(model, encoded(both_new())).model
+    assert max(n_questions * n_llms for n_questions, n_llms in seen) <= 64
+    monkeypatch.undo()
+    rows = rows_of_questions(bounded.bank, whole.responses)
+    expected = add(model, whole).model.bank.known_logits(rows)
+    np.testing.assert_allclose(bounded.bank.known_logits(rows), expected, atol=1e-3)
