@@ -45,7 +45,8 @@ def with_questions(bank: QuestionBank, responses: ResponseMatrix, question_embed
     Raises:
         ValueError: If a category is of one benchmark in the bank and of another one in the responses.
     """
-    trained_on = bank.trained_on or (len(bank.listed), bank.listed.responses.nnz)
+    n_trained = int((~bank.is_new[bank.listed.responses.indices]).sum())
+    trained_on = bank.trained_on or (len(bank.listed), n_trained)
     new = new_questions(bank, responses)
     grown = _with_categories(bank, responses).with_texts(responses.keys[new], question_embeds)
     rows = rows_of_questions(grown, responses)

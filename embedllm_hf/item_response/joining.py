@@ -34,7 +34,8 @@ def refit_questions(
     answered = np.diff(answers.indptr) > 0
     rows, answers = rows[answered], answers[answered]
     changed = {name: getattr(item, name).copy() for name in ("intercepts", "discriminations", "residuals")}
-    spread = float((item.residuals.astype(np.float64) ** 2).mean())
+    n_trained = len(bank) if bank.trained_on is None else bank.trained_on[0]
+    spread = float((item.residuals[:n_trained].astype(np.float64) ** 2).mean())
     step = max(1, _CELLS_AT_ONCE // max(1, answers.shape[1]))
     for start in range(0, len(rows), step):
         block, responses = rows[start : start + step], dense(answers[start : start + step])

@@ -98,6 +98,9 @@ def test_new_questions_are_known_then(model):
     assert log_loss(expit(grown.bank.known_logits(rows))[:, :6], truth[:, :6]) < log_loss(expit(bare), truth[:, :6])
     assert (grown.bank.item_parameters.residuals[rows] != 0).all()
     assert Forecaster(grown).benchmark(NEW[0], "logic").n_questions == 60
+    again = grown.bank.splits(model.config.encoder)["train"].responses  # for training again
+    np.testing.assert_array_equal(again.responses(), grown.bank.dense_responses())
+    assert again.question_ids[KNOWN:].tolist() == list(range(200, 240))
 
 
 def test_a_difficulty_is_fitted_as_training_again_would():
