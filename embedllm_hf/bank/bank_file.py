@@ -106,6 +106,8 @@ def _bank_of(arrays: Mapping[str, np.ndarray], described: Mapping) -> QuestionBa
     """Put the parts together."""
     llm_names, knn, validation = tuple(described["llm_names"]), described["knn"], None
     trained_on = described.get("trained_on")
+    if trained_on is not None and not 0 <= trained_on[0] <= len(arrays["keys"]):
+        raise ValueError(f"`trained_on` is {trained_on}, of {len(arrays['keys'])} questions")
     benchmark_of = _benchmarks_of(described)
     if "validation" in described:
         own = {name.removeprefix(_VALIDATION): value for name, value in arrays.items() if name.startswith(_VALIDATION)}

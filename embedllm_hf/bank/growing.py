@@ -113,24 +113,21 @@ def with_answers(bank: QuestionBank, responses: ResponseMatrix, rows: np.ndarray
 
     Args:
         responses (`ResponseMatrix`): The answers.
-        rows (`np.ndarray` of shape `(n_questions,)`): Row in the bank of each of their questions; -1 leaves it out.
-        llms (`Sequence[int]`): Position in the bank's pool of each of their LLMs; -1 leaves it out.
+        rows (`np.ndarray` of shape `(n_questions,)`): Row in the bank of each of their questions.
+        llms (`Sequence[int]`): Position in the bank's pool of each of their LLMs.
     """
     n_llms = len(bank.llm_names)
     question, llm = rows[responses.question_indices].astype(np.int64), np.asarray(llms, int)[responses.llm_indices]
-    there = np.flatnonzero((question >= 0) & (llm >= 0))
-    pairs = question[there] * n_llms + llm[there]
+    pairs = question * n_llms + llm
     own_pairs = observed.entry_rows(bank.responses).astype(np.int64) * n_llms + bank.responses.indices
     # The bank's own first, then those of one pair in their order: the first of each pair counts.
     all_pairs = np.concatenate([own_pairs, pairs])
-    values = np.concatenate([bank.responses.data, responses.values[there]])
+    values = np.concatenate([bank.responses.data, responses.values])
     _, first, pair_of = np.unique(all_pairs, return_index=True, return_inverse=True)
     agrees = (values == values[first[pair_of]])[len(own_pairs) :]
     new = first[first >= len(own_pairs)] - len(own_pairs)
-    entries = there[new]
-    grown = bank.with_responses(
-        question[entries], llm[entries], responses.values[entries], responses.entry_weights[entries]
-    )
+    question, llm = question[new], llm[new]
+    grown = bank.with_responses(question, llm, responses.values[new], responses.entry_weights[new])
     n_contradictions = int((~agrees).sum())
     n_repeated = len(pairs) - len(new) - n_contradictions
-    return Joined(grown, len(new), n_repeated, n_contradictions, question[entries], llm[entries])
+    return Joined(grown, len(new), n_repeated, n_contradictions, question, llm)

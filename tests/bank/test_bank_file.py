@@ -106,8 +106,8 @@ def test_benchmarks_go_with_the_bank(tmp_path):
             assert split.responses.benchmarks == one.benchmarks
 
 
-def test_benchmarks_that_do_not_fit_are_refused(folder):
-    """Of a category that is not there, in the file and in memory; of one category, two."""
+def test_benchmarks_that_do_not_fit_are_refused():
+    """Of a category that is not there; of one category, two."""
     bank = QuestionBank.from_responses(told_split(12))
     with pytest.raises(ValueError, match="`benchmark_of` has `elsewhere`, expected some of the categories only"):
         replace(bank, benchmark_of={"elsewhere": "other"})
@@ -116,11 +116,24 @@ def test_benchmarks_that_do_not_fit_are_refused(folder):
         ValueError, match="category `logic` is of the benchmark `suite` in the questions and of `anoth"
     ):
         replace(bank, validation=other)
-    for told, match in (({"elsewhere": "x"}, "`benchmark_of` has `elsewhere`"), ({"logic": 3}, "what are no names")):
-        with safe_open(folder / BANK_FILE, "np") as file:
-            described = json.loads(file.metadata()["bank"]) | {"benchmark_of": told}
-        save_file(load_file(folder / BANK_FILE), folder / BANK_FILE, metadata={"bank": json.dumps(described)})
-        refused(folder, f"not a whole question bank .*{match}")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "match"),
+    [
+        ("benchmark_of", {"elsewhere": "x"}, "`benchmark_of` has `elsewhere`"),
+        ("benchmark_of", {"logic": 3}, "`benchmark_of` holds what are no names"),
+        ("benchmark_of", [1], ""),
+        ("trained_on", [81, 4], r"`trained_on` is \[81, 4\], of 80 questions"),
+        ("trained_on", [3], ""),
+    ],
+)
+def test_what_the_file_tells_of_benchmarks_and_training_is_checked(folder, name, value, match):
+    """Categories and questions that it does not have, and values of other kinds."""
+    with safe_open(folder / BANK_FILE, "np") as file:
+        described = json.loads(file.metadata()["bank"]) | {name: value}
+    save_file(load_file(folder / BANK_FILE), folder / BANK_FILE, metadata={"bank": json.dumps(described)})
+    refused(folder, f"not a whole question bank .*{match}")
 
 
 def test_no_text_is_stored(folder):
