@@ -16,7 +16,7 @@ from ..network import EmbedLLMNetwork
 from .pool import NetworkView, fit_questions
 from .priors import item_parameters_of
 
-_CELLS_AT_ONCE = 1_000_000  # (question, LLM) pairs of one block; bounds the memory
+_CELLS_AT_ONCE = 200_000  # (question, LLM) pairs of one block; bounds the memory
 
 
 def refit_questions(

@@ -1,6 +1,7 @@
 """LLMs, questions and answers added to a trained model: what joins, what stays to the bit, what is told."""
 
 import logging
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -337,3 +338,27 @@ def test_no_dense_matrix_of_all_questions_and_llms_is_made(model, monkeypatch):
     rows = rows_of_questions(bounded.bank, whole.responses)
     expected = add(model, whole).model.bank.known_logits(rows)
     np.testing.assert_allclose(bounded.bank.known_logits(rows), expected, atol=1e-3)
+
+
+def test_memory_stays_below_that_of_a_dense_matrix():
+    """20,000 new questions to 800 LLMs, two answers each: all pairs as numbers would take twice as much as all of it."""
+    model = pool_of(simulated_pool(n_questions=60, n_llms=800), 800, calibrate=False)
+    generator, n_new = np.random.default_rng(0), 20_000
+    llms = generator.integers(0, 800, (n_new, 2))
+    llms[:, 1] = (llms[:, 0] + 1 + llms[:, 1] % 799) % 800
+    names = np.array(model.config.llm_names, object)
+    frame = pd.DataFrame(
+        {
+            "prompt": np.repeat([f"Made, number {number}?" for number in range(n_new)], 2),
+            "model_name": names[llms.ravel()],
+            "label": generator.integers(0, 2, 2 * n_new),
+        }
+    )
+    responses = ResponseMatrix.from_pandas(frame, llm_names=model.config.llm_names)
+    given = EncodedResponses(responses, generator.normal(size=(n_new, model.config.text_dim)).astype(np.float32))
+    tracemalloc.start()
+    grown = add(model, given).model
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(grown.bank) == 60 + n_new
+    assert peak < 4 * n_new * 800 / 2
