@@ -61,7 +61,8 @@ def agreed_benchmarks(parts: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
             if agreed.setdefault(category, benchmark) != benchmark:
                 raise InputError(
                     f"the category `{category}` is of the benchmark `{agreed[category]}` in {source[category]} and of "
-                    f"`{benchmark}` in {part}, expected one benchmark a category. Rename it in one of them."
+                    f"`{benchmark}` in {part}, expected one benchmark a category. Rename it in one of them, or leave "
+                    "the column `benchmark` out there."
                 )
             source.setdefault(category, part)
     return agreed

@@ -46,7 +46,8 @@ class Addition:
     Attributes:
         model (`EmbedLLM`): With the new LLMs, questions and answers.
         new_llms (`tuple[str, ...]`): LLMs that the model did not have; with those of `placed_again` they were placed.
-        placed_again (`tuple[str, ...]`): LLMs that had been placed after training, and have more answers now.
+        placed_again (`tuple[str, ...]`): LLMs that were placed after training, or trained without answers, and
+            have more answers now.
         n_known_questions, n_new_questions (`int`): Questions that the bank had, and those that joined it.
         n_validation_questions (`int`): Questions of the validation split: their answers join that, and place nobody.
         unanswering (`tuple[str, ...]`): New LLMs without an answer; they are left out.

@@ -341,7 +341,7 @@ def test_no_dense_matrix_of_all_questions_and_llms_is_made(model, monkeypatch):
 
 
 def test_memory_stays_below_that_of_a_dense_matrix():
-    """20,000 new questions to 800 LLMs, two answers each: all pairs as numbers would take twice as much as all of it."""
+    """20,000 new questions to 800 LLMs, two answers each: all pairs as numbers would take twice the memory."""
     model = pool_of(simulated_pool(n_questions=60, n_llms=800), 800, calibrate=False)
     generator, n_new = np.random.default_rng(0), 20_000
     llms = generator.integers(0, 800, (n_new, 2))
