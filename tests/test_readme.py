@@ -82,7 +82,8 @@ def test_examples_run(paper_hub, quickstart, tmp_path, monkeypatch, capsys):
             assert main(shlex.split(command)[1:]) == 0, command
     for python, _ in table:
         exec(compile(python.replace("your-name/", "user/"), "README.md", "exec"), namespace)
-    for file in ("report.json", "curve.png", "vectors.safetensors", "runs/refined/bank.safetensors", "runs/static"):
+    made = ("report.json", "curve.png", "vectors.safetensors", "runs/static")
+    for file in (*made, "runs/refined/bank.safetensors", "runs/added/bank.safetensors"):
         assert (tmp_path / file).exists(), file
     assert tuple(EmbedLLM.from_pretrained("user/embedllm-base").config.llm_names) == tuple(namespace["own"].llm_names)
     assert EmbedLLM.from_pretrained("user/open-llms").config.llm_names[-1] == "lab/new"

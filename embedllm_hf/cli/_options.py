@@ -63,10 +63,12 @@ def read_dataclass_options(options: argparse.Namespace, arguments: type[_Argumen
     return arguments(**given)
 
 
-def add_data_options(parser: argparse.ArgumentParser, *, split: str | None = None, also: str = "") -> None:
+def add_data_options(
+    parser: argparse.ArgumentParser, *, option: str = "--dataset", split: str | None = None, also: str = ""
+) -> None:
     """Options that name a data set and its text vectors; `also` is what a verb takes beside data sets."""
     parser.add_argument(
-        "--dataset",
+        option,
         required=True,
         help=f"Hub data set id, a folder in the same layout, {also}`open-llm-responses` (real responses, without "
         "texts, that the package brings), or `planted` (a made-up pool)",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pyarrow as pa
 from .._checks import check_choice
 from .._errors import InputError, MissingFile
 from ..hub.client import fetch_snapshot, read_remotely
+from .benchmarks import agreed_benchmarks
 from .files import (
     EMBEDDED,
     ORDER_FILE,
@@ -107,6 +108,21 @@ def load_responses(
     return _load(source, (name,), revision, duplicates, llm_names, streaming)[name]
 
 
+def load_table(path: str | Path, *, duplicates: str = "mean") -> ResponseMatrix:
+    """Load one table of responses, CSV or Parquet with the columns of a split.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is of another kind or damaged, or a row is not usable; the message names the row.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise InputError(f"{path}: a file of the kind `{path.suffix}` is not read here, expected .csv or .parquet.")
+    return ResponseMatrix.from_tables(
+        [(path.name, iterate_file(path))], origin=DataOrigin(path.name, None, None), duplicates=duplicates
+    )
+
+
 def _load(
     source: str | Path,
     splits: Sequence[str],
@@ -168,7 +184,7 @@ class _Source:
     ) -> dict[str, ResponseMatrix]:
         """The responses of some splits, from the tables of each."""
         vectors = None if self.streaming or VECTORS_FILE not in self.files else self.folder / VECTORS_FILE
-        return {
+        loaded = {
             split: ResponseMatrix.from_tables(
                 self.read(paths, with_ids=with_ids),
                 origin=DataOrigin(self.id, self.revision, split, vectors=vectors),
@@ -176,6 +192,10 @@ class _Source:
             )
             for split, paths in tables.items()
         }
+        # What one split tells of a category is so in all of them.
+        told = {f"the split `{split}` of {self.id}": part.benchmark_of for split, part in loaded.items()}
+        agreed = agreed_benchmarks(told)
+        return {split: replace(part, benchmark_of=agreed) for split, part in loaded.items()}
 
     def read(self, tables: Sequence[str], *, with_ids: bool = True) -> Tables:
         """The record batches of some tables, with the tables' names; without ids, if those are no use."""
