@@ -10,8 +10,8 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm.auto import tqdm
 
-from .._checks import check_choice, check_text, check_texts, normal_text, require_extra, shown
+from .._checks import brief, check_choice, check_text, check_texts, normal_text, require_extra, shown
 from .._errors import FileError, InputError, MissingFile
 from .._threads import threads_for
 from ..configuration_embedllm import DEFAULT_ENCODER, DEFAULT_ENCODER_REVISION, OFFLINE_ENCODER, EncoderId
@@ -173,15 +173,23 @@ class QuestionEncoder:
 
         model, half = self.load(), self.precision == "bfloat16"
         rounded = torch.autocast(model.device.type, torch.bfloat16) if half else nullcontext()
-        with rounded, threads_for(math.inf):  # no more than a container's quota
-            try:
-                made = model.encode(texts, batch_size=self.batch_size, show_progress_bar=False)
-            except IndexError as error:
-                raise InputError(
-                    f"the text encoder {self.name} cannot encode: its tokenizer gives tokens that its weights do not "
-                    "have. Fetch or save it again."
-                ) from error
-            return np.asarray(made, np.float32)
+        with rounded, threads_for(math.inf), self.explained():  # no more threads than a container's quota
+            return np.asarray(model.encode(texts, batch_size=self.batch_size, show_progress_bar=False), np.float32)
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn what a damaged tokenizer makes of texts into an error for the user, in a `with` around its use."""
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, IndexError):
+                cause = "its tokenizer gives tokens that its weights do not have"
+            elif type(error) is Exception:  # as the tokenizers have it
+                cause = f"its tokenizer fails ({brief(str(error), 100)})"
+            else:
+                raise
+            remedy = "Fetch or save it again."
+            raise InputError(f"the text encoder {self.name} cannot encode: {cause}. {remedy}") from error
 
     def cut_texts(self, questions: Sequence[str]) -> list[int]:
         """Positions of the texts of which the encoder sees the beginning only, since they are longer than it reads."""
@@ -190,7 +198,8 @@ class QuestionEncoder:
         if limit in (None, math.inf):  # a static encoder reads texts of any length
             return []
         tokenizer = self.load().tokenizer
-        return [position for position in long if len(tokenizer(questions[position])["input_ids"]) > limit]
+        with self.explained():
+            return [position for position in long if len(tokenizer(questions[position])["input_ids"]) > limit]
 
     def load(self) -> SentenceTransformer:
         """The sentence-transformers model, loaded once.

@@ -79,5 +79,6 @@ def count_tokens(encoder: QuestionEncoder, questions: Texts) -> np.ndarray:
         return np.zeros(0, int)
     check_at_hand("questions", questions)
     tokenizer = encoder.load().tokenizer
-    encoded = tokenizer(list(questions), add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
+    with encoder.explained():
+        encoded = tokenizer(list(questions), add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
     return np.array([len(ids) for ids in encoded])

@@ -13,6 +13,7 @@ from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 from embedllm_hf import QuestionEncoder
 from embedllm_hf._errors import UserError
 from embedllm_hf.encoding.guest import encoder_digest, encoder_files, load_guest
+from embedllm_hf.inference.base import count_tokens
 from tests.tiny_encoder import save_tiny_encoder
 
 TEXTS = ["logic is fun", "poetry, 17"]
@@ -115,6 +116,21 @@ def test_tokens_that_the_weights_do_not_have_are_told(folder):
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     with pytest.raises(ValueError, match="its tokenizer gives tokens that its weights do not have"):
         QuestionEncoder(str(folder)).encode(["logic"])
+
+
+def test_a_tokenizer_that_fails_at_a_text_is_told(folder):
+    """Its word for what it does not know is not in its own vocabulary, which shows at the first such word."""
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary["[UNQ]"] = vocabulary.pop("[UNK]")
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    encoder = QuestionEncoder(str(folder))
+    with pytest.raises(ValueError, match=r"cannot encode: its tokenizer fails \(WordPiece error: Missing \[UNK\]"):
+        encoder.encode(["\u2603"])
+    with pytest.raises(ValueError, match="its tokenizer fails"):
+        encoder.cut_texts(["\u2603 " * 5000])
+    with pytest.raises(ValueError, match="its tokenizer fails"):
+        count_tokens(encoder, ["\u2603"])
 
 
 @pytest.mark.parametrize("path", ["..", "/etc", "1_Pooling/../..", 7, "a"])
