@@ -10,8 +10,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,40 +23,14 @@ from .._errors import InputError
 from .._files import whole_file
 from .._tables import format_table
 from ..logs.formats import read_runs
-from ..logs.records import NO_FILTER, USAGE, Grades, Metric, Run, Runs
+from ..logs.records import USAGE, Grades, Metric, Run, Runs
 from ..logs.texts import bare_texts
+from .log_answers import KnownQuestions, LogAnswers, answers_of
+from .log_scores import Counted, by_question, check_metrics, metric_of, other_means, why_not
 from .rows import name_of, read_rows
 from .texts import text_id
 
-_GRADES = ("exact_match", "acc", "prompt_level_strict_acc", "pass@1", "em", "accuracy", "acc_norm")
-_FILTERS = (NO_FILTER, "flexible-extract")
-# How alike two texts are, how long or how probable: not whether an answer is right. Taken only if they are named.
-_NO_GRADES = re.compile(r"rouge|bleu|chrf|(^|[^a-z])f1|perplexity|brier|mcc|bertscore|meteor|brevity|\bter\b", re.I)
-_AS_GOOD_AS_EQUAL = 6e-4  # harnesses round to three digits
 _SPLITS = (("test", 1), ("validation", 2), ("train", 10))  # of ten parts, told by the hash of a text
-
-
-@dataclass(frozen=True)
-class Counted:
-    """A run and the score of it that counts.
-
-    Attributes:
-        run (`Run`): The run.
-        metric (`Metric`): The score that counts.
-        mean (`float`): Of the labels that come of it.
-        others (`dict[Metric, float]`): Means by the other scores.
-    """
-
-    run: Run
-    metric: Metric
-    mean: float
-    others: dict[Metric, float]
-
-    @property
-    def differs(self) -> bool:
-        """Whether the harness has another mean than its labels have: something is misread."""
-        told = self.run.aggregates.get(self.metric)
-        return told is not None and not abs(told - self.mean) <= _AS_GOOD_AS_EQUAL
 
 
 class EvaluationLogs:
@@ -70,7 +42,9 @@ class EvaluationLogs:
         questions (`Questions`): The questions, with the texts that each may be known by.
     """
 
-    def __init__(self, runs: Runs, metrics: Mapping[str, Metric], names: Mapping[str, str], benchmarks: Mapping[str, str]):
+    def __init__(
+        self, runs: Runs, metrics: Mapping[str, Metric], names: Mapping[str, str], benchmarks: Mapping[str, str]
+    ):
         self.questions, self.left_out = runs.questions, list(runs.left_out)
         self.runs: list[Counted] = []
         groups: dict[tuple[str, str], list[Run]] = {}
@@ -79,9 +53,9 @@ class EvaluationLogs:
             run.benchmark = benchmarks.get(run.task, run.benchmark)
             groups.setdefault((run.harness, run.task), []).append(run)
         for (harness, task), group in groups.items():
-            metric = _metric_of(task, group, metrics)
+            metric = metric_of(task, group, metrics)
             if metric is None:
-                self.left_out.append((f"{harness}: {task}", _why_not(task, group)))
+                self.left_out.append((f"{harness}: {task}", why_not(task, group)))
                 continue
             for run in group:
                 if metric in run.grades:
@@ -106,7 +80,7 @@ class EvaluationLogs:
         """The distinct texts, and the number of its text for each question, -1 without one."""
         number_of: dict[str, int] = {}
         numbers = np.full(len(self.questions.texts), -1, np.int64)
-        texts = []
+        texts: list[str] = []
         for question, candidates in enumerate(self.bare_texts):
             text = next((normal_text(text) for _, text in candidates if text.strip()), "")
             if text:
@@ -125,7 +99,7 @@ class EvaluationLogs:
         llm_of = {name: index for index, name in enumerate(self.llm_names)}
         parts = []
         for rank, counted in enumerate(self.runs):
-            questions, labels, counts = _by_question(counted.run.grades[counted.metric])
+            questions, labels, counts = by_question(counted.run.grades[counted.metric])
             kept = text_of[questions] >= 0
             n = int(kept.sum())
             used = [_looked_up(counted.run.usage.get(name), questions)[kept] for name in USAGE]
@@ -145,7 +119,10 @@ class EvaluationLogs:
             "label_count": counts[row],
             "category": [run.task for run in runs],
             "benchmark": [run.benchmark for run in runs],
-            "source": [self.questions.sources[question] for question in questions[row]],
+            "source": [
+                f"{run.harness}:{run.task}:{self.questions.sources[question]}"
+                for run, question in zip(runs, questions[row].tolist(), strict=True)
+            ],
         }
         for name, amounts in zip(USAGE, used, strict=True):
             if not np.isnan(amounts).all():
@@ -167,6 +144,28 @@ class EvaluationLogs:
                 found[name] = table.filter(pa.array(inside))
             begin = end
         return found
+
+    def answers(self, known: KnownQuestions, llm: str | None = None) -> LogAnswers:
+        """One LLM's answers, as `onboard` takes them, matched to the questions that a model knows.
+
+        Of the texts that a question may be known by the one counts that hits most of a task's questions; a question
+        that none of them hits goes by its best text.
+
+        Args:
+            known (`QuestionBank`): The questions of a model.
+            llm (`str`, *optional*): Which LLM; needless where the logs are of one.
+
+        Raises:
+            ValueError: If the logs are of several LLMs and none is named, or not of that one.
+        """
+        if len(self.llm_names) == 1 and llm not in self.llm_names:
+            llm = self.llm_names[0]
+        if llm is None:
+            raise InputError(f"the logs are of {shorten(self.llm_names) or 'no LLM'}. Name one of them with --llm.")
+        if llm not in self.llm_names:
+            raise InputError(f"the logs have no answers of {llm}, but of {shorten(self.llm_names)}.")
+        runs = [counted for counted in self.runs if counted.run.llm == llm]  # the latest last, whose answers count
+        return answers_of(llm, runs, self.questions.texts, self.bare_texts, known)
 
     def save(self, folder: str | Path) -> None:
         """Write the splits as Parquet, and the report as `collected.json`, into a folder that `load_splits` takes."""
@@ -217,17 +216,19 @@ class EvaluationLogs:
             rows.append([run.llm, run.task, run.harness, str(counted.metric), len(run.grades[counted.metric].scores),
                          f"{counted.mean:.3f}", "-" if told is None else f"{told:.3f}", missing or ""])  # fmt: skip
         lines = [format_table(head, rows, left=4)] if rows else []
-        return "\n".join([*lines, *self._remarks()])
+        return "\n".join([*lines, *self.remarks()])
 
-    def _remarks(self) -> Iterator[str]:
+    def remarks(self) -> Iterator[str]:
+        """What a reader should know before training, a line each."""
         for counted in self.runs:
             run = counted.run
             if counted.differs:
                 told = run.aggregates[counted.metric]
-                yield f"look here: {run.harness} says {told:.3f} for {brief(run.llm)}, {run.task}, its rows {counted.mean:.3f}"
+                what = f"{brief(run.llm)}, {run.task}: {run.harness} says {told:.3f}, its rows {counted.mean:.3f}"
+                yield f"look here: {what}"
             for note in run.notes:
                 yield f"{brief(run.llm)}, {run.task}: {note}"
-        for harness, task, metric, others in _other_means(self.runs):
+        for harness, task, metric, others in other_means(self.runs):
             yield f"{task} ({harness}): {metric} counts; other scores: {others} (--metric '{task}=...')"
         first = sorted({counted.run.task for counted in self.runs if counted.run.chosen == "first"})
         if first:
@@ -252,7 +253,7 @@ def read_logs(
         metrics (`Mapping[str, str]`, *optional*): Which score counts, by task or a pattern of tasks: `{"gsm8k*":
             "exact_match,flexible-extract"}`. Default: what the log calls primary, else the first of those that say
             whether an answer is right; of several filters the one that is not strict about the form.
-        rename (*optional*): Other names of LLMs, as a mapping or a table with `name` and `new_name`; two may become one.
+        rename (*optional*): Other names of LLMs, a mapping or a table with `name` and `new_name`; two may become one.
         benchmarks (*optional*): Which benchmark a task is a part of, as a mapping or a table with `task` and
             `benchmark`. Default: the harness's own group with a score of its own, else the task.
         columns (`Mapping[str, str]`, *optional*): For tables of any other form, which column is `prompt`, `label`,
@@ -265,84 +266,19 @@ def read_logs(
     several = [sources] if isinstance(sources, (str, Path)) else list(sources)
     runs = read_runs(several, named=columns)
     wanted = {task: Metric(*(part.strip() for part in name.split(",", 1))) for task, name in (metrics or {}).items()}
-    _check_metrics(wanted, runs.runs)
+    check_metrics(wanted, runs.runs)
     pairs = _pairs(rename, "name", "new_name"), _pairs(benchmarks, "task", "benchmark")
     return EvaluationLogs(runs, wanted, *pairs)
 
 
-# --- which score counts ---
-
-
-def _metric_of(task: str, runs: Sequence[Run], wanted: Mapping[str, Metric]) -> Metric | None:
-    """The score that counts in all runs of a task by one harness; None if none says whether an answer is right."""
-    for pattern, metric in wanted.items():
-        if fnmatchcase(task, pattern):
-            return metric
-    grades = [metric for run in runs for metric in run.grades]
-    refused = {metric for run in runs for metric in run.not_grades}
-    lower = {name for run in runs for name in run.lower_is_better}
-    found = [
-        metric
-        for metric in dict.fromkeys(grades)
-        if metric not in refused and metric.name not in lower and not _NO_GRADES.search(metric.name)
-    ]
-    primary = next((run.primary for run in runs if run.primary is not None), None)
-    if primary is not None:
-        return primary if primary in found else None
-    named = [name for name in _GRADES if any(metric.name == name for metric in found)]
-    name = named[0] if named else found[0].name if len({metric.name for metric in found}) == 1 else None
-    of_name = [metric for metric in found if metric.name == name]
-    liked = [metric for filter_ in _FILTERS for metric in of_name if metric.filter == filter_]
-    return next(iter([*liked, *of_name]), None)
-
-
-def _why_not(task: str, runs: Sequence[Run]) -> str:
-    """Why none of a task's scores counts."""
-    scores = sorted({str(metric) for run in runs for metric in (*run.grades, *run.not_grades)})
-    if not scores:
-        return "no answer was scored"
-    return f"{shorten(scores, 12)}: none says whether an answer is right. Name the one to take: --metric '{task}=...'"
-
-
-def _check_metrics(wanted: Mapping[str, Metric], runs: Sequence[Run]) -> None:
-    for pattern, metric in wanted.items():
-        tasks = [run for run in runs if fnmatchcase(run.task, pattern)]
-        if not any(metric in run.grades for run in tasks):
-            there = {str(found) for run in tasks for found in run.grades}
-            what = shorten(there, 12) if tasks else f"no such task; there is {shorten({run.task for run in runs}, 12)}"
-            raise InputError(f"--metric '{pattern}={metric}': no answer has that score; found {what}.")
-
-
-def _other_means(runs: Sequence[Counted]) -> Iterator[tuple[str, str, Metric, str]]:
-    """Of each task with several scores, what the others would have given, as the mean over its runs."""
-    groups: dict[tuple[str, str, Metric], list[Counted]] = {}
-    for counted in runs:
-        groups.setdefault((counted.run.harness, counted.run.task, counted.metric), []).append(counted)
-    for (harness, task, metric), group in groups.items():
-        means: dict[Metric, list[float]] = {metric: [counted.mean for counted in group]}
-        for counted in group:
-            for other, mean in counted.others.items():
-                means.setdefault(other, []).append(mean)
-        if len(means) > 1:
-            listed = [f"{other} {np.mean(values):.3f}" for other, values in means.items() if other != metric]
-            yield harness, task, metric, f"{', '.join(listed)}, beside {np.mean(means[metric]):.3f}"
-
-
 # --- parts ---
-
-
-def _by_question(grades: Grades) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Question, mean score and number of its answers, one entry a question."""
-    questions, entry = np.unique(np.asarray(grades.questions), return_inverse=True)
-    counts = np.bincount(entry)
-    return questions, np.bincount(entry, grades.scores) / counts, counts
 
 
 def _looked_up(grades: Grades | None, questions: np.ndarray) -> np.ndarray:
     """The mean amount of some questions, NaN where there is none."""
     found = np.full(len(questions), np.nan)
     if grades is not None:
-        known, amounts, _ = _by_question(grades)
+        known, amounts, _ = by_question(grades)
         place = np.minimum(np.searchsorted(known, questions), len(known) - 1)
         found = np.where(known[place] == questions, amounts[place], np.nan)
     return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def read(path: Path, runs: Runs, columns: Mapping[str, str]) -> None:
             run = Run(str(path), HARNESS, llm, str(benchmark), str(benchmark), primary=metric)
             found[llm, str(benchmark)] = run
         source = _cell(row, columns["prompt_id"], where) if "prompt_id" in columns else where.rpartition(" ")[2]
-        number = runs.questions.number(run.task, text, str(source), lambda text=text: {"prompt": text})
+        number = runs.questions.number(run.task, text, str(source), partial(dict, prompt=text))
         run.add(number, metric, _number(_cell(row, label, where), where))
     runs.runs += found.values()
 
@@ -75,7 +76,9 @@ def _rows(path: Path, runs: Runs) -> Iterator[tuple[str, Mapping[str, Any]]]:
             with path.open(encoding="utf-8-sig", newline="") as file:
                 yield from ((f"{name}, row {place}", row) for place, row in enumerate(csv.DictReader(file), start=1))
         else:
-            raise InputError(f"{name}: a file of the kind `{kind}` is not read, expected CSV, JSON, JSON Lines or Parquet.")
+            raise InputError(
+                f"{name}: a file of the kind `{kind}` is not read, expected CSV, JSON, JSON Lines or Parquet."
+            )
     except (pa.ArrowException, csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"{name}: cannot be read ({brief(str(error), 100)}). Fetch or write it again.") from error
 

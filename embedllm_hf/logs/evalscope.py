@@ -32,7 +32,9 @@ def _add(run: Run, row: dict[str, Any], runs: Runs) -> None:
     scored = row["sample_score"]
     score, asked = scored.get("score") or {}, [one for one in row["messages"] if one.get("role") == "user"]
     text = str(asked[0].get("content") or "") if asked else ""
-    number = runs.questions.number(run.task, text, str(scored.get("group_id", row.get("index"))), lambda: {"messages[0]": text})
+    number = runs.questions.number(
+        run.task, text, str(scored.get("group_id", row.get("index"))), lambda: {"messages[0]": text}
+    )
     if score.get("status", "success") != "success":
         run.not_scored[f"status {score['status']}"] += 1
         return

@@ -1,4 +1,4 @@
-"""Samples of Every Eval Ever, schema 0.3: JSON Lines, a row a question and metric, beside an aggregate of the same name.
+"""Samples of Every Eval Ever, schema 0.3: JSON Lines, a row a question and metric, beside an aggregate.
 
 Rows without an `evaluation_result_id` were not measured, whatever score stands there.
 """
@@ -35,7 +35,9 @@ def read(path: Path, runs: Runs) -> None:
         run = found.get((row["model_id"], benchmark))
         if run is None:
             time = utc(_seconds(content.get("evaluation_timestamp")))
-            run = found[row["model_id"], benchmark] = Run(str(path), HARNESS, row["model_id"], benchmark, benchmark, time)
+            run = found[row["model_id"], benchmark] = Run(
+                str(path), HARNESS, row["model_id"], benchmark, benchmark, time
+            )
         _add(run, row, about, runs)
     runs.runs += found.values()
 

@@ -76,7 +76,9 @@ def reader_of(path: Path) -> Callable[[Path, Runs], None] | None:
         return None
     kinds = _LINES[:1] if is_array else (*_LINES, *_OBJECTS)
     found = next((read for is_one, read in kinds if is_one(first)), None)
-    return inspect_ai.read if found is None and not is_array and {"eval", "version", "status"} <= first.keys() else found
+    return (
+        inspect_ai.read if found is None and not is_array and {"eval", "version", "status"} <= first.keys() else found
+    )
 
 
 def _parquet_columns(path: Path) -> Sequence[str]:
@@ -113,7 +115,9 @@ def _files(source: str) -> list[Path]:
     if path.is_dir():
         return _below(path)
     if path.is_absolute() or source.startswith((".", "~")) or source.count("/") != 1:
-        raise MissingFile(f"`{visible(source)}`: no such file or folder. Give logs, or a Hub data set's id (user/name).")
+        raise MissingFile(
+            f"`{visible(source)}`: no such file or folder. Give logs, or a Hub data set's id (user/name)."
+        )
 
     def needed(files: Sequence[str]) -> list[str]:
         return [name for name in files if name.endswith(_ENDINGS)]

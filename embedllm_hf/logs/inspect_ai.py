@@ -1,4 +1,4 @@
-"""Logs of Inspect AI, `.eval` and `.json`, by its own reader: the file's form is not a public one (extra `inspect`)."""
+"""Logs of Inspect AI, `.eval` and `.json`, by its own reader, since their form is not public (extra `inspect`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def read(path: Path, runs: Runs) -> None:
         ImportError: Without the package `inspect-ai`.
         ValueError: If the file is damaged.
     """
-    log_module = require_extra("inspect_ai.log", "inspect", f"{path.name} is a log of Inspect AI, read by its own reader")
+    log_module = require_extra(
+        "inspect_ai.log", "inspect", f"{path.name} is a log of Inspect AI, read by its own reader"
+    )
     header = log_module.read_eval_log(str(path), header_only=True)
     spec, results = header.eval, header.results
     task = spec.task.rpartition("/")[2]

@@ -59,7 +59,9 @@ def read(path: Path, runs: Runs) -> None:
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     with pq.ParquetFile(path) as file:
-        wanted = [name for name in file.schema_arrow.names if name in ("doc", "metric", "example", "choices", "metrics")]
+        wanted = [
+            name for name in file.schema_arrow.names if name in ("doc", "metric", "example", "choices", "metrics")
+        ]
         for batch in file.iter_batches(_BATCH, columns=wanted):
             yield from batch.to_pylist()
 

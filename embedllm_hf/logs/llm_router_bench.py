@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,12 @@ def read(path: Path, runs: Runs) -> None:
     content = read_json(path)
     model, dataset = path.parent.name, path.parent.parent.parent.name
     llm = content.get("model_name") or model
-    run = Run(str(path), HARNESS, llm, dataset, dataset, utc(content.get("timestamp") or path.stem[-15:]), primary=_SCORE)
+    run = Run(
+        str(path), HARNESS, llm, dataset, dataset, utc(content.get("timestamp") or path.stem[-15:]), primary=_SCORE
+    )
     for row in content["records"]:
         text = str(row["origin_query"])
-        number = runs.questions.number(dataset, text, str(row.get("index")), lambda text=text: {"origin_query": text})
+        number = runs.questions.number(dataset, text, str(row.get("index")), partial(dict, origin_query=text))
         run.add(number, _SCORE, row["score"])
         run.use(
             number,

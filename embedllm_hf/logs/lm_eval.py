@@ -109,9 +109,10 @@ def read(path: Path, runs: Runs) -> None:
     if llm is None:
         runs.left_out.append((str(path), "no results file beside it names the LLM: copy `results_*.json` there, too"))
         return
+    directions = (results.get("higher_is_better") or {}).get(task) or {}
     run = Run(
         str(path), HARNESS, llm, task, found.benchmark(), utc(time or results.get("date")), found.aggregates(),
-        lower_is_better={name for name, more in (results.get("higher_is_better", {}).get(task) or {}).items() if more is False},
+        lower_is_better={name for name, more in directions.items() if more is False},
         chosen=found.chosen(),
     )  # fmt: skip
     if not results:

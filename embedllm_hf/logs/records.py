@@ -189,7 +189,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: no whole JSON ({brief(str(error), 100)}). Is it cut off? Fetch it again.") from error
+        raise InputError(
+            f"{path}: no whole JSON ({brief(str(error), 100)}). Is it cut off? Fetch it again."
+        ) from error
 
 
 def json_lines(path: Path, runs: Runs) -> Iterator[dict[str, Any]]:
@@ -209,8 +211,8 @@ def json_lines(path: Path, runs: Runs) -> Iterator[dict[str, Any]]:
                     runs.left_out.append((str(path), f"its last line, {number}, is cut off"))
                     return
                 raise InputError(
-                    f"{visible(str(path))}, line {number}: no JSON ({brief(str(error), 100)}). Remove the line, or fetch "
-                    "the log again."
+                    f"{visible(str(path))}, line {number}: no JSON ({brief(str(error), 100)}). Remove the line, or "
+                    "fetch the log again."
                 ) from error
             if not isinstance(row, dict):
                 raise InputError(f"{visible(str(path))}, line {number}: {shown(row)}, expected an object.")

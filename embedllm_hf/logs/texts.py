@@ -7,7 +7,6 @@ question has one text, whoever asked it.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -22,15 +21,29 @@ _LAYOUTS = ("{0}. {1}", "{0}) {1}", "({0}) {1}", "{0}: {1}")
 PROMPTS = {"arg_0", "query", "input.raw", "messages[0]"}  # what an LLM was given, more than the question
 _QUESTION = re.compile(r"^\s*(Question|Q|Problem)\s*:\s+")
 _ANSWER = re.compile(r"\n\s*(Answer|A|Solution|Response)\s*:\s*$")
+_HARMLESS_METHODS = {
+    *("strip", "lstrip", "rstrip", "lower", "upper", "capitalize", "title", "startswith", "endswith", "split", "join"),
+    *("index", "find", "count", "get", "items", "keys", "values", "splitlines"),
+}
+_HARMLESS_FILTERS = (
+    *("trim", "lower", "upper", "capitalize", "title", "length", "count", "first", "last", "join", "list", "sort"),
+    *("string", "int", "float", "round", "default", "d", "e", "safe", "min", "max", "sum", "unique"),
+)
+_TAG = re.compile(r"\{%[-+]?\s*(\w*)")
+_PLAIN_TAGS = {"for", "endfor", "if", "elif", "else", "endif"}
+_EXPECTED = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError)
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_LABEL_END = re.compile(r"(:\s+|：\s*|\n)(?!.*(:\s+|：|\n))", re.S)  # the last place where a label or a line ends
+_WIDE_COLON = "\uff1a"
+_LABEL_END = re.compile(
+    rf"(:\s+|{_WIDE_COLON}\s*|\n)(?!.*(:\s+|{_WIDE_COLON}|\n))", re.S
+)  # the last place where a label or a line ends
 
 
 def with_options(text: str, options: Sequence[str], layout: str = _LAYOUTS[0]) -> str:
     """A question and its options, lettered, a line each."""
     if not 0 < len(options) <= len(LETTERS):
         return text
-    lines = [layout.format(letter, option) for letter, option in zip(LETTERS, options)]
+    lines = [layout.format(letter, option) for letter, option in zip(LETTERS, options, strict=False)]
     return "\n".join([text.rstrip(), *lines])
 
 
@@ -57,13 +70,39 @@ def texts_of_fields(doc: Mapping[str, Any]) -> dict[str, str]:
     return texts | {name: text}
 
 
+@lru_cache(maxsize=1)
+def _sandbox() -> Any:
+    """Where templates run, which are code of whoever wrote the log: with a few harmless methods and filters, no more.
+
+    Jinja's sandbox keeps code from getting out; what could take all memory or time is taken away here.
+    """
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+
+    class Sandbox(ImmutableSandboxedEnvironment):
+        intercepted_binops = frozenset(("*", "**", "%", "//"))
+
+        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            raise SecurityError(f"`{operator}` is not computed in a log's template")
+
+        def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+            return attr in _HARMLESS_METHODS or (not callable(value) and super().is_safe_attribute(obj, attr, value))
+
+    environment = Sandbox(undefined=StrictUndefined, keep_trailing_newline=True)
+    environment.globals.clear()
+    environment.filters = {name: environment.filters[name] for name in _HARMLESS_FILTERS}
+    return environment
+
+
+def _is_plain(source: str) -> bool:
+    """Whether a template has expressions, conditions and one loop at most: nothing that doubles a text forty times."""
+    tags = _TAG.findall(source)
+    return set(tags) <= _PLAIN_TAGS and tags.count("for") <= 1 and "~" not in source
+
+
 @lru_cache(maxsize=256)
 def _template(source: str) -> Any:
-    """A template of a log, which is code of whoever wrote it: compiled in a sandbox that lets nothing out."""
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    return ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(source)
+    return _sandbox().from_string(source)
 
 
 def rendered(template: object, doc: Mapping[str, Any]) -> str | None:
@@ -74,11 +113,20 @@ def rendered(template: object, doc: Mapping[str, Any]) -> str | None:
         return None
     if template in doc:  # the name of a field
         return doc[template] if isinstance(doc[template], str) else None
-    if "{{" not in template and "{%" not in template:
+    if ("{{" not in template and "{%" not in template) or not _is_plain(template):
         return None
     try:
         return _template(template).render(**{str(name): value for name, value in doc.items()})
-    except (TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError, MemoryError):
+    except (
+        TemplateError,
+        TypeError,
+        ValueError,
+        LookupError,
+        ArithmeticError,
+        AttributeError,
+        RecursionError,
+        MemoryError,
+    ):
         return None
 
 
@@ -94,6 +142,13 @@ def without_frame(text: str, template: str) -> str:
     return text.removeprefix(before).removesuffix(after)
 
 
+def _shared_beginning(texts: Sequence[str]) -> str:
+    """What all begin with: what the first and the last in the alphabet share."""
+    first, last = min(texts), max(texts)
+    n = next((place for place, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first))
+    return first[:n]
+
+
 class Affixes:
     """What all texts of one kind in a task begin and end with, at the ends of labels and lines."""
 
@@ -101,11 +156,11 @@ class Affixes:
         self.before = self.after = ""
         if len(set(texts)) < 2:
             return
-        shared = os.path.commonprefix([min(texts), max(texts)])  # what the first and the last share, all share
+        shared = _shared_beginning(texts)
         end = _LABEL_END.search(shared)
         self.before = shared[: end.end()] if end else ""
         rest = [text[len(self.before) :][::-1] for text in texts]
-        shared = os.path.commonprefix([min(rest), max(rest)])[::-1]
+        shared = _shared_beginning(rest)[::-1]
         line = shared.find("\n")
         self.after = shared[line:] if line >= 0 else ""
 
