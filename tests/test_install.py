@@ -36,10 +36,18 @@ def test_the_wheel_has_the_package_and_no_more(built):
 @pytest.mark.timeout(900)
 def test_the_wheel_works_in_a_clean_environment(built, tmp_path):
     """Installed with what it stands on, elsewhere: help of all verbs, and the quick start to its last line."""
-    python = check_install.install(built[0], tmp_path / "environment", python=sys.executable, lowest=False)
+    python = check_install.install(built[0], tmp_path / "environment", ["offline"], python=sys.executable)
     shown = check_install.use(python, tmp_path / "elsewhere")
     assert shown.rstrip().endswith("embedllm --help")
     assert "placed google/gemma-2-27b-it from 32 answers" in shown
+
+
+def test_the_requirements_are_those_of_setup(built):
+    """The core's without an extra, and each extra's under its name: what `--lowest` asks for directly."""
+    found = check_install.requirements(built[0])
+    assert ("numpy>=1.26", None) in found
+    assert ("matplotlib>=3.8", "plot") in found
+    assert all(">=" in need or "==" in need for need, _ in found)
 
 
 def test_a_package_from_elsewhere_is_told(tmp_path):

@@ -23,9 +23,9 @@ def heads(hub) -> dict[str, str]:
     return {repo.id: repo.resolve().oid for repo in hub.store.repos.values()}
 
 
-def test_everything_is_pushed_once_and_loads_back(hub, publish, quickstart, trained):
+def test_everything_is_pushed_once_and_loads_back(hub, publish, planted_model, trained):
     """The data set of the package with card and vectors, models with theirs, the Space; nothing the second time."""
-    given = {"dataset": EMBEDDED.name, "model": quickstart, "trained_encoder_model": trained}
+    given = {"dataset": EMBEDDED.name, "model": planted_model, "trained_encoder_model": trained}
     code, out, err = publish(**given)
     assert (code, err) == (0, ""), out
     assert out.count(": pushed ") == 4
@@ -40,7 +40,7 @@ def test_everything_is_pushed_once_and_loads_back(hub, publish, quickstart, trai
     assert rows == {name: split.n_observed for name, split in data.items()}
     assert DatasetCard.load("user/open-llm-responses").data.license == "apache-2.0"
     assert "planted" in ModelCard.load("user/embedllm-open-llm-responses").text
-    for repo_id, folder in {"": quickstart, "-trained-encoder": trained}.items():
+    for repo_id, folder in {"": planted_model, "-trained-encoder": trained}.items():
         loaded = EmbedLLM.from_pretrained(f"user/embedllm-open-llm-responses{repo_id}")
         np.testing.assert_array_equal(loaded.llm_embeds, EmbedLLM.from_pretrained(folder).llm_embeds)
     before = heads(hub)

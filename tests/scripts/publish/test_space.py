@@ -31,10 +31,10 @@ def files() -> dict[str, Path | bytes]:
     return dict(space_part("user/embedllm-router", "user/model", private=False).files)
 
 
-def test_it_says_what_the_router_says(quickstart, monkeypatch):
+def test_it_says_what_the_router_says(planted_model, monkeypatch):
     """The best five with their intervals, the first in words, and each of the nearest categories once."""
     monkeypatch.setitem(sys.modules, "gradio", None)
-    router = Router.from_pretrained(quickstart)
+    router = Router.from_pretrained(planted_model)
     chosen, best, nearest = app_in(SPACE).answer(router, QUESTION)
     decision = router(QUESTION, top_k=5, explain=True)
     assert [row[0] for row in best] == [one.llm for one in decision.ranking]
@@ -53,12 +53,12 @@ class Shown(Exception):
         super().__init__(text)
 
 
-def test_the_page_asks_the_model_and_shows_errors(quickstart, monkeypatch):
+def test_the_page_asks_the_model_and_shows_errors(planted_model, monkeypatch):
     """Button and Enter route what stands in the box; what the library refuses is shown, not raised."""
     gradio = MagicMock(Error=Shown)
     monkeypatch.setitem(sys.modules, "gradio", gradio)
     app = app_in(SPACE)
-    app.build(Router.from_pretrained(quickstart), "user/model")
+    app.build(Router.from_pretrained(planted_model), "user/model")
     _, respond, question, outputs = gradio.on.call_args.args
     assert question is gradio.Textbox.return_value
     assert len(outputs) == 3
