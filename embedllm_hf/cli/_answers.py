@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,20 +25,24 @@ class Answers(NamedTuple):
     strategy: str | None
 
 
-def read_llm_answers(options: argparse.Namespace, bank: QuestionBank | None) -> Answers:
-    """The answers of `--answers`, of `--llm`; a log names the LLM itself. What was read is said on standard error."""
+def read_llm_answers(source: str, llm: str | None, bank: QuestionBank | None) -> Answers:
+    """One LLM's answers; a log names the LLM itself. What was read of a log is said on standard error.
+
+    Raises:
+        ValueError: If a table is given without the LLM's name, or as `read_answers` and `read_logs` have it.
+    """
     from ..data.evaluation_logs import read_logs
     from ..logs.formats import reader_of
     from ..new_llms.answers import read_answers
 
-    path = Path(options.answers)
+    path = Path(source)
     if bank is None or not (path.is_dir() or (path.is_file() and reader_of(path) is not None)):
         answers = read_answers(path, bank)
-        if options.llm is None:
+        if llm is None:
             raise InputError("--llm is missing: a table of answers does not name the LLM.")
-        return Answers(options.llm, answers, None)
+        return Answers(llm, answers, None)
     logs = read_logs(path)
-    found = logs.answers(bank, options.llm)
+    found = logs.answers(bank, llm)
     for line in (*found.report, *logs.remarks()):
         print(line, file=sys.stderr)
-    return Answers(options.llm or found.llm, {**found.answers}, "adaptive" if found.is_adaptive else None)
+    return Answers(llm or found.llm, {**found.answers}, "adaptive" if found.is_adaptive else None)

@@ -69,5 +69,5 @@ def main(options: argparse.Namespace) -> int:
         where = brief(options.output_dir)
         print(f"{len(data.llm_names):,} LLMs; saved to {where}: check the table above before training")
     if options.push_to_hub:
-        print(f"pushed: {data.push_to_hub(options.push_to_hub, private=options.private or None)}")
+        print(f"pushed: {logs.push_to_hub(options.push_to_hub, private=options.private or None)}")
     return 0

@@ -22,6 +22,7 @@ from .._checks import brief, normal_text, shorten
 from .._errors import InputError
 from .._files import whole_file
 from .._tables import format_table
+from ..logs.commands import source_of
 from ..logs.formats import read_runs
 from ..logs.records import USAGE, Grades, Metric, Run, Runs
 from ..logs.texts import bare_texts
@@ -29,6 +30,7 @@ from .log_answers import KnownQuestions, LogAnswers, answers_of
 from .log_scores import Counted, by_question, check_metrics, metric_of, other_means, why_not
 from .rows import name_of, read_rows
 from .texts import text_id
+from .upload import push_tables
 
 _SPLITS = (("test", 1), ("validation", 2), ("train", 10))  # of ten parts, told by the hash of a text
 
@@ -115,12 +117,13 @@ class EvaluationLogs:
         columns = {
             "prompt": pa.DictionaryArray.from_arrays(pa.array(places[row], pa.int32()), texts),
             "model_name": pa.DictionaryArray.from_arrays(pa.array(llms[row], pa.int32()), self.llm_names),
+            "model_id": llms[row],
             "label": labels[row],
             "label_count": counts[row],
             "category": [run.task for run in runs],
             "benchmark": [run.benchmark for run in runs],
             "source": [
-                f"{run.harness}:{run.task}:{self.questions.sources[question]}"
+                source_of(run.harness, run.task, self.questions.sources[question])
                 for run, question in zip(runs, questions[row].tolist(), strict=True)
             ],
         }
@@ -176,6 +179,10 @@ class EvaluationLogs:
                 pq.write_table(table, partial)
         with whole_file(folder / "collected.json") as partial:
             partial.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Upload the splits, and no log; options and the commit's address are those of `data.upload.push_tables`."""
+        return push_tables(self.splits(), repo_id, llm_names=self.llm_names, duplicates="mean", **options)
 
     # --- the report ---
 

@@ -6,7 +6,7 @@ Only the files that are needed are downloaded; `files` knows which these are and
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from .files import (
     SPLIT_NAMES,
     VECTORS_FILE,
     iterate_file,
+    iterate_names,
     missing_split,
     read_order,
     split_files,
@@ -35,6 +36,7 @@ from .origin import DataOrigin
 from .planted import PLANTED, planted_pool
 from .responses import ResponseMatrix
 from .splits import ResponseSplits, id_of_two_texts, without_overlap
+from .texts import question_keys
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +86,28 @@ def load_questions(source: str | Path, *, revision: str | None = None) -> tuple[
     parts = _load(source, tuple(SPLIT_NAMES), revision, "mean", None).values()
     ids, first = np.unique(np.concatenate([part.question_ids for part in parts]), return_index=True)
     return ids, np.concatenate([part.questions for part in parts])[first]
+
+
+def load_question_names(source: str | Path, *, revision: str | None = None) -> dict[int, list[str]]:
+    """What harnesses name the questions of a data set by (its column `source`), by the key of the text.
+
+    `source` is a data set that `embedllm collect` has made, or evaluation logs. Errors are those of `load_splits`.
+    """
+
+    def needed(files: Sequence[str]) -> list[str]:
+        return [table for split in SPLIT_NAMES for table in split_files(files, split) if table.endswith(".parquet")]
+
+    if _is_log(Path(source)):
+        batches: Iterable[pa.RecordBatch] = read_logs(source).to_long().select(["prompt", "source"]).to_batches()
+    else:
+        data = _open(str(source), revision, needed, streaming=False)
+        batches = (batch for table in needed(data.files) for batch in iterate_names(data.folder / table))
+    names: dict[int, dict[str, None]] = {}
+    for batch in batches:
+        prompts, found = batch.column("prompt").to_pylist(), batch.column("source").to_pylist()
+        for key, name in zip(question_keys(prompts).tolist(), found, strict=True):
+            names.setdefault(key, {})[str(name)] = None
+    return {key: list(found) for key, found in names.items()}
 
 
 def load_responses(
