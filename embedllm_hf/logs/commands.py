@@ -34,8 +34,8 @@ def commands(command: str, sources: Iterable[Sequence[str]], llm: str) -> list[s
         own = [name.split(":", 1)[1] for name in names if name.startswith(f"{COMMANDS[command]}:")]
         if not own:
             raise InputError(
-                f"question {question + 1} of those to ask has no id of {command} (it has {shorten(names) or 'none'}). Give "
-                f"--dataset what `embedllm collect` made of logs of {command}, or these logs."
+                f"question {question + 1} of those to ask has no id of {command}, but {shorten(names) or 'none'}. "
+                f"Give --dataset what `embedllm collect` made of logs of {command}, or these logs."
             )
         task, _, id_ = own[0].rpartition(":")
         ids.setdefault(task, []).append(id_)

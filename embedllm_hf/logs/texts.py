@@ -164,7 +164,7 @@ class Affixes:
         line = shared.find("\n")
         self.after = shared[line:] if line >= 0 else ""
 
-    def strip(self, text: str) -> str:
+    def bare(self, text: str) -> str:
         """A text without them."""
         return text.removeprefix(self.before).removesuffix(self.after).strip()
 
@@ -178,7 +178,7 @@ def bare_texts(questions: Questions) -> list[list[tuple[str, str]]]:
     affixes = {of: Affixes(texts) for of, texts in prompts.items()}
     return [
         [
-            (name, without_labels(affixes[task, name].strip(text) if name in PROMPTS else text))
+            (name, without_labels(affixes[task, name].bare(text) if name in PROMPTS else text))
             for name, text in texts.items()
         ]
         for task, texts in zip(questions.tasks, questions.texts, strict=True)
