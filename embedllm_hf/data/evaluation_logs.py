@@ -113,24 +113,33 @@ class EvaluationLogs:
         order = np.lexsort((ranks, places, llms))
         last = np.append((np.diff(llms[order]) != 0) | (np.diff(places[order]) != 0), True)
         row = order[last]
-        runs = [self.runs[rank].run for rank in ranks[row]]
-        columns = {
+        runs, ranks, questions = [counted.run for counted in self.runs], ranks[row], questions[row]
+        columns: dict[str, Any] = {
             "prompt": pa.DictionaryArray.from_arrays(pa.array(places[row], pa.int32()), texts),
             "model_name": pa.DictionaryArray.from_arrays(pa.array(llms[row], pa.int32()), self.llm_names),
             "model_id": llms[row],
             "label": labels[row],
             "label_count": counts[row],
-            "category": [run.task for run in runs],
-            "benchmark": [run.benchmark for run in runs],
-            "source": [
-                source_of(run.harness, run.task, self.questions.sources[question])
-                for run, question in zip(runs, questions[row].tolist(), strict=True)
-            ],
+            "category": _encoded([run.task for run in runs], ranks),
+            "benchmark": _encoded([run.benchmark for run in runs], ranks),
+            "source": self._sources(ranks, questions),
         }
         for name, amounts in zip(USAGE, used, strict=True):
             if not np.isnan(amounts).all():
                 columns[name] = pa.array(amounts[row], pa.float64(), from_pandas=True)
         return pa.table(columns)
+
+    def _sources(self, ranks: np.ndarray, questions: np.ndarray) -> pa.DictionaryArray:
+        """What each row's question is named by in its harness."""
+        harnesses = [counted.run.harness for counted in self.runs]
+        codes = np.array([harnesses.index(name) for name in harnesses])[ranks] * len(self.questions.texts) + questions
+        distinct, indices = np.unique(codes, return_inverse=True)
+        pairs = [divmod(code, len(self.questions.texts)) for code in distinct.tolist()]
+        names = [
+            source_of(harnesses[rank], self.questions.tasks[question], self.questions.sources[question])
+            for rank, question in pairs
+        ]
+        return _encoded(names, indices)
 
     def splits(self) -> dict[str, pa.Table]:
         """`to_long` by split: a tenth of the texts is for the test, one for validation, told by their hashes.
@@ -279,6 +288,14 @@ def read_logs(
 
 
 # --- parts ---
+
+
+def _encoded(values: Sequence[str], indices: np.ndarray) -> pa.DictionaryArray:
+    """A text column by the places of its values, of which some may be equal."""
+    distinct = list(dict.fromkeys(values))
+    code = {value: place for place, value in enumerate(distinct)}
+    codes = np.array([code[value] for value in values])
+    return pa.DictionaryArray.from_arrays(pa.array(codes[indices], pa.int32()), distinct)
 
 
 def _looked_up(grades: Grades | None, questions: np.ndarray) -> np.ndarray:
