@@ -40,6 +40,8 @@ _MODULE_OF = {
     "TokenPrice": "data.llm_table",
     "ask_until": "new_llms.probing",
     "cost_report": "evaluation.cost_report",
+    "drift": "new_llms.drift",
+    "drift_probes": "new_llms.drift_probes",
     "evaluate_model": "evaluation.measure",
     "load_responses": "data.sources",
     "load_splits": "data.sources",

@@ -41,6 +41,7 @@ VERBS = {
     "leaderboard": "rank the LLMs on questions of one's own",
     "onboard": "place a new LLM from a few graded answers",
     "probe": "choose the next questions for a new LLM",
+    "drift": "see whether an LLM is still the one that was measured",
 }
 DEBUG = "EMBEDLLM_DEBUG"
 _LONGEST_LINE = 2000

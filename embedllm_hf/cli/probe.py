@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=tuple(COMMANDS),
         help="print the harness's own call for these questions, by the ids that --dataset has, or its logs",
     )
+    parser.add_argument(
+        "--for_drift",
+        action="store_true",
+        help="an LLM of the pool: ask again what tells whether it has changed; --answers are its fresh ones",
+    )
     parser.add_argument("--interactive", action="store_true", help="ask here, and add each answer to --answers")
     add_shared_options(parser, "json")
 
@@ -53,6 +58,8 @@ def main(options: argparse.Namespace) -> int:
     from ..new_llms.probing import is_known, probe
 
     _check(options)
+    if options.for_drift:
+        return list_for_drift(options)
     model = EmbedLLM.from_pretrained(options.model)
     answers: dict[str | int, float] = {}
     if options.answers is not None and (Path(options.answers).exists() or not options.interactive):
@@ -69,16 +76,16 @@ def main(options: argparse.Namespace) -> int:
     if options.json:
         print_json(plan.to_dict())
         return 0
+    calls = calls_for(model, plan.question_ids, options)
     print(_known(options.llm, plan))
     if is_known(plan, options.until_width):
         print("no more questions are needed")
         return 0
-    for id_, benchmark in zip(plan.question_ids, plan.benchmarks, strict=True):
-        print(f"{id_}\t{brief(benchmark)}\t{beginning(texts.get(id_, ''), 100)}".rstrip())
+    _print_questions(plan.question_ids, plan.benchmarks, texts)
     later = plan.expected_width if plan.lead is None else plan.lead.expected_width
     print(f"with these {len(plan.question_ids)} the interval's width becomes about {later:.3f}")
-    if options.command is not None:
-        print_commands(model, plan, options)
+    for call in calls:
+        print(call)
     return 0
 
 
@@ -94,15 +101,44 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError(f"--until_width is {options.until_width:g}, expected a width in (0, 1).")
 
 
-def print_commands(model: EmbedLLM, plan: Probes, options: argparse.Namespace) -> None:
-    """The harness's call that asks the questions of a plan."""
+def calls_for(model: EmbedLLM, question_ids: Sequence[int], options: argparse.Namespace) -> list[str]:
+    """The harness's calls that ask some questions, if they are wanted."""
+    if options.command is None:
+        return []
     from ..data.sources import load_question_names
     from ..inference.base import bank_of
     from ..logs.commands import commands
 
     bank, names = bank_of(model), load_question_names(options.dataset)
-    keys = bank.keys[bank.rows_of_ids(plan.question_ids)].tolist()
-    print(*commands(options.command, [names.get(key, []) for key in keys], options.llm), sep="\n")
+    keys = bank.keys[bank.rows_of_ids(question_ids)].tolist()
+    return commands(options.command, [names.get(key, []) for key in keys], options.llm)
+
+
+def list_for_drift(options: argparse.Namespace) -> int:
+    """Print the next questions that tell whether an LLM of the pool has changed."""
+    from ..modeling_embedllm import EmbedLLM
+    from ..new_llms.drift_probes import drift_probes
+
+    for name in ("against", "against_answers", "until_width", "interactive"):
+        if getattr(options, name) not in (None, False):
+            raise InputError(f"--{name} does not go with --for_drift. Leave one of them out.")
+    model = EmbedLLM.from_pretrained(options.model)
+    answers: dict[str | int, float] = {}
+    if options.answers is not None:
+        options.llm, answers, _ = read_llm_answers(options.answers, options.llm, model.bank)
+    choice = {"n": options.n, "benchmark": options.benchmark, "strategy": options.strategy, "seed": options.seed}
+    plan = drift_probes(model, options.llm, answers, **choice)
+    if options.json:
+        print_json(plan.to_dict())
+        return 0
+    calls = calls_for(model, plan.question_ids, options)
+    _print_questions(
+        plan.question_ids, plan.benchmarks, {} if options.dataset is None else read_texts(options.dataset)
+    )
+    print(f"{len(plan.question_ids)} of {plan.n_left:,} that are left; see what they tell with `embedllm drift`")
+    for call in calls:
+        print(call)
+    return 0
 
 
 def ask(
@@ -164,6 +200,12 @@ def read_texts(dataset: str) -> dict[int, str]:
 
     ids, texts = load_questions(dataset)
     return dict(zip(ids.tolist(), texts, strict=True))
+
+
+def _print_questions(question_ids: Sequence[int], benchmarks: Sequence[str], texts: Mapping[int, str]) -> None:
+    """A line a question: its id, its benchmark, and how its text begins."""
+    for id_, benchmark in zip(question_ids, benchmarks, strict=True):
+        print(f"{id_}\t{brief(benchmark)}\t{beginning(texts.get(id_, ''), 100)}".rstrip())
 
 
 def _known(llm: str, plan: Probes) -> str:

@@ -1,10 +1,12 @@
 """Metrics over observed pairs: plain functions of NumPy arrays, usable on anybody's matrices.
 
-Here: correctness and calibration, routing, cost against quality, forecasts, and the bootstrap that compares two
-predictors. Not here: who predicts, and the reports, which are `evaluation/`'s. The flow enters with probabilities and
-responses `(n_questions, n_llms)`, NaN where not observed, and leaves as numbers. Only NumPy and SciPy are needed.
+Here: correctness and calibration, routing, cost against quality, forecasts, the bootstrap that compares two
+predictors, and the test by betting that may be looked at after each answer. Not here: who predicts, and the reports,
+which are `evaluation/`'s. The flow enters with probabilities and responses `(n_questions, n_llms)`, NaN where not
+observed, and leaves as numbers. Only NumPy and SciPy are needed.
 """
 
+from .betting import log_wealth, mean_interval
 from .bootstrap import PairedDifference, paired_difference
 from .correctness import (
     ReliabilityBin,
@@ -50,6 +52,8 @@ __all__ = [
     "expected_calibration_error",
     "frontier",
     "log_loss",
+    "log_wealth",
+    "mean_interval",
     "median_calibration_error",
     "oracle_accuracy",
     "paired_difference",

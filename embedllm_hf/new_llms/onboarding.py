@@ -148,7 +148,7 @@ def find_answers(
     bank = bank_of(model)
     item_parameters_of(bank)  # refused without them
     for name, answers in answers_by_llm.items():
-        _check_answers(name, answers)
+        check_answers(name, answers)
     questions = list(dict.fromkeys(key for answers in answers_by_llm.values() for key in answers))
     unknown = [question for question, row in zip(questions, bank.find(questions), strict=True) if row < 0]
     if unknown:
@@ -160,16 +160,25 @@ def find_answers(
     row_of = dict(zip(questions, bank.find(questions).tolist(), strict=True))
     found = {}
     for name, answers in answers_by_llm.items():
-        by_row = _answers_kept(bank, name)
-        for key, value in answers.items():
-            grade = float(np.float32(_grade(value)))
-            if by_row.setdefault(row_of[key], grade) != grade:
-                raise InputError(
-                    f"answers of `{name}` to the question {shown(key)} contradict each other: {by_row[row_of[key]]:g} "
-                    f"and {grade:g}. Keep one."
-                )
+        by_row = answers_kept(bank, name)
+        join_answers(name, answers, row_of, by_row)
         found[name] = PlacedAnswers.of(by_row, bank.keys)
     return bank, found
+
+
+def join_answers(name: str, answers: Answers, row_of: Mapping[str | int, int], by_row: dict[int, float]) -> None:
+    """Add answers to those by row that there are, in their order; `row_of` has the questions' rows in a bank.
+
+    Raises:
+        ValueError: If two answers to one question contradict each other.
+    """
+    for key, value in answers.items():
+        grade = float(np.float32(_grade(value)))
+        if by_row.setdefault(row_of[key], grade) != grade:
+            raise InputError(
+                f"answers of `{name}` to the question {shown(key)} contradict each other: {by_row[row_of[key]]:g} "
+                f"and {grade:g}. Keep one."
+            )
 
 
 def _place(
@@ -227,7 +236,7 @@ def _with_new_responses(bank: QuestionBank, llm_indices: list[int], answers: lis
     return bank.with_responses(rows[new], llms[new], values[new])
 
 
-def _answers_kept(bank: QuestionBank, name: str) -> dict[int, float]:
+def answers_kept(bank: QuestionBank, name: str) -> dict[int, float]:
     """The answers of an LLM that a bank keeps, by row; none if it is new."""
     if name not in bank.llm_names:
         return {}
@@ -236,8 +245,12 @@ def _answers_kept(bank: QuestionBank, name: str) -> dict[int, float]:
     return dict(zip(answered.tolist(), responses[answered].tolist(), strict=True))
 
 
-def _check_answers(name: str, answers: Answers) -> None:
-    """Refuse grades outside [0, 1], and keys that are neither a text nor an id."""
+def check_answers(name: str, answers: Answers) -> None:
+    """Refuse grades outside [0, 1], and keys that are neither a text nor an id.
+
+    Raises:
+        TypeError, ValueError: The message names the LLM and the answer.
+    """
     if not isinstance(answers, Mapping):
         raise InputTypeError(
             f"answers of `{name}`: {shown(answers)} is no mapping, expected {{question: grade}}. Of two columns make "

@@ -94,8 +94,8 @@ def main() -> int:
         size = write(Path(name), options.llms, options.questions)
         alone, ours = (measured(what, Path(name)) for what in ("parse", "collect"))
     print(
-        f"{ours['rows']:,} rows, {size / 1e6:,.0f} MB: {ours['seconds']:.1f} s of a processor, the parser alone "
-        f"{alone['seconds']:.1f} s (ratio {ours['seconds'] / alone['seconds']:.2f}), {ours['megabytes']:,.0f} MB at most"
+        f"{ours['rows']:,} rows, {size / 1e6:,.0f} MB: {ours['seconds']:.1f} s of CPU, the parser alone "
+        f"{alone['seconds']:.1f} s ({ours['seconds'] / alone['seconds']:.2f}), {ours['megabytes']:,.0f} MB at most"
     )
     return 0
 

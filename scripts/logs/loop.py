@@ -4,8 +4,8 @@ python -m scripts.logs.loop --lm_eval /path/to/lm_eval
 
 Makes a task of its own and small random language models, runs the harness on them, collects the logs of three, trains,
 asks `embedllm probe --command lm_eval` for questions to a fourth, runs that very command, places the LLM by its log
-and forecasts its score on the whole task, which the harness then measures. Nothing is fetched. The harness is not one of
-the project's own requirements: `pip install lm_eval` somewhere.
+and forecasts its score on the whole task, which the harness then measures. Nothing is fetched. The harness is no
+requirement of the project's own: `pip install lm_eval` somewhere.
 """
 
 import argparse
