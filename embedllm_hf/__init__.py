@@ -38,6 +38,7 @@ _MODULE_OF = {
     "Router": "inference.router",
     "RoutingPolicy": "inference.policy",
     "TokenPrice": "data.llm_table",
+    "add": "new_llms.adding",
     "ask_until": "new_llms.probing",
     "cost_report": "evaluation.cost_report",
     "drift": "new_llms.drift",

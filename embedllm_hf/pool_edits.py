@@ -216,5 +216,5 @@ def carry_answers(source: QuestionBank, target: QuestionBank, name: str) -> Ques
     ours = source.item_parameters
     if grown.item_parameters is None or ours is None:
         return grown
-    ability = ours.abilities[frm], ours.ability_covariances[frm], STRATEGIES[ours.strategies[frm]]
+    ability = ours.abilities[[frm]], ours.ability_covariances[[frm]], [STRATEGIES[ours.strategies[frm]]]
     return replace(grown, item_parameters=grown.item_parameters.with_llms([to], *ability))

@@ -38,9 +38,15 @@ def save_bank(bank: QuestionBank, folder: Path) -> None:
         if fitted is not None:
             arrays |= {f"{part}.{name}": value for name, value in vars(fitted).items() if value is not None}
     arrays = {name: np.asarray(value, order="C") for name, value in arrays.items()}
-    described = {"llm_names": bank.llm_names, "categories": bank.categories, "knn": bank.knn}
+    described: dict[str, Any] = {"llm_names": bank.llm_names, "categories": bank.categories, "knn": bank.knn}
+    if bank.trained_on is not None:
+        described["trained_on"] = bank.trained_on
+    benchmark_of = dict(bank.benchmark_of)
     if bank.validation is not None:
         described["validation"] = bank.validation.categories
+        benchmark_of |= bank.validation.benchmark_of
+    if benchmark_of:
+        described["benchmark_of"] = dict(sorted(benchmark_of.items()))
     # In one entry: safetensors orders several by chance, and the same bank shall make the same file.
     save_file(arrays, folder / BANK_FILE, metadata={"bank": json.dumps(described)})
 
@@ -99,20 +105,39 @@ def _check_arrays(arrays: Mapping[str, np.ndarray], n_llms: int, n_categories: i
 def _bank_of(arrays: Mapping[str, np.ndarray], described: Mapping) -> QuestionBank:
     """Put the parts together."""
     llm_names, knn, validation = tuple(described["llm_names"]), described["knn"], None
+    trained_on = described.get("trained_on")
+    if trained_on is not None and not 0 <= trained_on[0] <= len(arrays["keys"]):
+        raise ValueError(f"`trained_on` is {trained_on}, of {len(arrays['keys'])} questions")
+    benchmark_of = _benchmarks_of(described)
     if "validation" in described:
         own = {name.removeprefix(_VALIDATION): value for name, value in arrays.items() if name.startswith(_VALIDATION)}
-        validation = _questions_of(own, llm_names, described["validation"])
+        validation = _questions_of(own, llm_names, described["validation"], benchmark_of)
     return replace(
-        _questions_of(arrays, llm_names, described["categories"]),
+        _questions_of(arrays, llm_names, described["categories"], benchmark_of),
         item_parameters=_part("item_parameters", ItemParameters, arrays),
         blend=_part("blend", Blend, arrays),
         knn=None if knn is None else (knn[0], knn[1]),
         validation=validation,
+        trained_on=None if trained_on is None else (int(trained_on[0]), int(trained_on[1])),
     )
 
 
+def _benchmarks_of(described: Mapping) -> dict[str, str]:
+    """The benchmark of each category that one is told of, by name."""
+    benchmark_of, categories = described.get("benchmark_of", {}), {*described["categories"]}
+    strangers = benchmark_of.keys() - (categories | {*described.get("validation", ())})
+    if strangers:
+        raise ValueError(f"`benchmark_of` has {shorten(strangers, 3)}, which are no categories of it")
+    if not all(isinstance(name, str) and name for name in benchmark_of.values()):
+        raise ValueError("`benchmark_of` holds what are no names")
+    return benchmark_of
+
+
 def _questions_of(
-    arrays: Mapping[str, np.ndarray], llm_names: tuple[str, ...], categories: Sequence[str]
+    arrays: Mapping[str, np.ndarray],
+    llm_names: tuple[str, ...],
+    categories: Sequence[str],
+    benchmark_of: Mapping[str, str],
 ) -> QuestionBank:
     """The questions and their responses, checked."""
     _check_arrays(arrays, len(llm_names), len(categories))
@@ -127,6 +152,7 @@ def _questions_of(
         **own,
         responses=responses,
         weights=with_entries(responses, arrays.get("weights.data", np.ones(responses.nnz, np.float32))),
+        benchmark_of={name: of for name, of in benchmark_of.items() if name in categories},
     )
 
 

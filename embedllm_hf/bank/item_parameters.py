@@ -157,13 +157,31 @@ class ItemParameters:
         return replace(self, **joined)
 
     def with_llms(
-        self, llm_indices: Sequence[int], abilities: np.ndarray, covariances: np.ndarray, strategy: str
+        self, llm_indices: Sequence[int], abilities: np.ndarray, covariances: np.ndarray, strategies: Sequence[str]
     ) -> ItemParameters:
         """The same with the abilities `(n, n_traits)` of some LLMs set."""
-        new = {"abilities": abilities, "ability_covariances": covariances, "strategies": STRATEGIES.index(strategy)}
+        chosen = [STRATEGIES.index(strategy) for strategy in strategies]
+        new = {"abilities": abilities, "ability_covariances": covariances, "strategies": chosen}
         changed = {name: getattr(self, name).copy() for name in new}
         for name, value in new.items():
             changed[name][list(llm_indices)] = value
+        return replace(self, **changed)
+
+    def of_questions(self, rows: np.ndarray) -> ItemParameters:
+        """The same of some questions, in the order of their `rows`."""
+        return replace(
+            self, **{name: getattr(self, name)[rows] for name in ("intercepts", "discriminations", "residuals")}
+        )
+
+    def of_benchmarks(self, positions: Sequence[int | None]) -> ItemParameters:
+        """The same for other benchmarks: these positions; a new LLM that takes one without has the pool's prior."""
+        changed = {}
+        for prior in ("prior", "vector_prior"):
+            for moment in ("mean", "covariance"):
+                everywhere, own = getattr(self, f"{prior}_{moment}"), getattr(self, f"benchmark_{prior}_{moment}s")
+                changed[f"benchmark_{prior}_{moment}s"] = np.array(
+                    [everywhere if position is None else own[position] for position in positions]
+                )
         return replace(self, **changed)
 
     def of_pool(self, llm_indices: Sequence[int], n_more: int = 0) -> ItemParameters:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numbers
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,7 +19,7 @@ from .._checks import check_shapes, check_text, shorten, shown, unknown_name
 from .._errors import InputError, UnknownName
 from ..configuration_embedllm import EncoderId
 from ..data import sparse as observed
-from ..data.benchmarks import benchmark_categories
+from ..data.benchmarks import agreed_benchmarks, benchmark_categories
 from ..data.origin import DataOrigin
 from ..data.responses import ResponseMatrix
 from ..data.texts import question_keys, withheld_texts
@@ -78,6 +78,9 @@ class QuestionBank:
         knn (`tuple[int, float] | None`): k and shrinkage of the kNN baseline, as chosen on the validation split.
         validation (`QuestionBank | None`): The questions that chose and calibrated. They forecast nothing; they are
             kept so that the model can be trained again (`splits`).
+        benchmark_of (`Mapping[str, str]`): The benchmark of each category that the data set tells one of.
+        trained_on (`tuple[int, int] | None`): How many of the questions, the first ones, the network was trained on,
+            and with how many responses; None if nothing was added since.
     """
 
     llm_names: tuple[str, ...]
@@ -93,6 +96,8 @@ class QuestionBank:
     blend: Blend | None = None
     knn: tuple[int, float] | None = None
     validation: QuestionBank | None = None
+    benchmark_of: Mapping[str, str] = field(default_factory=dict)
+    trained_on: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         n_questions, n_llms = len(self.keys), len(self.llm_names)
@@ -104,6 +109,11 @@ class QuestionBank:
             item is not None and (len(item.intercepts), len(item.abilities)) != matrix
         ):
             raise InputError(f"the parts are not all of {n_questions} questions and {n_llms} LLMs")
+        strangers = self.benchmark_of.keys() - set(self.categories)
+        if strangers:
+            raise InputError(f"`benchmark_of` has {shorten(strangers, 3)}, expected some of the categories only")
+        told = {"the questions": self} | ({} if self.validation is None else {"the validation": self.validation})
+        agreed_benchmarks({name: part.benchmark_of for name, part in told.items()})
         for part in (self, self.responses, self.weights, item, self.blend):
             for value in () if part is None else vars(part).values():
                 if isinstance(value, np.ndarray):
@@ -124,6 +134,7 @@ class QuestionBank:
             responses=responses.matrix,
             weights=observed.with_entries(responses.matrix, responses.entry_weights),
             is_new=np.zeros(responses.n_llms, bool),
+            benchmark_of={name: of for name, of in responses.benchmark_of.items() if name in categories},
         )
 
     def __len__(self) -> int:
@@ -131,8 +142,8 @@ class QuestionBank:
 
     @cached_property
     def benchmarks(self) -> dict[str, tuple[str, ...]]:
-        """Categories of each benchmark; a benchmark of one category has its name."""
-        return benchmark_categories(self.categories)
+        """Categories of each benchmark: as the data set tells, else by their names (`data.benchmarks`)."""
+        return benchmark_categories(self.categories, self.benchmark_of)
 
     def benchmark_rows(self, benchmark: str) -> np.ndarray:
         """Positions of the questions of a benchmark, or of one category.
@@ -243,7 +254,7 @@ class QuestionBank:
     def listed(self) -> QuestionBank:
         """The questions of the data set alone, without new LLMs' own texts and without what was fitted."""
         n_listed = int((self.category_indices != NO_CATEGORY).sum())
-        bare = replace(self, item_parameters=None, blend=None, validation=None)
+        bare = replace(self, item_parameters=None, blend=None, validation=None, trained_on=None)
         if n_listed == len(self):
             return bare
         kept = {name: getattr(self, name)[:n_listed] for name in _PER_QUESTION}
@@ -271,6 +282,7 @@ class QuestionBank:
             contradictory=np.zeros(listed.responses.nnz, bool),
             duplicates="mean",
             origin=origin,
+            benchmark_of=listed.benchmark_of,
         )
         return EncodedResponses(responses, listed.question_embeds.astype(np.float32), encoder)
 
@@ -293,8 +305,10 @@ class QuestionBank:
             item_parameters=None if item is None else item.with_texts(embeds),
         )
 
-    def with_responses(self, rows: np.ndarray, llm_indices: np.ndarray, values: np.ndarray) -> QuestionBank:
-        """The same with responses added, `(n,)` each, of (question, LLM) pairs that have none yet."""
+    def with_responses(
+        self, rows: np.ndarray, llm_indices: np.ndarray, values: np.ndarray, weights: np.ndarray | None = None
+    ) -> QuestionBank:
+        """The same with responses added, `(n,)` each, of pairs that have none yet; their weights are 1 by default."""
         all_rows = np.concatenate([observed.entry_rows(self.responses), rows])
         all_llms = np.concatenate([self.responses.indices, llm_indices])
         order = np.lexsort((all_llms, all_rows))
@@ -304,8 +318,8 @@ class QuestionBank:
             data = np.concatenate([matrix.data, more]).astype(np.float32)
             return sparse.csr_array((data[order], all_llms[order], indptr), shape=matrix.shape)
 
-        responses, weights = with_more(self.responses, values), with_more(self.weights, np.ones(len(values)))
-        return replace(self, responses=responses, weights=weights)
+        weights = np.ones(len(values)) if weights is None else weights
+        return replace(self, responses=with_more(self.responses, values), weights=with_more(self.weights, weights))
 
     def of_pool(self, llm_names: Sequence[str], llm_indices: Sequence[int]) -> QuestionBank:
         """The same questions for another pool: this one's `llm_indices` come first, LLMs beyond them are new.

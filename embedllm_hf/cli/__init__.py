@@ -40,6 +40,7 @@ VERBS = {
     "forecast": "predict an LLM's score",
     "leaderboard": "rank the LLMs on questions of one's own",
     "onboard": "place a new LLM from a few graded answers",
+    "add": "add LLMs, questions and answers to a model, without training it again",
     "probe": "choose the next questions for a new LLM",
     "drift": "see whether an LLM is still the one that was measured",
 }

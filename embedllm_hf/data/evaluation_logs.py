@@ -54,6 +54,7 @@ class EvaluationLogs:
             run.llm = names.get(run.llm, run.llm)
             run.benchmark = benchmarks.get(run.task, run.benchmark)
             groups.setdefault((run.harness, run.task), []).append(run)
+        _agree_on_benchmarks(runs.runs)
         for (harness, task), group in groups.items():
             metric = metric_of(task, group, metrics)
             if metric is None:
@@ -296,6 +297,13 @@ def _encoded(values: Sequence[str], indices: np.ndarray) -> pa.DictionaryArray:
     code = {value: place for place, value in enumerate(distinct)}
     codes = np.array([code[value] for value in values])
     return pa.DictionaryArray.from_arrays(pa.array(codes[indices], pa.int32()), distinct)
+
+
+def _agree_on_benchmarks(runs: Sequence[Run]) -> None:
+    """Give a task one benchmark: the group that a harness told, also where another one has the task alone."""
+    told = {run.task: run.benchmark for run in runs if run.benchmark != run.task}
+    for run in runs:
+        run.benchmark = told.get(run.task, run.benchmark)
 
 
 def _looked_up(grades: Grades | None, questions: np.ndarray) -> np.ndarray:

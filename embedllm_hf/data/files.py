@@ -31,7 +31,7 @@ SPLIT_NAMES = {
 }
 _FORMULA = ("=", "+", "-", "@")  # with which a cell begins that a spreadsheet computes
 # Columns that repeat a few values are dictionary-encoded, which keeps a prompt once a block and not once a row.
-_REPEATING = ("prompt", "model_name", "category")
+_REPEATING = ("prompt", "model_name", "category", "benchmark")
 _REPEATED_TEXT = pa.dictionary(pa.int32(), pa.string())
 # A record may not be longer than a block; the longest prompts of evaluation data are below 1 MB.
 _CSV_BLOCK_BYTES = 8 << 20

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 DUPLICATE_RULES = ("mean", "last", "majority", "max")
 REQUIRED_COLUMNS = ("prompt", "model_name", "label")
-OPTIONAL_COLUMNS = ("prompt_id", "model_id", "category", "label_count", "label_contradictory")
+OPTIONAL_COLUMNS = ("prompt_id", "model_id", "category", "benchmark", "label_count", "label_contradictory")
 NO_CATEGORY = "all"
 Tables = Iterable[tuple[str, Iterable[pa.RecordBatch]]]
 _TEXT_OF = {"prompt": "the question's text", "model_name": "the LLM's name"}
@@ -33,6 +33,7 @@ _WHOLE = "a whole number from 0 to 2^63 - 1"
 _REMEDIES = {
     "prompt_id": "Correct the row, or leave the column out: questions are then told apart by their texts",
     "model_id": "Correct the row, or leave the column out: LLMs are then ordered by their names",
+    "benchmark": "Correct the row, or give each benchmark categories of its own",
 }
 _MOST_COUNTED = 1 << 40  # so that no sum of counts leaves int64
 _MERGED_AT = 1 << 20  # entries that may wait to be merged
@@ -139,6 +140,7 @@ class _Collector:
         self.has_ids = False  # whether a table has the column `prompt_id`
         self.texts: dict[int, str] = {}
         self.categories: dict[int, str] = {}
+        self.benchmark_of: dict[str, str] = {}
         self.merged: list[_Entries] = []
         self.waiting: list[_Entries] = []
 
@@ -167,6 +169,7 @@ class _Collector:
         """Check one batch and append its entries."""
         labels = self._numbers(columns["label"], "label", pa.float64())
         self._require((labels >= 0) & (labels <= 1), labels, "label", "a number in [0, 1] (1 right, 0 wrong)")
+        self._benchmarks(columns)
         ids, llms = self._questions(columns), self.llms(columns)
         counts, mixed = np.ones(len(labels), np.int64), np.zeros(len(labels), bool)
         if "label_count" in columns:
@@ -269,18 +272,37 @@ class _Collector:
         return ids
 
     def _category(self, columns: dict[str, pa.Array], row: int) -> str:
-        """The category of a row: a text, or a number as text."""
-        if "category" not in columns:
-            return NO_CATEGORY
-        value = columns["category"][row].as_py()
+        """The category of a row; without one it is that of its benchmark, and has the same name."""
+        return self._name(columns, "category", row) or self._name(columns, "benchmark", row) or NO_CATEGORY
+
+    def _name(self, columns: dict[str, pa.Array], column: str, row: int) -> str:
+        """The category or benchmark of a row: a text, or a number as text; empty where there is none."""
+        if column not in columns:
+            return ""
+        value = columns[column][row].as_py()
         if isinstance(value, float):
             value = None if value != value else int(value) if value.is_integer() else value
         if not isinstance(value, str | int | float | None):
-            self._fail(row, f"`category` is {shown(value)}, expected a text")
+            self._fail(row, f"`{column}` is {shown(value)}, expected a text")
         name = normal_text("" if value is None else str(value))
         if not name.isprintable():
-            self._fail(row, f"`category` is {name!a}, with a sign that does not print")
-        return name or NO_CATEGORY
+            self._fail(row, f"`{column}` is {name!a}, with a sign that does not print")
+        return name
+
+    def _benchmarks(self, columns: dict[str, pa.Array]) -> None:
+        """Keep the benchmark of each category, and refuse another one later."""
+        if "benchmark" not in columns:
+            return
+        codes = np.zeros(len(columns["benchmark"]), np.int64)
+        for column in (columns[name] for name in ("category", "benchmark") if name in columns):
+            encoded = column if pa.types.is_dictionary(column.type) else pc.dictionary_encode(column)
+            codes = codes * (len(encoded.dictionary) + 1) + pc.fill_null(encoded.indices, -1).to_numpy() + 1
+        for row in np.sort(np.unique(codes, return_index=True)[1]).tolist():
+            category, benchmark = self._category(columns, row), self._name(columns, "benchmark", row)
+            known = self.benchmark_of.setdefault(category, benchmark) if benchmark else benchmark
+            if known != benchmark:
+                problem = f"`benchmark` of the category {shown(category)} is {shown(benchmark)} and was {shown(known)}"
+                self._fail(row, f"{problem}, expected one benchmark a category", "benchmark")
 
     def llms(self, columns: dict[str, pa.Array]) -> np.ndarray:
         """Number of the LLM of each row, by first appearance; new LLMs are added unless the pool is fixed."""
@@ -330,6 +352,7 @@ class _Collector:
             "question_ids": question_ids,
             "questions": np.array([self.texts[question] for question in question_ids.tolist()], object),
             "categories": np.array([self.categories[question] for question in question_ids.tolist()], object),
+            "benchmark_of": self.benchmark_of,
             "llm_names": llm_names,
             "matrix": sparse.csr_array((values.astype(np.float32), pairs), shape=shape),
             "counts": entries.counts,

@@ -7,8 +7,8 @@ knows nothing of text vectors.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from scipy import sparse
 
 from .._checks import check_choice, check_distinct, index_of, shorten, shown
 from .._errors import InputError, InputTypeError
+from .benchmarks import agreed_benchmarks, benchmark_categories
 from .long_table import DUPLICATE_RULES, OPTIONAL_COLUMNS, REQUIRED_COLUMNS, Tables, check_columns, collect_tables
 from .origin import DataOrigin, ResponseSummary
 from .sparse import column, dense, entry_rows, select, with_entries
@@ -47,6 +48,8 @@ class ResponseMatrix:
         contradictory (`np.ndarray` of shape `(n_observed,)`, bool): Whether those rows disagreed.
         duplicates (`str`): The rule that made one response of repeated rows; under `"mean"` an entry weighs its count.
         origin (`DataOrigin`): The data set and the split.
+        benchmark_of (`Mapping[str, str]`): The benchmark of each category that the data set tells one of; it may
+            tell of categories that have no question here.
 
     Raises:
         ValueError: If the sizes of the fields do not agree.
@@ -61,6 +64,7 @@ class ResponseMatrix:
     contradictory: np.ndarray
     duplicates: str
     origin: DataOrigin = _UNKNOWN
+    benchmark_of: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_choice("duplicates", self.duplicates, DUPLICATE_RULES)
@@ -99,6 +103,11 @@ class ResponseMatrix:
     def keys(self) -> np.ndarray:
         """What tells the texts apart, `(n_questions,)` int64: see `data.texts.question_keys`."""
         return question_keys(self.questions)
+
+    @property
+    def benchmarks(self) -> dict[str, tuple[str, ...]]:
+        """Categories of each benchmark: as the data set tells, else by their names (`data.benchmarks`)."""
+        return benchmark_categories(self.categories, self.benchmark_of)
 
     @property
     def values(self) -> np.ndarray:
@@ -235,7 +244,8 @@ class ResponseMatrix:
         Its origin is the data set that the parts share, without a split.
 
         Raises:
-            ValueError: If there are no parts, they differ in LLMs or rule, or a question stands in two of them.
+            ValueError: If there are no parts, they differ in LLMs, in rule or in a category's benchmark, or a
+                question stands in two of them.
         """
         if not parts:
             raise InputError("`parts` is empty, expected at least one `ResponseMatrix`.")
@@ -263,6 +273,7 @@ class ResponseMatrix:
             matrix=sparse.vstack([part.matrix for part in parts], format="csr"),
             duplicates=parts[0].duplicates,
             origin=origins.pop() if len(origins) == 1 else DataOrigin(),
+            benchmark_of=agreed_benchmarks({f"part {n}": part.benchmark_of for n, part in enumerate(parts, 1)}),
         ).select(order)
 
     # --- long form ---
@@ -279,11 +290,13 @@ class ResponseMatrix:
             codes = np.array([code[value] for value in values], np.int32)
             return pa.DictionaryArray.from_arrays(pa.array(codes[indices]), pa.array(list(code), pa.string()))
 
+        benchmarks = [self.benchmark_of.get(category, "") for category in self.categories]
         return pa.table(
             {
                 "prompt_id": self.question_ids[rows],
                 "model_id": self.llm_indices.astype(np.int64),
                 "category": dictionary(rows, self.categories),
+                **({"benchmark": dictionary(rows, benchmarks)} if any(benchmarks) else {}),
                 "label": self.values,
                 "label_count": self.counts,
                 "label_contradictory": self.contradictory.astype(np.int8),
@@ -310,8 +323,9 @@ class ResponseMatrix:
 
         Args:
             table (`pa.Table`): Columns `prompt`, `model_name`, `label` in [0, 1], and optionally `prompt_id` (else
-                texts tell questions apart), `category`, `model_id`, `label_count` (answers of which the label is the
-                mean, which weigh as many) and `label_contradictory`. Other columns are ignored.
+                texts tell questions apart), `category`, `benchmark` (one a category; without it, by their names),
+                `model_id`, `label_count` (answers of which the label is the mean, which weigh as many) and
+                `label_contradictory`. Other columns are ignored.
             llm_names (`Sequence[str]`, *optional*): The columns and their order. Default: by `model_id` if there is
                 one, else by name.
             duplicates (`str`): What repeated (question, LLM) rows become: `"mean"` (k right of n, weight n),

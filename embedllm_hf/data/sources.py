@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from .._checks import check_choice
 from .._errors import InputError, MissingFile
 from ..hub.client import fetch_snapshot, read_remotely
 from ..logs.formats import holds_logs, reader_of
+from .benchmarks import agreed_benchmarks
 from .evaluation_logs import read_logs
 from .files import (
     EMBEDDED,
@@ -97,7 +98,7 @@ def load_question_names(source: str | Path, *, revision: str | None = None) -> d
     def needed(files: Sequence[str]) -> list[str]:
         return [table for split in SPLIT_NAMES for table in split_files(files, split) if table.endswith(".parquet")]
 
-    if _is_log(Path(source)):
+    if is_log(Path(source)):
         batches: Iterable[pa.RecordBatch] = read_logs(source).to_long().select(["prompt", "source"]).to_batches()
     else:
         data = _open(str(source), revision, needed, streaming=False)
@@ -135,6 +136,21 @@ def load_responses(
     return _load(source, (name,), revision, duplicates, llm_names, streaming)[name]
 
 
+def load_table(path: str | Path, *, duplicates: str = "mean") -> ResponseMatrix:
+    """Load one table of responses, CSV or Parquet with the columns of a split.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is of another kind or damaged, or a row is not usable; the message names the row.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise InputError(f"{path}: a file of the kind `{path.suffix}` is not read here, expected .csv or .parquet.")
+    return ResponseMatrix.from_tables(
+        [(path.name, iterate_file(path))], origin=DataOrigin(path.name, None, None), duplicates=duplicates
+    )
+
+
 def _load(
     source: str | Path,
     splits: Sequence[str],
@@ -149,7 +165,7 @@ def _load(
         pools = {split: planted_pool(split) for split in splits}
         return pools if llm_names is None else {name: pool.select(llms=llm_names) for name, pool in pools.items()}
     every_split = dict.fromkeys((*SPLIT_NAMES, *splits))
-    if _is_log(Path(source)):
+    if is_log(Path(source)):
         return _from_logs(Path(source), splits, duplicates, llm_names)
 
     def needed(files: Sequence[str]) -> list[str]:
@@ -183,7 +199,7 @@ def _load(
     return data.matrices(used, with_ids=False, llm_names=llm_names, duplicates=duplicates)
 
 
-def _is_log(path: Path) -> bool:
+def is_log(path: Path) -> bool:
     """Whether a file is an evaluation log, or a folder has some and no table of a split."""
     if path.is_file():
         return reader_of(path) is not None
@@ -231,7 +247,7 @@ class _Source:
     ) -> dict[str, ResponseMatrix]:
         """The responses of some splits, from the tables of each."""
         vectors = None if self.streaming or VECTORS_FILE not in self.files else self.folder / VECTORS_FILE
-        return {
+        loaded = {
             split: ResponseMatrix.from_tables(
                 self.read(paths, with_ids=with_ids),
                 origin=DataOrigin(self.id, self.revision, split, vectors=vectors),
@@ -239,6 +255,10 @@ class _Source:
             )
             for split, paths in tables.items()
         }
+        # What one split tells of a category is so in all of them.
+        told = {f"the split `{split}` of {self.id}": part.benchmark_of for split, part in loaded.items()}
+        agreed = agreed_benchmarks(told)
+        return {split: replace(part, benchmark_of=agreed) for split, part in loaded.items()}
 
     def read(self, tables: Sequence[str], *, with_ids: bool = True) -> Tables:
         """The record batches of some tables, with the tables' names; without ids, if those are no use."""

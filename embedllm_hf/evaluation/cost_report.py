@@ -15,7 +15,6 @@ import numpy as np
 from .._checks import brief, shorten
 from .._errors import InputError
 from .._tables import format_table
-from ..data.benchmarks import benchmark_categories
 from ..data.llm_table import Costs, costs_of, read_costs
 from ..data.responses import ResponseMatrix
 from ..encoding.encoded_responses import EncodedResponses, encode_responses
@@ -145,7 +144,7 @@ def cost_report(
         predictions[name] = baseline.predict_proba(question_embeds, responses.categories)[:, priced]
     predictions[ORACLE] = np.nan_to_num(truth, nan=0.0)
     parts, category_of = {}, responses.categories.astype(str)
-    for benchmark, categories in benchmark_categories(responses.categories).items():
+    for benchmark, categories in responses.benchmarks.items():
         rows, llms = complete_part(truth, np.isin(category_of, categories))
         if len(rows) and len(llms) > 1 and np.ptp(llm_costs[llms]) > 0:
             cells = np.ix_(rows, llms)

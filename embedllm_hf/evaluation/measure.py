@@ -16,7 +16,6 @@ from scipy.special import expit
 
 from .. import __version__, metrics
 from .._errors import InputError, InputTypeError
-from ..data.benchmarks import benchmark_categories
 from ..data.llm_table import Costs
 from ..data.responses import ResponseMatrix, check_pool
 from ..data.splits import unseen_questions
@@ -84,7 +83,7 @@ def evaluate_model(
         dataset=responses.summary(),
         scores=scores,
         oracle={"routing_accuracy": metrics.oracle_accuracy(routable)},
-        benchmarks=_by_benchmark(predictions, truth, routable, responses.categories.astype(str)),
+        benchmarks=_by_benchmark(predictions, truth, routable, responses),
         gains=_gains(predictions, scores, {"accuracy": truth, ROUTING: routable}),
         routing_over_best_llm=_gain(predictions, LLM_MEAN, routable, metrics.routed_responses),
         guarantee=check_guarantee(model, logits, routable, min_success, costs),
@@ -149,10 +148,11 @@ def _measure(
 
 
 def _by_benchmark(
-    predictions: dict, truth: np.ndarray, routable: np.ndarray, categories: np.ndarray
+    predictions: dict, truth: np.ndarray, routable: np.ndarray, responses: ResponseMatrix
 ) -> dict[str, dict]:
     """`_measure` of each benchmark with a response."""
-    rows_of = {name: np.isin(categories, parts) for name, parts in benchmark_categories(categories).items()}
+    categories = responses.categories.astype(str)
+    rows_of = {name: np.isin(categories, parts) for name, parts in responses.benchmarks.items()}
     return {
         name: _measure(predictions, truth, routable, rows)
         for name, rows in rows_of.items()

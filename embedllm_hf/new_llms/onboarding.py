@@ -184,8 +184,26 @@ def join_answers(name: str, answers: Answers, row_of: Mapping[str | int, int], b
 def _place(
     model: EmbedLLM, answers_by_llm: Mapping[str, Answers], *, encoder: QuestionEncoder | None, strategy: str
 ) -> EmbedLLM:
-    """Give LLMs, new ones or some of the pool, the vector and ability that follow from all their answers."""
+    """Find the answers of LLMs, new ones or some of the pool, and place these by them."""
     bank, found = find_answers(model, answers_by_llm, encoder)
+    bank = bank.of_pool(
+        [*bank.llm_names, *(name for name in found if name not in bank.llm_names)], range(len(bank.llm_names))
+    )
+    llm_indices = [bank.llm_names.index(name) for name in found]
+    bank = _with_new_responses(bank, llm_indices, list(found.values()))
+    return place_by_answers(model, bank, found, [strategy] * len(found))
+
+
+def place_by_answers(
+    model: EmbedLLM, bank: QuestionBank, found: Mapping[str, PlacedAnswers], strategies: Sequence[str]
+) -> EmbedLLM:
+    """A new model in which some LLMs have the vector and ability that follow from all their answers.
+
+    Args:
+        bank (`QuestionBank`): With the answers, of the model's pool and the LLMs that are new, at its end.
+        found (`Mapping[str, PlacedAnswers]`): All answers of each LLM by its name.
+        strategies (`Sequence[str]`): How the questions of each were chosen.
+    """
     for name, placed in found.items():
         if not len(placed.rows):
             logger.warning("`%s` has no answers: it is placed in the pool's middle, with a wide interval.", name)
@@ -195,9 +213,8 @@ def _place(
     abilities = place_abilities(bank, rows, responses)
     grown = model.with_llm_vectors(names, vectors[:, :-1], vectors[:, -1])
     llm_indices = [grown.llm_index(name) for name in names]
-    bank = bank.of_pool(grown.config.llm_names, range(model.config.n_llms))
-    item = item_parameters_of(bank).with_llms(llm_indices, abilities.mean, abilities.covariance, strategy)
-    grown._set_bank(_with_new_responses(replace(bank, item_parameters=item), llm_indices, answers))
+    item = item_parameters_of(bank).with_llms(llm_indices, abilities.mean, abilities.covariance, strategies)
+    grown._set_bank(replace(bank, item_parameters=item))
     return grown
 
 

@@ -135,7 +135,8 @@ class CategoryMeans:
         """
         if not blend.has_categories:
             return None
-        members = listed.category_members
+        names = listed.categories[: blend.category_weight.shape[1]]  # those beyond were added after training
+        members = listed.category_members[: len(names)]
         ones = with_entries(listed.responses, np.ones(listed.responses.nnz))
         counts, sums = (members @ ones).toarray(), (members @ listed.responses).toarray()
         overall = listed.responses.sum(axis=0, dtype=np.float64) / np.maximum(ones.sum(axis=0), 1)
@@ -146,7 +147,7 @@ class CategoryMeans:
                 probs = network.network_proba(listed.question_embeds[block]).astype(np.float64)
                 predicted += members[:, block] @ probs
             means = np.where(counts == 0, predicted / np.maximum(members.sum(axis=1), 1)[:, None], means)
-        return cls(blend, listed.categories, means.clip(0.01, 0.99))
+        return cls(blend, names, means.clip(0.01, 0.99))
 
     def logits(self, normalised: np.ndarray, categories: Categories = None) -> np.ndarray:
         """t: logits of each LLM's expected mean in the question's category, `(n_questions, n_llms)`."""

@@ -14,13 +14,12 @@ import numpy as np
 
 from embedllm_hf import metrics
 from embedllm_hf.configuration_embedllm import EmbedLLMConfig
-from embedllm_hf.data.benchmarks import benchmark_categories
 from embedllm_hf.encoding.encoded_responses import EncodedResponses
 
 from . import wording
 from .figures import ablation_figure, masking_figure
 from .scoring import accuracy_gap, by_method, joined_hits, scores, scores_by_seed
-from .setting import PaperData, fit_knn, fit_llm_mean, fit_network, in_categories
+from .setting import PaperData, benchmarks_of, fit_knn, fit_llm_mean, fit_network, in_categories
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -157,7 +156,7 @@ def _hide_benchmarks(data: PaperData, progress: Callable[[str], None]) -> list[d
     Only LLMs with answers on another benchmark can be hidden, since of the others nothing would be left.
     """
     train, test = data.train.responses, data.test.responses
-    benchmarks = benchmark_categories(np.concatenate([train.categories, test.categories]))
+    benchmarks = benchmarks_of([train, test])
     if len(benchmarks) < 2:
         return []
     seen = {seed: _predict_all(data, data.train, seed) for seed in data.settings.seeds}

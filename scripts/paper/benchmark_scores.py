@@ -57,7 +57,7 @@ def run(data: PaperData, progress: Callable[[str], None]) -> dict:
 
 def left_out(table: ScoreTable, most_parts: int) -> dict[str, tuple[str, ...]]:
     """What is left out in turn: each benchmark, and the largest categories of a benchmark that has several."""
-    targets = table.benchmarks
+    targets = dict(table.benchmarks)
     for members in table.benchmarks.values():
         if len(members) > 1:
             targets |= {member: (member,) for member in table.largest(members, most_parts)}

@@ -24,7 +24,6 @@ import torch
 
 from embedllm_hf._checks import check_choice
 from embedllm_hf._files import disk_error, whole_file
-from embedllm_hf.data.benchmarks import benchmark_categories
 from embedllm_hf.evaluation.measure import package_versions
 from embedllm_hf.evaluation.report import without_nan
 
@@ -262,7 +261,7 @@ def _what_was_run(data: PaperData, found: Mapping[str, dict]) -> str:
     train = data.train.responses
     summary = [split.responses.summary() for split in data.splits.values()]
     observed = sum(part.n_observed for part in summary) / sum(part.n_observed + part.n_missing for part in summary)
-    benchmarks = benchmark_categories(train.categories)
+    benchmarks = train.benchmarks
     seconds = ", ".join(f"{name} {content['seconds']:.0f}" for name, content in found.items())
     left_out = [name for name in SECTION_NAMES if name not in found]
     lines = [

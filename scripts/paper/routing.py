@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedllm_hf import metrics
-from embedllm_hf.data.benchmarks import benchmark_categories
 from embedllm_hf.encoding.question_encoder import QuestionEncoder
 from embedllm_hf.modeling_embedllm import EmbedLLM
 
 from . import wording
 from .figures import routing_figure
-from .setting import PaperData, fit_knn, fit_llm_mean, fit_network, in_categories
+from .setting import PaperData, benchmarks_of, fit_knn, fit_llm_mean, fit_network, in_categories
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,7 +43,7 @@ def run(data: PaperData, progress: Callable[[str], None]) -> dict:
         models.append(fit_network(data, seed=seed, blend=True))
     outcomes, by_seed = _outcomes(data, models)
     groups = {OVERALL: np.ones(test.n_questions, bool)}
-    for benchmark, categories in benchmark_categories(test.categories).items():
+    for benchmark, categories in test.benchmarks.items():
         groups[benchmark] = in_categories(test, categories)
     rows = []
     for group, members in groups.items():
@@ -94,8 +93,7 @@ def _benchmark_means(data: PaperData) -> np.ndarray:
     """Each LLM's training mean on the benchmark of each test question, `(n_questions, n_llms)`."""
     train, test = data.train, data.test
     probs = fit_llm_mean(train).predict_proba(test.question_embeds)
-    categories = np.concatenate([train.responses.categories, test.responses.categories])
-    for members in benchmark_categories(categories).values():
+    for members in benchmarks_of([train.responses, test.responses]).values():
         part = train.select(in_categories(train.responses, members))
         if part.responses.n_observed:
             probs[in_categories(test.responses, members)] = fit_llm_mean(part).means

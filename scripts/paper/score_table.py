@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embedllm_hf.data.benchmarks import benchmark_categories
-
-from .setting import PaperData, in_categories
+from .setting import PaperData, benchmarks_of, in_categories
 
 MIN_ANSWERS = 20  # of an LLM, to have an accuracy
 
@@ -20,10 +18,12 @@ class ScoreTable:
 
     Attributes:
         categories (`tuple[str, ...]`): Names of the rows.
+        benchmarks (`dict[str, tuple[str, ...]]`): Categories of each benchmark.
         n_answers, n_right (`np.ndarray` of shape `(n_categories, n_llms)`): Numbers of answers and of right ones.
     """
 
     categories: tuple[str, ...]
+    benchmarks: dict[str, tuple[str, ...]]
     n_answers: np.ndarray
     n_right: np.ndarray
 
@@ -39,12 +39,7 @@ class ScoreTable:
                 mine = in_categories(split, [category])
                 n_answers[row] += observed[mine].sum(axis=0)
                 n_right[row] += responses[mine].sum(axis=0, dtype=np.float64)
-        return cls(categories, n_answers, n_right)
-
-    @property
-    def benchmarks(self) -> dict[str, tuple[str, ...]]:
-        """Categories of each benchmark."""
-        return benchmark_categories(self.categories)
+        return cls(categories, benchmarks_of(splits), n_answers, n_right)
 
     def totals(self, members: Sequence[str], *, elsewhere: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Each LLM's number of answers and of right ones in some categories, or in all others, both `(n_llms,)`."""

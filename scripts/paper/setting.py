@@ -13,6 +13,7 @@ import numpy as np
 
 from embedllm_hf.bank.question_bank import QuestionBank
 from embedllm_hf.configuration_embedllm import PAPER_FORM
+from embedllm_hf.data.benchmarks import agreed_benchmarks, benchmark_categories
 from embedllm_hf.data.llm_table import read_llm_table
 from embedllm_hf.data.responses import ResponseMatrix, check_pool
 from embedllm_hf.data.sources import load_splits
@@ -114,6 +115,12 @@ class PaperData:
 def in_categories(responses: ResponseMatrix, members: Sequence[str]) -> np.ndarray:
     """Which questions are of some categories, `(n_questions,)` bool."""
     return np.isin(responses.categories.astype(str), members)
+
+
+def benchmarks_of(parts: Sequence[ResponseMatrix]) -> dict[str, tuple[str, ...]]:
+    """Categories of each benchmark that some splits have together."""
+    told = agreed_benchmarks({f"part {number}": part.benchmark_of for number, part in enumerate(parts, 1)})
+    return benchmark_categories(np.concatenate([part.categories for part in parts]), told)
 
 
 def load_data(

@@ -1,5 +1,6 @@
 """The bank's file: it comes back to the bit with its model, and a folder that does not fit is one line."""
 
+import json
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from embedllm_hf import EmbedLLM, EmbedLLMTrainingArguments, EncodedResponses
 from embedllm_hf._manifest import seal
 from embedllm_hf.bank.bank_file import BANK_FILE, load_bank, save_bank
 from embedllm_hf.bank.question_bank import QuestionBank
+from embedllm_hf.configuration_embedllm import EncoderId
 from embedllm_hf.training.network_trainer import NetworkTrainer
 from tests.pool import LLMS, make_split, trained_model
 
@@ -81,6 +83,57 @@ def test_a_bank_without_fitted_parts_and_with_weights(tmp_path):
     assert bank.weights.data.max() == 3
     save_bank(bank, tmp_path)
     assert_equal(load_bank(tmp_path, LLMS), bank)
+
+
+def told_split(n_questions: int, **options: int) -> EncodedResponses:
+    """A split of the pool whose data set tells the benchmark of one of the categories."""
+    split = make_split(n_questions, **options)
+    return replace(split, responses=replace(split.responses, benchmark_of={"logic": "suite", "elsewhere": "other"}))
+
+
+def test_benchmarks_go_with_the_bank(tmp_path):
+    """From the responses to the bank, its file, another pool, and back to responses for training again."""
+    bank = QuestionBank.from_responses(told_split(12))
+    bank = replace(bank, validation=QuestionBank.from_responses(told_split(8, first_id=12)))
+    save_bank(bank, tmp_path)
+    loaded = load_bank(tmp_path, LLMS)
+    assert_equal(loaded, bank)
+    for one in (loaded, loaded.of_pool(LLMS[:3], [0, 1, 2])):
+        assert one.benchmark_of == one.validation.benchmark_of == {"logic": "suite"}
+        assert one.benchmarks == {"suite": ("logic",), "poetry": ("poetry",)}
+        assert one.benchmark_rows("suite").tolist() == [0, 2, 4, 6, 8, 10]
+        for split in one.splits(EncoderId("offline", None)).values():
+            assert split.responses.benchmarks == one.benchmarks
+
+
+def test_benchmarks_that_do_not_fit_are_refused():
+    """Of a category that is not there; of one category, two."""
+    bank = QuestionBank.from_responses(told_split(12))
+    with pytest.raises(ValueError, match="`benchmark_of` has `elsewhere`, expected some of the categories only"):
+        replace(bank, benchmark_of={"elsewhere": "other"})
+    other = replace(bank, benchmark_of={"logic": "another"})
+    with pytest.raises(
+        ValueError, match="category `logic` is of the benchmark `suite` in the questions and of `anoth"
+    ):
+        replace(bank, validation=other)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "match"),
+    [
+        ("benchmark_of", {"elsewhere": "x"}, "`benchmark_of` has `elsewhere`"),
+        ("benchmark_of", {"logic": 3}, "`benchmark_of` holds what are no names"),
+        ("benchmark_of", [1], ""),
+        ("trained_on", [81, 4], r"`trained_on` is \[81, 4\], of 80 questions"),
+        ("trained_on", [3], ""),
+    ],
+)
+def test_what_the_file_tells_of_benchmarks_and_training_is_checked(folder, name, value, match):
+    """Categories and questions that it does not have, and values of other kinds."""
+    with safe_open(folder / BANK_FILE, "np") as file:
+        described = json.loads(file.metadata()["bank"]) | {name: value}
+    save_file(load_file(folder / BANK_FILE), folder / BANK_FILE, metadata={"bank": json.dumps(described)})
+    refused(folder, f"not a whole question bank .*{match}")
 
 
 def test_no_text_is_stored(folder):

@@ -1,11 +1,14 @@
 """A model is trained again from the responses in its own bank."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
-from embedllm_hf import EmbedLLM, evaluate_model, load_responses, onboard
+from embedllm_hf import EmbedLLM, cost_report, evaluate_model, load_responses, load_splits, onboard
 from embedllm_hf.cli import main
 from embedllm_hf.encoding.encoded_responses import encode_responses
 from tests.command_line import refused, run
@@ -70,3 +73,30 @@ def test_a_data_set_is_no_warm_start(tmp_path, capsys):
     """It has no weights."""
     options = ["--encoder", "offline", "--output_dir", str(tmp_path / "m"), "--warm_start"]
     refused(run(capsys, "train", "--dataset", "planted", *options), "--warm_start", "planted")
+
+
+def test_told_benchmarks_reach_every_verb(tmp_path, capsys):
+    """A data set's own benchmarks: in the report, cards, curve, forecasts, probes and a model trained again."""
+    told = {"law": "exams", "medicine": "exams"}
+    for name, split in load_splits("planted").items():
+        pq.write_table(replace(split, benchmark_of=told).to_long(), tmp_path / f"{name}.parquet")
+    options = ["--num_train_epochs", "3", "--disable_tqdm"]
+    first, again = tmp_path / "first", tmp_path / "again"
+    assert (
+        main(["train", "--dataset", str(tmp_path), "--encoder", "offline", *options, "--output_dir", str(first)]) == 0
+    )
+    assert main(["train", "--dataset", str(first), *options, "--output_dir", str(again)]) == 0
+    report = [json.loads((folder / "metrics.json").read_text())["benchmarks"] for folder in (first, again)]
+    assert list(report[0]) == list(report[1]) == ["arithmetic", "cooking", "geography", "exams", "programming"]
+    assert "| `exams` |" in (again / "README.md").read_text()
+    model = EmbedLLM.from_pretrained(again)
+    assert model.bank.benchmarks["exams"] == model.bank.validation.benchmarks["exams"] == tuple(told)
+    llm = model.config.llm_names[0]
+    for verb in (["forecast", "--llm", llm], ["probe", "--llm", "lab/new", "-n", "2"]):
+        code, out, _ = run(capsys, *verb, "--model", again, "--benchmark", "exams")
+        assert code == 0
+        assert "exams" in out
+    pool = load_splits(tmp_path)
+    costs = {name: 1.0 + number for number, name in enumerate(pool.llm_names)}
+    assert "exams" in evaluate_model(model, pool.test).benchmarks
+    assert "exams" in cost_report(model, pool.test, costs=costs).benchmarks

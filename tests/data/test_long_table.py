@@ -1,5 +1,6 @@
 """Long tables of responses: odd texts, many batches, bad rows."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -474,3 +475,66 @@ def test_what_is_no_table_is_refused():
     twice = pd.concat([make_frame(4), make_frame(4)[["label"]]], axis=1)
     with pytest.raises(ValueError, match="table: column `label` stands there more than once"):
         ResponseMatrix.from_pandas(twice)
+
+
+def with_benchmarks(frame: pd.DataFrame) -> pd.DataFrame:
+    """The pool's two categories as two benchmarks whose names their words would not give."""
+    return frame.assign(
+        benchmark=frame["category"].map({"logic": "leaderboard_bbh", "poetry": "leaderboard_gpqa"}),
+        category=frame["category"].map({"logic": "leaderboard_a", "poetry": "leaderboard_b"}),
+    )
+
+
+TOLD = {"leaderboard_a": "leaderboard_bbh", "leaderboard_b": "leaderboard_gpqa"}
+
+
+def test_the_benchmark_of_a_category_is_told(table):
+    """It comes from the files, stays through selection, parts put together and tables, and is no guess from names."""
+    frame = with_benchmarks(make_frame(12))
+    responses = read(write(frame, table))
+    assert responses.benchmark_of == TOLD
+    assert responses.benchmarks == {name: (category,) for category, name in TOLD.items()}
+    assert read(write(frame.drop(columns="benchmark"), table)).benchmarks == {"leaderboard": tuple(TOLD)}
+    parts = [responses.select(np.arange(12) % 2 == part) for part in (0, 1)]
+    assert parts[0].benchmarks == {"leaderboard_bbh": ("leaderboard_a",)}
+    long = responses.to_long()
+    for again in (
+        ResponseMatrix.concat(parts),
+        ResponseMatrix.from_long(long),
+        ResponseMatrix.from_pandas(long.to_pandas()),
+    ):
+        assert again.benchmark_of == TOLD
+        assert again.to_long().equals(long)
+    mixed = replace(parts[0], benchmark_of={})
+    assert ResponseMatrix.concat([mixed, parts[1]]).benchmark_of == TOLD
+    with pytest.raises(ValueError, match=r"category `leaderboard_a` is of the benchmark `x` in part 1"):
+        ResponseMatrix.concat([replace(parts[0], benchmark_of={"leaderboard_a": "x"}), parts[1]])
+
+
+def test_some_categories_may_have_no_benchmark(table):
+    """An empty cell tells none; a row with a benchmark and no category is of a category of that name."""
+    frame = with_benchmarks(make_frame(12))
+    frame.loc[frame["category"] == "leaderboard_a", "benchmark"] = ""
+    frame.loc[frame["category"] == "leaderboard_b", "category"] = ""
+    responses = read(write(frame, table))
+    assert responses.benchmark_of == {"leaderboard_gpqa": "leaderboard_gpqa"}
+    assert set(responses.categories) == {"leaderboard_a", "leaderboard_gpqa"}
+    assert ResponseMatrix.from_long(responses.to_long()).benchmark_of == responses.benchmark_of
+    bare = read(write(frame.drop(columns="category"), table))
+    assert set(bare.categories) == {"all", "leaderboard_gpqa"}
+
+
+@pytest.mark.parametrize("batch", [5, 10_000])
+def test_a_second_benchmark_of_a_category_is_refused(batch):
+    """The message names table, row, both benchmarks and the remedy, also where the question was met before."""
+    frame = with_benchmarks(make_frame(12, hidden=0))
+    frame.loc[40, "benchmark"] = "another"
+    batches = pa.Table.from_pandas(frame).to_batches(max_chunksize=batch)
+    expected = (
+        r"train.csv, row 41: `benchmark` of the category 'leaderboard_a' is 'another' and was 'leaderboard_bbh', "
+        r"expected one benchmark a category. Correct the row, or give each benchmark categories of its own."
+    )
+    with pytest.raises(ValueError, match=expected):
+        ResponseMatrix.from_tables([("train.csv", batches)])
+    with pytest.raises(ValueError, match=r"table, row 1: `benchmark` is 'a\\x07', with a sign that does not print"):
+        ResponseMatrix.from_pandas(frame.assign(benchmark="a\a"))

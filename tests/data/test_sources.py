@@ -356,3 +356,18 @@ def test_the_name_of_a_split_is_no_pattern(tmp_path, split):
     folder = write_folder(tmp_path / "pool", train=make_frame(4), test=make_frame(4, first_id=4))
     with pytest.raises(FileNotFoundError, match="no table for the split"):
         load_responses(folder, split=split)
+
+
+def test_splits_agree_on_benchmarks(tmp_path):
+    """What one split tells of a category is so in all; two that tell different things are refused."""
+    frames = [make_frame(10), make_frame(6, first_id=10)]
+    told = frames[0].assign(benchmark=frames[0]["category"].map({"logic": "suite", "poetry": "suite"}))
+    folder = write_folder(tmp_path / "mine", train=told, test=frames[1])
+    data = load_splits(folder)
+    assert data.train.benchmarks == data.test.benchmarks == {"suite": ("logic", "poetry")}
+    write_folder(folder, test=frames[1].assign(benchmark="another"))
+    expected = (
+        r"category `poetry` is of the benchmark `suite` in the split `train` of mine and of `another` in the split"
+    )
+    with pytest.raises(ValueError, match=expected.replace("poetry", "(poetry|logic)")):
+        load_splits(folder)

@@ -53,6 +53,18 @@ def test_push_and_load_again(hub):
     assert b"contradictory" in repo.read("README.md")
 
 
+def test_benchmarks_are_pushed_and_load_again(hub):
+    """The column goes with the splits, and the benchmarks come back."""
+    data = load_splits("planted")
+    told = {"law": "exams", "medicine": "exams", "cooking": "cooking_*"}
+    splits = {name: replace(split, benchmark_of=told) for name, split in data.items()}
+    replace(data, **splits).push_to_hub("user/told")
+    for name, split in load_splits("user/told").items():
+        assert same(split, splits[name])
+        assert split.benchmark_of == told
+        assert split.benchmarks == splits[name].benchmarks
+
+
 def test_all_splits_go_in_one_commit(hub):
     """The splits of a data set are pushed at once, and come back equal."""
     data = load_splits("planted")

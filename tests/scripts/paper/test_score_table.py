@@ -1,5 +1,7 @@
 """Answers counted by category, and the held-out questions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -61,3 +63,12 @@ def test_held_out_questions_are_those_of_validation_and_test(data):
     held_out, ids = data.held_out, [part.responses.question_ids for part in (data.validation, data.test)]
     np.testing.assert_array_equal(held_out.responses.question_ids, np.sort(np.concatenate(ids)))
     np.testing.assert_array_equal(held_out.question_embeds[:, 0], held_out.responses.question_ids)
+
+
+def test_told_benchmarks_are_those_of_the_table(data):
+    """What one split tells counts for all."""
+    train = data.train.responses
+    told = replace(train, benchmark_of={"sums": "maths", "quiz_a": "maths"})
+    table = ScoreTable.of(replace(data, splits={**data.splits, "train": data.train.with_responses(told)}))
+    assert table.benchmarks["maths"] == ("quiz_a", "sums")
+    assert ScoreTable.of(data).benchmarks["quiz"] == ("quiz_a", "quiz_b")
