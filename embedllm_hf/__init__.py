@@ -15,8 +15,8 @@ Words, one per thing, everywhere:
 
 Every 2-D array is `(n_questions, n_llms)`. The flow, and the folders that carry it:
 
-    metrics, hub -> data -> encoding -> network, bank -> item_response -> predictors -> plots, cards -> EmbedLLM
-    -> inference -> evaluation -> training -> new_llms -> cli
+    metrics, hub -> logs -> data -> encoding -> network, bank -> item_response -> predictors -> plots, cards
+    -> EmbedLLM -> inference -> evaluation -> training -> new_llms -> cli
 
 The public names are resolved on first use, so that `import embedllm_hf` loads no heavy package.
 """
@@ -49,6 +49,7 @@ _MODULE_OF = {
     "onboard": "new_llms.onboarding",
     "portfolio": "inference.portfolio",
     "probe": "new_llms.probing",
+    "read_logs": "data.evaluation_logs",
     "refine": "new_llms.onboarding",
     "similar_llms": "inference.similar",
 }

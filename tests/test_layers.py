@@ -22,6 +22,7 @@ LAYERS = (
     "_tables",
     "metrics",
     "hub",
+    "logs",
     "data",
     "configuration_embedllm",
     "encoding",
@@ -44,6 +45,7 @@ LAYERS = (
 # Third-party packages with one home each; a tuple of path beginnings.
 HOMES = {
     "datasets": ("data/sources.py",),
+    "inspect_ai": ("logs/inspect_ai.py",),
     "sentence_transformers": ("encoding/", "training/encoder_trainer.py"),
     "faiss": ("predictors/neighbours.py",),
     "matplotlib": ("plots/",),

@@ -18,6 +18,7 @@ from embedllm_hf.configuration_embedllm import DEFAULT_ENCODER
 from embedllm_hf.data.sources import load_responses
 
 from .hub import HubServer
+from .logs.made import lm_eval
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -47,6 +48,15 @@ def paper_hub(hub: HubServer, monkeypatch) -> HubServer:
     return hub
 
 
+def write_logs(folder: Path) -> None:
+    """Logs of three LLMs on made-up questions of a task, and of a new one on the first of them."""
+    questions = [f"Jo has {n} jars of {k} plums. How many plums?" for n in range(2, 14) for k in range(3, 9)]
+    for number, llm in enumerate(("lab/one", "lab/two", "lab/three")):
+        right = [float((place + number) % (number + 2) > 0) for place in range(len(questions))]
+        lm_eval(folder / "lm_eval", llm=llm, task="gsm8k", questions=questions, scores={"none": right})
+    lm_eval(folder / "new", llm="lab/new", task="gsm8k", questions=questions[:30], scores={"none": [1.0, 0.0] * 15})
+
+
 def rows() -> list[tuple[str, str]]:
     """The table of what one wants to do: Python and command of each row, of which one may be empty."""
     cells = re.findall(r"^\| [^|]+ \| (`[^|]+`|) ?\| (`[^|]+`|) ?\|$", README.split("## What it does")[1], re.M)
@@ -73,10 +83,12 @@ def test_examples_run(paper_hub, quickstart, tmp_path, monkeypatch, capsys):
     namespace["answers"] = dict.fromkeys(asked, 1)
     Path("answers.csv").write_text("prompt_id,label\n" + "".join(f"{question},1\n" for question in asked))
     Path("more.csv").write_text("prompt,label\nIs a lease for a cat valid?,0\n")
+    write_logs(Path("runs"))
     commands = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("embedllm ")]
     table = rows()
     assert len(table) >= 15
     for command in [*commands, *(command for _, command in table)]:
+        command = command.partition("  #")[0]
         if command and command != "embedllm quickstart" and "--unseen_llms" not in command:  # which have their own
             command = command.replace("your-name/", "user/").replace("$M", "runs/quickstart/model")
             assert main(shlex.split(command)[1:]) == 0, command
@@ -117,8 +129,8 @@ def test_every_public_name_and_verb_is_in_the_readme():
 
 
 def test_it_is_short():
-    """About 1,200 words; the bars of its tables are none."""
-    assert len([word for word in README.split() if word.strip("|-")]) < 1400
+    """It is read in five minutes; the bars of its tables are no words."""
+    assert len([word for word in README.split() if word.strip("|-")]) < 1500
 
 
 def test_the_files_that_texts_name_are_there():

@@ -28,6 +28,7 @@ from .._errors import InputError, UserError
 
 VERBS = {
     "quickstart": "see what the library does, on real answers of 105 LLMs",
+    "collect": "make a data set of responses from evaluation logs",
     "train": "train a model on a data set of responses",
     "evaluate": "measure a model beside the baselines",
     "embed": "encode a data set's questions once, into a file",

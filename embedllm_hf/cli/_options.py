@@ -70,8 +70,8 @@ def add_data_options(
     parser.add_argument(
         option,
         required=True,
-        help=f"Hub data set id, a folder in the same layout, {also}`open-llm-responses` (real responses, without "
-        "texts, that the package brings), or `planted` (a made-up pool)",
+        help=f"Hub data set id, a folder in the same layout, evaluation logs (a file or a folder), {also}"
+        "`open-llm-responses` (real responses, without texts, that the package brings), or `planted` (a made-up pool)",
     )
     add_shared_options(parser, "dataset_revision")
     parser.add_argument(
@@ -82,7 +82,8 @@ def add_data_options(
         help="safetensors file with `question_embeddings` and `prompt_id`, instead of encoding",
     )
     if split is not None:
-        parser.add_argument("--split", default=split, help=f"the split (default: {split})")
+        parser.add_argument("--split", help=f"the split (default: {split}; of evaluation logs, all questions)")
+        parser.set_defaults(default_split=split)
 
 
 def with_vectors(responses: ResponseMatrix, path: str | Path | None) -> ResponseMatrix | EncodedResponses:
@@ -111,7 +112,14 @@ def load_measured(options: argparse.Namespace) -> tuple[EmbedLLM, EncodedRespons
         return encode_responses(given, model.encoder, show_progress=True)
 
     bank = model.bank or QuestionBank.from_responses(load("train"))
-    return model, load(options.split), fit_baselines(bank)
+    return model, load(split_of(options, options.dataset)), fit_baselines(bank)
+
+
+def split_of(options: argparse.Namespace, source: str) -> str:
+    """The split that is asked for, else the verb's own; evaluation logs have none, so all of them is taken."""
+    from ..data.sources import is_log
+
+    return options.split or ("all" if is_log(Path(source)) else options.default_split)
 
 
 def read_fixed_costs(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._checks import brief, shorten
-from ._options import add_data_options, add_shared_options, with_vectors
+from ._options import add_data_options, add_shared_options, split_of, with_vectors
 
 if TYPE_CHECKING:
     from ..modeling_embedllm import EmbedLLM
@@ -28,18 +28,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Add, save, and print what is expected of the LLMs that were placed, and what became of the responses."""
-    from ..data.sources import load_responses, load_table
+    from ..data.sources import is_log, load_responses, load_table
     from ..modeling_embedllm import EmbedLLM
     from ..new_llms.adding import add
     from ..training.runs import check_output_dir
 
     check_output_dir(options.output_dir, may_hold_model=options.overwrite_output_dir)
     model = EmbedLLM.from_pretrained(options.model)
-    if Path(options.answers).is_file():
+    if Path(options.answers).is_file() and not is_log(Path(options.answers)):
         responses = load_table(options.answers, duplicates=options.duplicates)
     else:
         source = {"revision": options.dataset_revision, "duplicates": options.duplicates}
-        responses = load_responses(options.answers, split=options.split, **source)
+        responses = load_responses(options.answers, split=split_of(options, options.answers), **source)
     addition = add(model, with_vectors(responses, options.question_embeddings))
     addition.model.save_pretrained(options.output_dir)
     _print_scores(addition.model, [*addition.new_llms, *addition.placed_again])

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from .._checks import brief
 from .._errors import InputError
+from ..bank.item_parameters import DEFAULT_STRATEGY
+from ._answers import ANSWERS_HELP, read_llm_answers
 from ._options import NO_ANSWERS, add_shared_options, beginning, print_json, print_json_line
 from ._questions import QUESTIONS_HELP, read_questions
 
@@ -18,7 +20,11 @@ _BATCH = 1024  # questions that are forecast, and then printed, together
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
-    add_shared_options(parser, "model", "llm")
+    add_shared_options(parser, "model")
+    parser.add_argument("--llm", help="name of an LLM of the pool, or of the one that --answers are of")
+    parser.add_argument(
+        "--answers", help=f"answers to place a new LLM by, or to add to those of the pool's: {ANSWERS_HELP}"
+    )
     parser.add_argument("--benchmark", help="a benchmark, or one of its categories, that the model knows")
     parser.add_argument("--questions", help=f"one's own, {QUESTIONS_HELP}")
     parser.add_argument("--each", action="store_true", help="forecast each of --questions, not their mean")
@@ -31,6 +37,8 @@ def main(options: argparse.Namespace) -> int:
     targets = [bool(options.question), options.benchmark is not None, options.questions is not None]
     if sum(targets) != 1:
         raise InputError("expected one of --benchmark, --questions, and questions as arguments.")
+    if options.llm is None and options.answers is None:
+        raise InputError("--llm is missing: the name of an LLM of the pool.")
     if options.each and options.questions is None:
         raise InputError("--each goes with --questions.")
     own = None if options.questions is None else read_questions(options.questions)
@@ -38,6 +46,8 @@ def main(options: argparse.Namespace) -> int:
     from ..inference.forecaster import Forecaster
 
     forecaster = Forecaster.from_pretrained(options.model)
+    if options.answers is not None:
+        forecaster, options.llm = _with_answers(forecaster, options)
     if options.question or options.each:
         _print_each(forecaster, options.llm, options.question or own or [], as_json=options.json)
         return 0
@@ -54,6 +64,18 @@ def main(options: argparse.Namespace) -> int:
     score = f"{forecast.accuracy:.3f}, 90% interval [{forecast.low:.3f}, {forecast.high:.3f}]"
     print(f"{brief(forecast.llm)} on {brief(target)}: {score} ({observed}{unknown})")
     return 0
+
+
+def _with_answers(forecaster: Forecaster, options: argparse.Namespace) -> tuple[Forecaster, str]:
+    """The forecaster of a model in which the LLM has these answers, too; the LLM's name."""
+    from ..inference.forecaster import Forecaster
+    from ..new_llms.onboarding import onboard, refine
+
+    model = forecaster.model
+    llm, answers, strategy = read_llm_answers(options.answers, options.llm, model.bank)
+    if llm in model.config.llm_names:
+        return Forecaster(refine(model, llm, answers, strategy=strategy)), llm
+    return Forecaster(onboard(model, llm, answers, strategy=strategy or DEFAULT_STRATEGY)), llm
 
 
 def _print_each(forecaster: Forecaster, llm: str, questions: list[str], *, as_json: bool) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from .._checks import brief
 from .._errors import InputError, visible
 from ..bank.item_parameters import STRATEGIES
+from ..logs.commands import COMMANDS
+from ._answers import ANSWERS_HELP, read_llm_answers
 from ._options import add_shared_options, beginning, print_json
 
 if TYPE_CHECKING:
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
     add_shared_options(parser, "model")
-    parser.add_argument("--llm", required=True, help="name of the LLM, of the pool or a new one")
-    parser.add_argument("--answers", help="its answers so far: .csv or .jsonl, as for `embedllm onboard`")
+    parser.add_argument("--llm", help="name of the LLM, of the pool or a new one (default: the one that a log is of)")
+    parser.add_argument("--answers", help=f"its answers so far: {ANSWERS_HELP}")
     parser.add_argument(
         "--benchmark", action="append", help="the score to know, repeatable (default: all benchmarks, counting alike)"
     )
@@ -35,6 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strategy", choices=STRATEGIES, default="adaptive", help="how to choose (default: adaptive)")
     parser.add_argument("--seed", type=int, default=0, help="of the random and stratified choice (default: 0)")
     parser.add_argument("--dataset", help="Hub id or folder that the questions' texts are read from")
+    parser.add_argument(
+        "--command",
+        choices=tuple(COMMANDS),
+        help="print the harness's own call for these questions, by the ids that --dataset has, or its logs",
+    )
     parser.add_argument(
         "--for_drift",
         action="store_true",
@@ -50,16 +57,13 @@ def main(options: argparse.Namespace) -> int:
     from ..new_llms.answers import read_answers
     from ..new_llms.probing import is_known, probe
 
-    if options.interactive and (options.answers is None or options.dataset is None):
-        raise InputError("--interactive needs --answers, the file to add to, and --dataset, to show the questions.")
-    if options.until_width is not None and not 0 < options.until_width < 1:
-        raise InputError(f"--until_width is {options.until_width:g}, expected a width in (0, 1).")
+    _check(options)
     if options.for_drift:
         return list_for_drift(options)
     model = EmbedLLM.from_pretrained(options.model)
-    answers = {}
-    if options.answers is not None and (Path(options.answers).is_file() or not options.interactive):
-        answers = read_answers(options.answers, model.bank)
+    answers: dict[str | int, float] = {}
+    if options.answers is not None and (Path(options.answers).exists() or not options.interactive):
+        options.llm, answers, _ = read_llm_answers(options.answers, options.llm, model.bank)
     choice = {"benchmark": options.benchmark, "strategy": options.strategy, "seed": options.seed}
     choice["against"] = options.against
     if options.against_answers is not None:
@@ -72,6 +76,7 @@ def main(options: argparse.Namespace) -> int:
     if options.json:
         print_json(plan.to_dict())
         return 0
+    calls = calls_for(model, plan.question_ids, options)
     print(_known(options.llm, plan))
     if is_known(plan, options.until_width):
         print("no more questions are needed")
@@ -79,29 +84,60 @@ def main(options: argparse.Namespace) -> int:
     _print_questions(plan.question_ids, plan.benchmarks, texts)
     later = plan.expected_width if plan.lead is None else plan.lead.expected_width
     print(f"with these {len(plan.question_ids)} the interval's width becomes about {later:.3f}")
+    for call in calls:
+        print(call)
     return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse options that lack another one, before anything is loaded."""
+    if options.interactive and (options.answers is None or options.dataset is None):
+        raise InputError("--interactive needs --answers, the file to add to, and --dataset, to show the questions.")
+    if options.command is not None and options.dataset is None:
+        raise InputError("--command needs --dataset: a data set that `embedllm collect` made, or the logs themselves.")
+    if options.llm is None and options.answers is None:
+        raise InputError("--llm is missing: the name of the LLM, of the pool or a new one.")
+    if options.until_width is not None and not 0 < options.until_width < 1:
+        raise InputError(f"--until_width is {options.until_width:g}, expected a width in (0, 1).")
+
+
+def calls_for(model: EmbedLLM, question_ids: Sequence[int], options: argparse.Namespace) -> list[str]:
+    """The harness's calls that ask some questions, if they are wanted."""
+    if options.command is None:
+        return []
+    from ..data.sources import load_question_names
+    from ..inference.base import bank_of
+    from ..logs.commands import commands
+
+    bank, names = bank_of(model), load_question_names(options.dataset)
+    keys = bank.keys[bank.rows_of_ids(question_ids)].tolist()
+    return commands(options.command, [names.get(key, []) for key in keys], options.llm)
 
 
 def list_for_drift(options: argparse.Namespace) -> int:
     """Print the next questions that tell whether an LLM of the pool has changed."""
     from ..modeling_embedllm import EmbedLLM
-    from ..new_llms.answers import read_answers
     from ..new_llms.drift_probes import drift_probes
 
     for name in ("against", "against_answers", "until_width", "interactive"):
         if getattr(options, name) not in (None, False):
             raise InputError(f"--{name} does not go with --for_drift. Leave one of them out.")
     model = EmbedLLM.from_pretrained(options.model)
-    answers = {} if options.answers is None else read_answers(options.answers, model.bank)
+    answers: dict[str | int, float] = {}
+    if options.answers is not None:
+        options.llm, answers, _ = read_llm_answers(options.answers, options.llm, model.bank)
     choice = {"n": options.n, "benchmark": options.benchmark, "strategy": options.strategy, "seed": options.seed}
     plan = drift_probes(model, options.llm, answers, **choice)
     if options.json:
         print_json(plan.to_dict())
         return 0
+    calls = calls_for(model, plan.question_ids, options)
     _print_questions(
         plan.question_ids, plan.benchmarks, {} if options.dataset is None else read_texts(options.dataset)
     )
     print(f"{len(plan.question_ids)} of {plan.n_left:,} that are left; see what they tell with `embedllm drift`")
+    for call in calls:
+        print(call)
     return 0
 
 

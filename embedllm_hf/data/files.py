@@ -156,6 +156,14 @@ def _iterate_parquet(path: Path) -> Iterator[pa.RecordBatch]:
         yield from file.iter_batches(columns=known, batch_size=_PARQUET_ROWS)
 
 
+def iterate_names(path: Path) -> Iterator[pa.RecordBatch]:
+    """The columns `prompt` and `source` of a Parquet file; nothing of one without names of questions."""
+    if {"prompt", "source"} <= set(pq.read_schema(path).names):
+        with pq.ParquetFile(path) as file:
+            _check_sizes(path, file.metadata)
+            yield from file.iter_batches(columns=["prompt", "source"], batch_size=_PARQUET_ROWS)
+
+
 def _is_text(schema: pa.Schema, name: str) -> bool:
     """Whether a schema has a column of that name that holds text."""
     return name in schema.names and schema.field(name).type in (pa.string(), pa.large_string())

@@ -6,7 +6,7 @@ Only the files that are needed are downloaded; `files` knows which these are and
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,16 @@ import pyarrow as pa
 from .._checks import check_choice
 from .._errors import InputError, MissingFile
 from ..hub.client import fetch_snapshot, read_remotely
+from ..logs.formats import holds_logs, reader_of
 from .benchmarks import agreed_benchmarks
+from .evaluation_logs import read_logs
 from .files import (
     EMBEDDED,
     ORDER_FILE,
     SPLIT_NAMES,
     VECTORS_FILE,
     iterate_file,
+    iterate_names,
     missing_split,
     read_order,
     split_files,
@@ -34,6 +37,7 @@ from .origin import DataOrigin
 from .planted import PLANTED, planted_pool
 from .responses import ResponseMatrix
 from .splits import ResponseSplits, id_of_two_texts, without_overlap
+from .texts import question_keys
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +54,8 @@ def load_splits(
     """Load the splits `train`, `validation` and `test` of a data set of responses, as many as it has.
 
     Args:
-        source (`str` or `Path`): Hub data set id (`"RZ412/EmbedLLM"`), a local folder in the same layout,
+        source (`str` or `Path`): Hub data set id (`"RZ412/EmbedLLM"`), a local folder in the same layout, a file or a
+            folder of evaluation logs (read as `read_logs` does by default, and split by question),
             `"open-llm-responses"`, real responses without texts that the package brings, or `"planted"`, a pool with
             known skills that it makes.
         revision (`str`, *optional*): Branch, tag or commit of a Hub data set.
@@ -84,6 +89,28 @@ def load_questions(source: str | Path, *, revision: str | None = None) -> tuple[
     return ids, np.concatenate([part.questions for part in parts])[first]
 
 
+def load_question_names(source: str | Path, *, revision: str | None = None) -> dict[int, list[str]]:
+    """What harnesses name the questions of a data set by (its column `source`), by the key of the text.
+
+    `source` is a data set that `embedllm collect` has made, or evaluation logs. Errors are those of `load_splits`.
+    """
+
+    def needed(files: Sequence[str]) -> list[str]:
+        return [table for split in SPLIT_NAMES for table in split_files(files, split) if table.endswith(".parquet")]
+
+    if is_log(Path(source)):
+        batches: Iterable[pa.RecordBatch] = read_logs(source).to_long().select(["prompt", "source"]).to_batches()
+    else:
+        data = _open(str(source), revision, needed, streaming=False)
+        batches = (batch for table in needed(data.files) for batch in iterate_names(data.folder / table))
+    names: dict[int, dict[str, None]] = {}
+    for batch in batches:
+        prompts, found = batch.column("prompt").to_pylist(), batch.column("source").to_pylist()
+        for key, name in zip(question_keys(prompts).tolist(), found, strict=True):
+            names.setdefault(key, {})[str(name)] = None
+    return {key: list(found) for key, found in names.items()}
+
+
 def load_responses(
     source: str | Path,
     *,
@@ -97,7 +124,8 @@ def load_responses(
 
     Args:
         source, revision, duplicates, llm_names: As in `load_splits`; the pool is that of all splits here too.
-        split (`str`): `"train"`, `"validation"` (also `"val"`), `"test"`, or another name that has files.
+        split (`str`): `"train"`, `"validation"` (also `"val"`), `"test"`, or another name that has files; of
+            evaluation logs also `"all"`.
         streaming (`bool`): Read a Hub data set's table over the network, for one that is too large for the disk.
 
     Raises:
@@ -137,6 +165,8 @@ def _load(
         pools = {split: planted_pool(split) for split in splits}
         return pools if llm_names is None else {name: pool.select(llms=llm_names) for name, pool in pools.items()}
     every_split = dict.fromkeys((*SPLIT_NAMES, *splits))
+    if is_log(Path(source)):
+        return _from_logs(Path(source), splits, duplicates, llm_names)
 
     def needed(files: Sequence[str]) -> list[str]:
         order = [name for name in files if name == ORDER_FILE]
@@ -167,6 +197,39 @@ def _load(
         clash,
     )
     return data.matrices(used, with_ids=False, llm_names=llm_names, duplicates=duplicates)
+
+
+def is_log(path: Path) -> bool:
+    """Whether a file is an evaluation log, or a folder has some and no table of a split."""
+    if path.is_file():
+        return reader_of(path) is not None
+    if not path.is_dir():
+        return False
+    files = [found.relative_to(path).as_posix() for found in path.rglob("*") if found.is_file()]
+    return not any(split_files(files, split) for split in SPLIT_NAMES) and holds_logs(path)
+
+
+def _from_logs(
+    path: Path, splits: Sequence[str], duplicates: str, llm_names: Sequence[str] | None
+) -> dict[str, ResponseMatrix]:
+    """The wanted splits of evaluation logs, at least one; what was left out is warned of."""
+    logs = read_logs(path)
+    for remark in logs.remarks():
+        logger.warning("%s: %s", path, remark)
+    tables = {**logs.splits(), "all": logs.to_long()}
+    wanted = [split for split in splits if split in tables]
+    if not wanted:
+        raise missing_split(str(path), splits[0], [split for split in tables if split in SPLIT_NAMES])
+    options: dict[str, Any] = {
+        "llm_names": logs.llm_names if llm_names is None else llm_names,
+        "duplicates": duplicates,
+    }
+    return {
+        split: ResponseMatrix.from_tables(
+            [(str(path), tables[split].to_batches())], origin=DataOrigin(path.resolve().name, None, split), **options
+        )
+        for split in wanted
+    }
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Measurements of reading evaluation logs: `python -m scripts.logs`."""
