@@ -130,6 +130,8 @@ def test_forecasting_says_what_the_forecaster_says(forecast, planted_model):
     ]
     assert forecast(inputs) == expected
     assert [forecast(given) for given in inputs] == expected
+    exact = forecaster.benchmark(LLM, "law", known_only=True).to_dict()
+    assert forecast({"benchmark": "law"}, known_only=True) == exact != expected[1]
     assert forecast(QUESTIONS[0])["probability"] > 0.7 > 0.5 > forecast(QUESTIONS[1])["probability"]
     other = forecast(QUESTIONS[1], llm="planted/atlas-large")
     assert other["llm"] == "planted/atlas-large"
