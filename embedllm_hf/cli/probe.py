@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--benchmark", action="append", help="the score to know, repeatable (default: all benchmarks, counting alike)"
     )
+    add_shared_options(parser, "known_only")
     parser.add_argument("--against", help="another LLM: ask what tells which of the two scores higher")
     parser.add_argument(
         "--against_answers", help="its answers so far, if it is not one of the pool: a file as --answers"
@@ -54,7 +55,7 @@ def main(options: argparse.Namespace) -> int:
     if options.answers is not None and (Path(options.answers).is_file() or not options.interactive):
         answers = read_answers(options.answers, model.bank)
     choice = {"benchmark": options.benchmark, "strategy": options.strategy, "seed": options.seed}
-    choice["against"] = options.against
+    choice |= {"against": options.against, "known_only": options.known_only}
     if options.against_answers is not None:
         choice["against_answers"] = read_answers(options.against_answers, model.bank)
     n = min(options.n, 1) if options.interactive else options.n  # `ask` chooses the rest, one by one
@@ -68,6 +69,9 @@ def main(options: argparse.Namespace) -> int:
     print(_known(options.llm, plan))
     if is_known(plan, options.until_width):
         print("no more questions are needed")
+        return 0
+    if not plan.question_ids:
+        print("it has answered all questions that the model knows")
         return 0
     for id_, benchmark in zip(plan.question_ids, plan.benchmarks, strict=True):
         print(f"{id_}\t{brief(benchmark)}\t{beginning(texts.get(id_, ''), 100)}".rstrip())
