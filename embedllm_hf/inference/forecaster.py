@@ -22,8 +22,8 @@ from .._checks import check_names, check_texts
 from .._errors import InputError
 from ..bank.item_parameters import STRATEGIES
 from ..item_response.priors import item_parameters_of
-from ..item_response.sampling import KnownScore, QuestionSample, known_sample
-from ..item_response.transfer import benchmark_transfer
+from ..item_response.sampling import KnownScore, QuestionSample, Shift, known_sample
+from ..item_response.transfer import shift_variance
 from ..modeling_embedllm import EmbedLLM
 from ..predictors.confidence import bounds, variance_of_another
 from .base import EncodedModel, Result, bank_of
@@ -134,8 +134,9 @@ class Forecaster(EncodedModel):
 
         The score is the expected share of right answers to the benchmark's questions, of which the model knows a
         sample: all of them answered still leave an interval. Responses that were observed count as they are; the
-        others by their probability. The interval of an LLM that has answered none of the benchmark is wider, by how
-        far the pool's scores on it lie from the forecasts of their answers elsewhere.
+        others by their probability. Of an LLM that has answered some of the benchmark, or nothing of it, and other
+        questions, the interval is wider by how far the pool's scores on it lie from the forecasts of their answers
+        elsewhere; and the probabilities are moved to where its own answers to the benchmark lie.
 
         Args:
             llm, benchmark (`str`): Names of the pool's and of the bank's.
@@ -165,10 +166,8 @@ class Forecaster(EncodedModel):
         if item is None or not item.has_ability(llm_index):
             probs = self.model.network_proba(bank.question_embeds[rows])[:, llm_index]
             return KnownScore.of(probs, responses[rows])
-        shift = 0.0
-        if np.isnan(responses[rows]).all() and not np.isnan(responses).all():
-            shift = benchmark_transfer(bank, benchmark)
-        return self._by_ability(llm_index, item.questions(rows), responses[rows], shift)
+        shift = slice(None), shift_variance(bank, benchmark, np.flatnonzero(~np.isnan(responses)))
+        return self._by_ability(llm_index, item.questions(rows), responses[rows], [shift])
 
     def _of_the_pool(self, llm: str, probabilities: np.ndarray) -> KnownScore:
         """Of an LLM without answers: its score is as those of the others, `probabilities` `(n_questions, n_llms)`."""
@@ -180,17 +179,18 @@ class Forecaster(EncodedModel):
         return KnownScore(others.mean(axis=1), np.zeros(len(others)), variance, 0.0, 0)
 
     def _by_ability(
-        self, llm_index: int, questions: tuple[np.ndarray, np.ndarray], responses: np.ndarray, shift: float = 0.0
+        self,
+        llm_index: int,
+        questions: tuple[np.ndarray, np.ndarray],
+        responses: np.ndarray,
+        shifts: Sequence[Shift] = (),
     ) -> KnownScore:
-        """Of an LLM with an ability: to questions, by intercepts and discriminations, with its responses `(n,)`.
-
-        `shift` is the variance between benchmarks, of which its ability elsewhere tells nothing.
-        """
+        """Of an LLM with an ability: to questions, by intercepts and discriminations, with its responses `(n,)`."""
         bank = bank_of(self.model)
         item = item_parameters_of(bank)
         factor = item.interval_factor(STRATEGIES[item.strategies[llm_index]], int(bank.n_answers[llm_index]))
         ability = item.abilities[llm_index].astype(np.float64), item.ability_covariances[llm_index].astype(np.float64)
-        return KnownScore.by_ability(questions, responses, ability, factor, shift)
+        return KnownScore.by_ability(questions, responses, ability, factor, shifts)
 
     def _forecast(self, llm_index: int, score: KnownScore, sample: QuestionSample) -> ScoreForecast:
         """A score with its interval."""

@@ -10,7 +10,7 @@ without end, 0 if the score is about the known questions alone. The interval hol
 V is the variance of m from what is not known of the LLM, its ability; C that of the chance of known answers that were
 not observed. The last term is the sample's: that of Wilson's score interval (J. Am. Stat. Assoc. 22, 1927), so that it
 is no 0 if all answers are right, with the correction for a finite benchmark (Cochran, Sampling Techniques, 1977,
-section 2.6). The design effect d (Kish, Survey Sampling, 1965, section 8.2) is the variance of an answer within its
+section 2.6). The design effect d (Kish, Survey Sampling, 1965) is the variance of an answer within its
 category (Cochran, section 5.3) over m (1 - m); graded answers, too, vary less than right and wrong ones.
 
 Two LLMs are compared on the same sample, so the last term of their difference is the variance of paired differences.
@@ -31,7 +31,9 @@ from .._checks import check_count
 from .._errors import InputError
 from ..bank.question_bank import QuestionBank
 from .posterior import Z90, score_moments
+from .transfer import posterior_shift
 
+Shift = tuple[np.ndarray | slice, float]
 _ROUNDING = 1e-9  # of a variance; less is none
 
 
@@ -76,7 +78,7 @@ class KnownScore:
         responses: np.ndarray,
         ability: tuple[np.ndarray, np.ndarray],
         factor: float,
-        shift: float = 0.0,
+        shifts: Sequence[Shift] = (),
         weights: np.ndarray | None = None,
     ) -> KnownScore:
         """Of an LLM by the posterior of its ability.
@@ -86,14 +88,18 @@ class KnownScore:
             responses, weights: As for `of`.
             ability (`tuple`): Mean and covariance.
             factor (`float`): That of `ItemParameters.interval_factor`.
-            shift (`float`): Variance between benchmarks, of which the LLM's ability elsewhere tells nothing.
+            shifts (`Sequence`): Questions of a benchmark, and the `item_response.transfer.shift_variance` there.
         """
         weights = np.full(len(responses), 1 / len(responses)) if weights is None else weights
-        known = cls.of(expit(questions[0] + questions[1] @ ability[0]), responses, weights)
+        probabilities = expit(questions[0] + questions[1] @ ability[0])
         variance = score_moments(*questions, weights, responses, *ability)[1]
-        own = max(0.0, variance - known.chance_variance)
-        chance = factor**2 * known.chance_variance
-        return replace(known, ability_variance=factor**2 * own + shift, chance_variance=chance)
+        own = factor**2 * max(0.0, variance - cls.of(probabilities, responses, weights).chance_variance)
+        for inside, spread in shifts:
+            shift, left = posterior_shift(probabilities[inside], responses[inside], weights[inside], spread)
+            probabilities[inside] = np.clip(probabilities[inside] + shift, 0.0, 1.0)
+            own += left
+        known = cls.of(probabilities, responses, weights)
+        return replace(known, ability_variance=own, chance_variance=factor**2 * known.chance_variance)
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ from ..encoding.question_encoder import QuestionEncoder
 from ..inference.base import Result
 from ..item_response.posterior import fixed_order, interval, next_probes
 from ..item_response.priors import benchmarks_of, item_parameters_of, place_abilities
-from ..item_response.sampling import KnownScore, QuestionSample
-from ..item_response.transfer import benchmark_transfer
+from ..item_response.sampling import KnownScore, QuestionSample, Shift
+from ..item_response.transfer import shift_variance
 from ..modeling_embedllm import EmbedLLM
 from .onboarding import Answers, PlacedAnswers, find_answers
 
@@ -145,7 +145,7 @@ def probe(
     target = Target.of(bank, benchmark, known_only=known_only)
     asked = _Standing.of(target, found[name], strategy)
     chosen, covariance = _choose(asked, n, seed)
-    now, then = asked.score(), asked.score(chosen, covariance)
+    now, then = asked.score(), asked.score_after(chosen, covariance)
     low, high = target.sample.interval(now)
     lead = None
     if against is not None:
@@ -264,14 +264,12 @@ class Target:
         sample = QuestionSample(weights[rows], bank.category_indices[rows], 0.0 if known_only else 1.0)
         return cls(bank, names, rows, sample, item_parameters_of(bank).questions(rows))
 
-    def transfer_variance(self, answered: np.ndarray) -> float:
-        """Variance of the score since an LLM that has `answered` some rows has none of some of its benchmarks."""
-        total = 0.0
-        for name in self.benchmarks if len(answered) else ():
-            rows = self.bank.benchmark_rows(name)
-            if not np.isin(answered, rows).any():
-                total += benchmark_transfer(self.bank, name)
-        return total / len(self.benchmarks) ** 2
+    def shifts(self, answered: np.ndarray) -> list[Shift]:
+        """Where in the target each benchmark is, and its `shift_variance` for an LLM that has `answered` some rows."""
+        return [
+            (np.isin(self.rows, self.bank.benchmark_rows(name)), shift_variance(self.bank, name, answered))
+            for name in self.benchmarks
+        ]
 
 
 @dataclass(frozen=True)
@@ -298,28 +296,26 @@ class _Standing:
         known = posterior.mean[0], posterior.covariance[0]
         return cls(target, *known, responses[target.rows], placed.rows, strategy)
 
-    def score(self, chosen: np.ndarray | None = None, covariance: np.ndarray | None = None) -> KnownScore:
-        """What is known of it; or will be, as is expected, once some `chosen` questions are answered.
+    def score(self) -> KnownScore:
+        """What is known of it now."""
+        return self._score(self.responses, self.covariance, self.answered)
+
+    def score_after(self, chosen: np.ndarray, covariance: np.ndarray) -> KnownScore:
+        """What is expected to be known of it once some `chosen` questions are answered.
 
         `covariance` is then the ability's. Those answers are taken as forecast: their own chance is no more one of
         this LLM, but still one of the questions.
         """
-        chosen = np.zeros(0, int) if chosen is None else chosen
-        responses = self.responses.copy()
+        responses, now = self.responses.copy(), self.score()
         responses[chosen] = 0.5
-        answered = np.concatenate([self.answered, self.target.rows[chosen]])
-        now, then = (
-            KnownScore.by_ability(
-                self.target.questions,
-                given,
-                (self.ability, self.covariance if covariance is None else covariance),
-                item_parameters_of(self.target.bank).interval_factor(self.strategy, len(answered)),
-                self.target.transfer_variance(answered),
-                self.target.sample.weights,
-            )
-            for given in (self.responses, responses)
-        )
+        then = self._score(responses, covariance, np.concatenate([self.answered, self.target.rows[chosen]]))
         return replace(then, values=now.values, chance=now.chance)
+
+    def _score(self, responses: np.ndarray, covariance: np.ndarray, answered: np.ndarray) -> KnownScore:
+        target = self.target
+        factor = item_parameters_of(target.bank).interval_factor(self.strategy, len(answered))
+        ability, shifts = (self.ability, covariance), target.shifts(answered)
+        return KnownScore.by_ability(target.questions, responses, ability, factor, shifts, target.sample.weights)
 
 
 def _lead(against: str, sample: QuestionSample, now: KnownScore, then: KnownScore, theirs: KnownScore) -> Lead:

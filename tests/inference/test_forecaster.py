@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit
 
 from embedllm_hf import EmbedLLM, EmbedLLMConfig, Forecaster, Leaderboard, Router, load_responses, onboard
-from embedllm_hf.inference import forecaster as forecaster_module
+from embedllm_hf.item_response import transfer
 from embedllm_hf.item_response.posterior import Z90
 from embedllm_hf.item_response.transfer import transfer_variance
 from embedllm_hf.predictors.stacked_fit import fit_blend
@@ -165,22 +165,32 @@ def test_an_llm_without_ability_is_forecast_by_the_network(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("answered", "has_shift"), [((), False), ((0, 2, 4, 6), True), ((0, 2, 4, 6, 1), False), ((1, 3), False)]
+    ("answered", "share"), [((), 0), ((0, 2, 4, 6), 1), ((0, 2, 4, 6, 1), 4 / 5), ((0, 2, 1, 3), 1 / 2), ((1, 3), 0)]
 )
-def test_only_answers_to_other_benchmarks_alone_bring_a_shift(monkeypatch, answered, has_shift):
-    """The interval is wider by the pool's errors on a benchmark if all that is known of the LLM is from elsewhere.
+def test_answers_to_other_benchmarks_bring_a_shift(monkeypatch, answered, share):
+    """The more of an LLM's answers are from elsewhere, the more of the pool's errors on a benchmark is told.
 
-    Not with answers to it, nor without any answers: then the prior is that of LLMs that took the benchmark. Odd
-    questions are of benchmark `two`.
+    What it has answered of the benchmark tells of the shift. There is none without any answers: then the prior is that
+    of LLMs that took the benchmark. Odd questions are of benchmark `two`.
     """
     grown = onboard(pool_of(simulated_pool(), 12), "new/llm", {row: row % 4 == 0 for row in answered})
-    squares = []
+    found = []
     for variance in (0.0, 0.001):
-        monkeypatch.setattr(forecaster_module, "benchmark_transfer", lambda bank, rows, given=variance: given)
-        forecast = Forecaster(grown).benchmark("new/llm", "two", known_only=True)
-        assert 0 < forecast.low < forecast.high < 1
-        squares.append(((forecast.high - forecast.accuracy) / Z90) ** 2)
-    assert squares[1] - squares[0] == pytest.approx(0.001 if has_shift else 0.0, abs=1e-9)
+        monkeypatch.setattr(transfer, "benchmark_transfer", lambda bank, rows, given=variance: given)
+        found.append(Forecaster(grown).known_score("new/llm", "two"))
+    without, with_shift = found
+    inside = [row // 2 for row in answered if row % 2]
+    gain, residual = 0.0, 0.0
+    if inside:
+        item = grown.bank.item_parameters
+        rows = 2 * np.array(inside) + 1
+        p = expit(item.intercepts[rows] + item.discriminations[rows] @ item.abilities[12])
+        residual, chance = -p.mean(), (p * (1 - p)).sum() / len(rows) ** 2  # all of them were wrong
+        gain = 0.001 * share / (0.001 * share + chance)
+    left = 0.001 * share * (1 - gain) * (1 - len(inside) / 200) ** 2
+    assert with_shift.ability_variance - without.ability_variance == pytest.approx(left, rel=1e-4, abs=1e-9)
+    moved = np.delete(with_shift.values - without.values, inside)
+    np.testing.assert_allclose(moved, gain * residual, rtol=1e-4, atol=1e-9)
 
 
 def test_the_interval_holds_the_pools_errors_where_nothing_was_answered(model):
