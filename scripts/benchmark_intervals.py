@@ -4,8 +4,9 @@ python -m scripts.benchmark_intervals --data kor-bench bfcl-2024-08 open-llm-res
 
 Each of `--data` is a folder with the tables of a data set and its MiniLM vectors. Its questions are divided into folds
 within their categories, and a model is trained on all but one; of a fifth of its LLMs nine tenths of the answers are
-left out. It forecasts every LLM that has answered most of a benchmark, or of a category, and each forecast is compared
-with what the LLM scored on the whole, known and held-out questions together.
+left out. It forecasts every LLM that has answered most of a benchmark's categories each, or of one of them. Each
+interval is compared with what the LLM scored on the whole, known and held-out questions together, and with its mean on
+the held-out ones, whose own sampling error is added.
 """
 
 from __future__ import annotations
@@ -112,7 +113,8 @@ def compared(
     strata = np.unique(whole.responses.categories.astype(str), return_inverse=True)[1]
     samples = [known_sample(bank, name, known_only=True)]
     samples += [known_sample(bank, name, benchmark_size=len(truth)), known_sample(bank, name)]
-    for llm_index in np.flatnonzero(is_scored(truth)):
+    scored = np.all([is_scored(truth[strata == stratum]) for stratum in range(strata.max() + 1)], axis=0)
+    for llm_index in np.flatnonzero(scored):
         n_held_out = int((~np.isnan(unseen[:, llm_index])).sum())
         if n_held_out < MIN_HELD_OUT[kind]:
             continue

@@ -7,11 +7,12 @@ without end, 0 if the score is about the known questions alone. The interval hol
 
     (m - S)^2 <= z^2 (V + (1 - u) C + u d S (1 - S) / n)
 
-V is the variance of m from what is not known of the LLM, its ability; C that of the chance of known answers that were
-not observed. The last term is the sample's: that of Wilson's score interval (J. Am. Stat. Assoc. 22, 1927), so that it
-is no 0 if all answers are right, with the correction for a finite benchmark (Cochran, Sampling Techniques, 1977,
-section 2.6). The design effect d (Kish, Survey Sampling, 1965) is the variance of an answer within its
-category (Cochran, section 5.3) over m (1 - m); graded answers, too, vary less than right and wrong ones.
+C is the variance of m by the chance of known answers that were not observed, V that by what is not known of the LLM:
+its ability. V + C is calibrated on held-out LLMs. The last term is the sample's: that of Wilson's score interval (J.
+Am. Stat. Assoc. 22, 1927), so that it is not 0 if all answers are right, with the correction for a finite benchmark
+(Cochran, Sampling Techniques, 1977, section 2.6). The design effect d (Kish, Survey Sampling, 1965) is the variance of
+an answer within its category (Cochran, section 5.3) over m (1 - m): answers vary less within categories, and graded
+ones less than right and wrong ones.
 
 Two LLMs are compared on the same sample, so the last term of their difference is the variance of paired differences.
 
@@ -45,8 +46,8 @@ class KnownScore:
         values (`np.ndarray` of shape `(n,)`): Its responses where they were observed, elsewhere the probabilities of a
             right answer.
         chance (`np.ndarray` of shape `(n,)`): Variance of each answer that was not observed; 0 where it was.
-        ability_variance (`float`): V of the module, calibrated.
-        chance_variance (`float`): C of the module, calibrated.
+        ability_variance (`float`): V of the module: the calibrated variance of the mean, less the next one.
+        chance_variance (`float`): C of the module.
         n_observed (`int`): How many were observed.
     """
 
@@ -93,13 +94,13 @@ class KnownScore:
         weights = np.full(len(responses), 1 / len(responses)) if weights is None else weights
         probabilities = expit(questions[0] + questions[1] @ ability[0])
         variance = score_moments(*questions, weights, responses, *ability)[1]
-        own = factor**2 * max(0.0, variance - cls.of(probabilities, responses, weights).chance_variance)
+        own = factor**2 * variance - cls.of(probabilities, responses, weights).chance_variance
         for inside, spread in shifts:
             shift, left = posterior_shift(probabilities[inside], responses[inside], weights[inside], spread)
             probabilities[inside] = np.clip(probabilities[inside] + shift, 0.0, 1.0)
             own += left
         known = cls.of(probabilities, responses, weights)
-        return replace(known, ability_variance=own, chance_variance=factor**2 * known.chance_variance)
+        return replace(known, ability_variance=own)
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class QuestionSample:
         mean = float(self.means([score])[0])
         binary, squares = mean * (1 - mean), float((self.weights**2).sum())
         spread = self.unseen * (squares if binary < _ROUNDING else float(self._sampling([score])[0, 0]) / binary)
-        variance = score.ability_variance + (1 - self.unseen) * score.chance_variance
+        variance = self._own_variance(score)
         scale = 1 + Z90**2 * spread
         centre = (mean + Z90**2 * spread / 2) / scale
         reach = Z90 * np.sqrt(spread * binary + (Z90 * spread / 2) ** 2 + scale * variance) / scale
@@ -139,8 +140,12 @@ class QuestionSample:
 
     def covariance(self, scores: Sequence[KnownScore]) -> np.ndarray:
         """Of the errors of LLMs' means as forecasts of what the score is about, `(n_llms, n_llms)`; see the module."""
-        own = [score.ability_variance + (1 - self.unseen) * score.chance_variance for score in scores]
+        own = [self._own_variance(score) for score in scores]
         return np.diag(own) + (self.unseen * self._sampling(scores) if self.unseen else 0.0)
+
+    def _own_variance(self, score: KnownScore) -> float:
+        """V + (1 - u) C of the module; a factor below 1 may bring V below 0."""
+        return max(0.0, score.ability_variance + (1 - self.unseen) * score.chance_variance)
 
     def _sampling(self, scores: Sequence[KnownScore]) -> np.ndarray:
         """Covariance of the means of such samples.
