@@ -7,6 +7,9 @@ within their categories, and a model is trained on all but one; of a fifth of it
 left out. It forecasts every LLM that has answered most of a benchmark's categories each, or of one of them. Each
 interval is compared with what the LLM scored on the whole, known and held-out questions together, and with its mean on
 the held-out ones, whose own sampling error is added.
+
+Of an LLM that has answered all known questions no model is needed: `--all_answered` measures these alone, of as many
+divisions as there are `--seeds`.
 """
 
 from __future__ import annotations
@@ -15,12 +18,14 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from embedllm_hf import EmbedLLM, Forecaster, load_splits
 from embedllm_hf._tables import format_table
+from embedllm_hf.bank.question_bank import QuestionBank
 from embedllm_hf.data.splits import split_questions
 from embedllm_hf.encoding.encoded_responses import EncodedResponses
 from embedllm_hf.inference.base import bank_of
@@ -37,7 +42,7 @@ KINDS = ("known questions", "whole", "held-out mean")
 
 @dataclass(frozen=True)
 class Record:
-    """One forecast: what of, whether each of `KINDS` is held, and the widths; `group` shares its questions."""
+    """One forecast: what of, whether each of `KINDS` is held, and the widths; a `group` shares its questions."""
 
     sparse: bool
     kind: str
@@ -82,43 +87,52 @@ def trained_on(known: EncodedResponses) -> EmbedLLM:
     return with_items(train_on(train, validation, 0), known)
 
 
-def measured(encoded: EncodedResponses, n_folds: int, seed: int) -> Iterator[Record]:
-    """All forecasts of all folds."""
+def measured(encoded: EncodedResponses, n_folds: int, seed: int, *, all_answered: bool = False) -> Iterator[Record]:
+    """All forecasts of all folds; `all_answered`: of LLMs that have answered all of a benchmark, without a model."""
     folds = folds_of(encoded, n_folds, seed)
     for fold in range(n_folds):
-        held_out = encoded.select(folds == fold)
-        known, sparse = thinned(encoded.select(folds != fold), (seed, n_folds, fold))
-        model = trained_on(known)
-        bank = bank_of(model)
-        several = {name: parts for name, parts in bank.benchmarks.items() if len(parts) > 1}
+        held_out, known = encoded.select(folds == fold), encoded.select(folds != fold)
+        sparse, forecaster = np.zeros(known.responses.n_llms, bool), None
+        if not all_answered:
+            known, sparse = thinned(known, (seed, n_folds, fold))
+            forecaster = Forecaster(trained_on(known))
+        bank = QuestionBank.from_responses(known) if forecaster is None else bank_of(forecaster.model)
+        several = [parts for parts in bank.benchmarks.values() if len(parts) > 1]
         targets = [(name, "benchmark", parts) for name, parts in bank.benchmarks.items()]
-        targets += [(name, "category", (name,)) for parts in several.values() for name in parts]
+        targets += [(name, "category", (name,)) for parts in several for name in parts]
         for name, kind, categories in targets:
-            whole = encoded.select(np.isin(encoded.responses.categories.astype(str), categories))
-            rest = held_out.select(np.isin(held_out.responses.categories.astype(str), categories))
-            for record in compared(Forecaster(model), name, kind, whole, rest, sparse):
-                yield Record(**{**record, "group": (seed, fold, name)})
+            parts = [
+                part.select(np.isin(part.responses.categories.astype(str), categories)) for part in (encoded, held_out)
+            ]
+            for record in compared(bank, forecaster, name, kind, *parts):
+                yield Record(bool(sparse[record[0]]), kind, (seed, fold, name), *record[1:])
 
 
 def compared(
-    forecaster: Forecaster,
+    bank: QuestionBank,
+    forecaster: Forecaster | None,
     name: str,
     kind: str,
     whole: EncodedResponses,
     rest: EncodedResponses,
-    sparse: np.ndarray,
-) -> Iterator[dict]:
-    """The forecasts of a benchmark or category, whose `whole` is known but for the `rest`; fields of `Record`."""
-    bank, truth, unseen = bank_of(forecaster.model), whole.responses.responses(), rest.responses.responses()
+) -> Iterator[tuple[int, int, tuple[bool, ...], tuple[float, ...]]]:
+    """The forecasts of a benchmark or category, whose `whole` is known but for the `rest`.
+
+    Yields an LLM's index, and from the number of known questions on what `Record` has.
+    """
+    truth, unseen, rows = whole.responses.responses(), rest.responses.responses(), bank.benchmark_rows(name)
     strata = np.unique(whole.responses.categories.astype(str), return_inverse=True)[1]
     samples = [known_sample(bank, name, known_only=True)]
     samples += [known_sample(bank, name, benchmark_size=len(truth)), known_sample(bank, name)]
     scored = np.all([is_scored(truth[strata == stratum]) for stratum in range(strata.max() + 1)], axis=0)
-    for llm_index in np.flatnonzero(scored):
+    scored &= True if forecaster else ~np.isnan(truth).any(axis=0)
+    for llm_index in np.flatnonzero(scored).tolist():
         n_held_out = int((~np.isnan(unseen[:, llm_index])).sum())
         if n_held_out < MIN_HELD_OUT[kind]:
             continue
-        known, answered = forecaster.known_score(bank.llm_names[llm_index], name), ~np.isnan(truth[:, llm_index])
+        seen = bank.responses_of(llm_index)[rows]
+        known = forecaster.known_score(bank.llm_names[llm_index], name) if forecaster else KnownScore.of(seen, seen)
+        answered = ~np.isnan(truth[:, llm_index])
         answers, intervals = truth[answered, llm_index].astype(float), [sample.interval(known) for sample in samples]
         held = [low - 1e-6 <= answers.mean() <= high + 1e-6 for low, high in intervals[:2]]
         # Of the mean of as many questions as are held out, by what answers to all of them vary.
@@ -126,9 +140,7 @@ def compared(
         reach = np.abs(np.array(intervals[2]) - samples[2].means([known])[0])
         gap = np.nanmean(unseen[:, llm_index]) - samples[2].means([known])[0]
         held.append(abs(gap) <= np.hypot(reach[int(gap > 0)], Z90 * np.sqrt(own * len(answers) / n_held_out)))
-        widths = [high - low for low, high in intervals]
-        about = {"sparse": bool(sparse[llm_index]), "kind": kind, "group": (0, 0, ""), "n_known": len(known.values)}
-        yield {**about, "held": tuple(map(bool, held)), "widths": tuple(widths)}
+        yield llm_index, len(rows), tuple(map(bool, held)), tuple(high - low for low, high in intervals)
 
 
 def rows_of(data: str, n_folds: int, records: Sequence[Record]) -> list[list[str]]:
@@ -162,12 +174,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--n_folds", type=int, nargs="+", default=[5], help="folds of questions (default: 5)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="each gives other folds (default: 0)")
     parser.add_argument("--max_llms", type=int, default=300, help="of a data set, drawn at random (default: 300)")
+    parser.add_argument(
+        "--all_answered", action="store_true", help="only LLMs that have answered all, without a model"
+    )
     options = parser.parse_args(argv)
     rows = []
     for folder in options.data:
         encoded = load(folder, options.max_llms)
         for n_folds in options.n_folds:
-            records = [record for seed in options.seeds for record in measured(encoded, n_folds, seed)]
+            told = (measured(encoded, n_folds, seed, all_answered=options.all_answered) for seed in options.seeds)
+            records = list(chain.from_iterable(told))
             rows += rows_of(folder.name, n_folds, records)
             print(format_table(["", "", "", "", "", *KINDS], rows[-4:]), file=sys.stderr)
     print(format_table(["data", "known", "member with", "of a", "forecasts", *KINDS], rows, markdown=True))

@@ -42,3 +42,14 @@ def test_the_command_prints_the_table(data_folder, capsys):
     """A row for each kind of member and target."""
     assert main(["--data", str(data_folder("kor-bench")), "--n_folds", "2", "--max_llms", "20"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2 + 4
+
+
+def test_without_a_model_those_who_answered_all_are_measured_alone():
+    """As with a model, but for those who have not, and for the sparse ones, of which there are none."""
+    whole = make_split(240, hidden=0.0)
+    alone, with_model = (list(measured(whole, 2, 0, all_answered=flag)) for flag in (True, False))
+    assert len(alone) == 2 * 2 * 6
+    assert not any(record.sparse for record in alone)
+    found = {(record.group, record.held) for record in alone}
+    assert {(record.group, record.held) for record in with_model if not record.sparse} <= found
+    assert not list(measured(make_split(240, hidden=0.5), 2, 0, all_answered=True))
