@@ -62,7 +62,17 @@ def test_probe_tells_which_of_two_is_better(capsys, planted_model, tmp_path):
     assert out.rstrip().splitlines()[-1].startswith("with these 3 the interval's width becomes about")
     good = write_answers(tmp_path / "good.csv", strong_in_law())
     bad = write_answers(tmp_path / "bad.csv", {id_: 1 - grade for id_, grade in strong_in_law().items()})
-    two = ("--against", "other/llm", "--answers", good, "--against_answers", bad, "--strategy", "random")
+    two = (
+        "--against",
+        "other/llm",
+        "--answers",
+        good,
+        "--against_answers",
+        bad,
+        "--strategy",
+        "random",
+        "--known_only",
+    )
     code, out, _ = run(capsys, *options, *two)
     assert f": {NEW} is better" in out
     assert "no more questions are needed" in out

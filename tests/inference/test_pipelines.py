@@ -142,7 +142,7 @@ def test_what_cannot_be_done_is_refused(route, forecast, planted_model):
     """Unknown options, LLMs and benchmarks, no LLM, inputs of another kind."""
     with pytest.raises(TypeError, match="unknown option `temperature`, expected some of `cost_weight`"):
         route("Hi?", temperature=1)
-    with pytest.raises(TypeError, match="unknown option `temperature`, expected some of `llm`"):
+    with pytest.raises(TypeError, match="unknown option `temperature`, expected some of `known_only`, `llm`"):
         pipeline("llm-forecasting", model=str(planted_model), temperature=1)
     with pytest.raises(KeyError, match="did you mean `planted/abacus-large`"):
         route("Hi?", llms=["planted/abacus-larg"])
