@@ -25,11 +25,21 @@ COSTS_HELP = (
     "the question's tokens; `output_tokens` is the length to expect of an answer), or only the output price"
 )
 NO_ANSWERS = "no answers of it are known"
+KNOWN_ONLY = "the questions that the model knows"
 # Options that several verbs have in the same words.
 _SHARED: dict[str, dict[str, Any]] = {
     "model": {"required": True, "help": "Hub id or folder of a trained model"},
     "llm": {"required": True, "help": "name of an LLM of the pool"},
     "dataset_revision": {"help": "branch, tag or commit of a Hub data set"},
+    "known_only": {
+        "action": "store_true",
+        "help": f"be about {KNOWN_ONLY} of --benchmark alone; otherwise they are a sample of it",
+    },
+    "benchmark_size": {
+        "type": int,
+        "help": "how many questions all of --benchmark has, 1319 say, if the score on just these is meant (default: "
+        "any number of such questions)",
+    },
     "json": {"action": "store_true", "help": "print JSON"},
 }
 _CONVERT: dict[str, type] = {"int": int, "float": float, "str": str, "str | None": str}
@@ -37,7 +47,7 @@ _Arguments = TypeVar("_Arguments")
 
 
 def add_shared_options(parser: argparse.ArgumentParser, *names: str) -> None:
-    """Add options that several verbs have in the same words: `model`, `llm`, `dataset_revision`, `json`."""
+    """Add options that several verbs have in the same words, by their names: `model`, `llm`, `known_only`, `json`."""
     for name in names:
         parser.add_argument(f"--{name}", **_SHARED[name])
 
@@ -141,6 +151,24 @@ def read_fixed_costs(
             )
         n_tokens = float(count_tokens(encoder, questions).mean())
     return costs_at(costs, n_tokens)
+
+
+def read_size(options: argparse.Namespace) -> dict[str, Any]:
+    """What of a benchmark a score is about, for `Forecaster.benchmark` and `Leaderboard.benchmark`.
+
+    Raises:
+        ValueError: If it is told without a benchmark.
+    """
+    if options.benchmark is None and (options.known_only or options.benchmark_size is not None):
+        raise InputError("--known_only and --benchmark_size go with --benchmark.")
+    return {"known_only": options.known_only, "benchmark_size": options.benchmark_size}
+
+
+def told_size(options: argparse.Namespace) -> str:
+    """The same in words."""
+    if options.benchmark_size is not None:
+        return f"all its {options.benchmark_size:,} questions"
+    return KNOWN_ONLY if options.known_only else "the whole benchmark"
 
 
 def split_names(names: str | None) -> list[str] | None:

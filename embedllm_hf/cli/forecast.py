@@ -9,7 +9,15 @@ from .._checks import brief
 from .._errors import InputError
 from ..bank.item_parameters import DEFAULT_STRATEGY
 from ._answers import ANSWERS_HELP, read_llm_answers
-from ._options import NO_ANSWERS, add_shared_options, beginning, print_json, print_json_line
+from ._options import (
+    NO_ANSWERS,
+    add_shared_options,
+    beginning,
+    print_json,
+    print_json_line,
+    read_size,
+    told_size,
+)
 from ._questions import QUESTIONS_HELP, read_questions
 
 if TYPE_CHECKING:
@@ -26,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--answers", help=f"answers to place a new LLM by, or to add to those of the pool's: {ANSWERS_HELP}"
     )
     parser.add_argument("--benchmark", help="a benchmark, or one of its categories, that the model knows")
+    add_shared_options(parser, "known_only", "benchmark_size")
     parser.add_argument("--questions", help=f"one's own, {QUESTIONS_HELP}")
     parser.add_argument("--each", action="store_true", help="forecast each of --questions, not their mean")
     parser.add_argument("--json", action="store_true", help="print JSON; with --each an object a line")
@@ -41,6 +50,7 @@ def main(options: argparse.Namespace) -> int:
         raise InputError("--llm is missing: the name of an LLM of the pool.")
     if options.each and options.questions is None:
         raise InputError("--each goes with --questions.")
+    size = read_size(options)
     own = None if options.questions is None else read_questions(options.questions)
 
     from ..inference.forecaster import Forecaster
@@ -52,16 +62,16 @@ def main(options: argparse.Namespace) -> int:
         _print_each(forecaster, options.llm, options.question or own or [], as_json=options.json)
         return 0
     if own is None:
-        forecast, target = forecaster.benchmark(options.llm, options.benchmark), options.benchmark
+        forecast, target = forecaster.benchmark(options.llm, options.benchmark, **size), options.benchmark
     else:
         forecast, target = forecaster.questions(options.llm, own), options.questions
     if options.json:
         print_json(forecast.to_dict())
         return 0
-    known = "" if own is not None else " that the model knows"
+    known, about = ("", "") if own is not None else (" that the model knows", f" for {told_size(options)}")
     observed = f"{forecast.n_observed} of {forecast.n_questions} questions{known} observed"
     unknown = f"; {NO_ANSWERS}" if forecast.without_answers else ""
-    score = f"{forecast.accuracy:.3f}, 90% interval [{forecast.low:.3f}, {forecast.high:.3f}]"
+    score = f"{forecast.accuracy:.3f}, 90% interval [{forecast.low:.3f}, {forecast.high:.3f}]{about}"
     print(f"{brief(forecast.llm)} on {brief(target)}: {score} ({observed}{unknown})")
     return 0
 

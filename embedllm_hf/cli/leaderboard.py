@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ._options import add_shared_options, print_json, split_names
+from ._options import add_shared_options, print_json, read_size, split_names, told_size
 from ._questions import QUESTIONS_HELP, read_questions
 
 
@@ -14,12 +14,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--questions", help=QUESTIONS_HELP)
     target.add_argument("--benchmark", help="a benchmark, or one of its categories, that the model knows")
+    add_shared_options(parser, "known_only", "benchmark_size")
     parser.add_argument("--llms", help="rank these LLMs only, with commas")
     add_shared_options(parser, "json")
 
 
 def main(options: argparse.Namespace) -> int:
     """Print a line an LLM, the best first."""
+    size = read_size(options)
     questions = None if options.questions is None else read_questions(options.questions)
 
     from .._checks import shorten
@@ -28,7 +30,10 @@ def main(options: argparse.Namespace) -> int:
 
     llms = split_names(options.llms)
     board = Leaderboard.from_pretrained(options.model)
-    rows = board.benchmark(options.benchmark, llms=llms) if questions is None else board(questions, llms=llms)
+    if questions is None:
+        rows = board.benchmark(options.benchmark, llms=llms, **size)
+    else:
+        rows = board(questions, llms=llms)
     if options.json:
         print_json([row.to_dict() for row in rows])
         return 0
@@ -44,7 +49,7 @@ def main(options: argparse.Namespace) -> int:
     ]
     print(format_table(["llm", "accuracy", "90% interval", "beats next", "alone right"], cells))
     if questions is None:
-        print("accuracy, interval and comparison are of the questions that the model knows, not of others like them")
+        print(f"interval and comparison are for {told_size(options)}")
     unknown = [row.llm for row in rows if row.without_answers]
     if unknown:
         print(f"not ranked, since no answers of them are known: {shorten(unknown)}")

@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--benchmark", action="append", help="the score to know, repeatable (default: all benchmarks, counting alike)"
     )
+    add_shared_options(parser, "known_only")
     parser.add_argument("--against", help="another LLM: ask what tells which of the two scores higher")
     parser.add_argument(
         "--against_answers", help="its answers so far, if it is not one of the pool: a file as --answers"
@@ -55,7 +56,7 @@ def main(options: argparse.Namespace) -> int:
     """Print the next questions, or ask them."""
     from ..modeling_embedllm import EmbedLLM
     from ..new_llms.answers import read_answers
-    from ..new_llms.probing import is_known, probe
+    from ..new_llms.probing import probe
 
     _check(options)
     if options.for_drift:
@@ -65,7 +66,7 @@ def main(options: argparse.Namespace) -> int:
     if options.answers is not None and (Path(options.answers).exists() or not options.interactive):
         options.llm, answers, _ = read_llm_answers(options.answers, options.llm, model.bank)
     choice = {"benchmark": options.benchmark, "strategy": options.strategy, "seed": options.seed}
-    choice["against"] = options.against
+    choice |= {"against": options.against, "known_only": options.known_only}
     if options.against_answers is not None:
         choice["against_answers"] = read_answers(options.against_answers, model.bank)
     n = min(options.n, 1) if options.interactive else options.n  # `ask` chooses the rest, one by one
@@ -76,17 +77,26 @@ def main(options: argparse.Namespace) -> int:
     if options.json:
         print_json(plan.to_dict())
         return 0
-    calls = calls_for(model, plan.question_ids, options)
+    print_plan(plan, options, calls_for(model, plan.question_ids, options), texts)
+    return 0
+
+
+def print_plan(plan: Probes, options: argparse.Namespace, calls: Sequence[str], texts: Mapping[int, str]) -> None:
+    """What is known of the LLM, the next questions, and what they will tell."""
+    from ..new_llms.probing import is_known
+
     print(_known(options.llm, plan))
     if is_known(plan, options.until_width):
         print("no more questions are needed")
-        return 0
+        return
+    if not plan.question_ids:
+        print("it has answered all questions that the model knows")
+        return
     _print_questions(plan.question_ids, plan.benchmarks, texts)
     later = plan.expected_width if plan.lead is None else plan.lead.expected_width
     print(f"with these {len(plan.question_ids)} the interval's width becomes about {later:.3f}")
     for call in calls:
         print(call)
-    return 0
 
 
 def _check(options: argparse.Namespace) -> None:

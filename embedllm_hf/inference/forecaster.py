@@ -2,7 +2,8 @@
 
 Where the model has item parameters, known questions are forecast by them, and intervals hold the uncertainty of the
 LLM's ability, times the factor that was calibrated on held-out LLMs. Elsewhere the probabilities are the model's, as
-for the router, and intervals hold the chance of the answers alone.
+for the router, and intervals hold the chance of the answers alone. The questions that a model knows are a sample of
+their benchmark, which intervals of its score hold, too (`item_response.sampling`).
 
 An LLM of which no answer is known may be as any of the pool that has answers: it is forecast by their mean, with an
 interval that holds their spread; one that was added with a vector is forecast by that. Either forecast is marked
@@ -20,9 +21,9 @@ from scipy.special import expit
 from .._checks import check_names, check_texts
 from .._errors import InputError
 from ..bank.item_parameters import STRATEGIES
-from ..item_response.posterior import interval, score_moments
 from ..item_response.priors import item_parameters_of
-from ..item_response.transfer import benchmark_transfer
+from ..item_response.sampling import KnownScore, QuestionSample, Shift, known_sample
+from ..item_response.transfer import shift_variance
 from ..modeling_embedllm import EmbedLLM
 from ..predictors.confidence import bounds, variance_of_another
 from .base import EncodedModel, Result, bank_of
@@ -51,15 +52,14 @@ class AnswerForecast(Result):
 
 @dataclass(frozen=True)
 class ScoreForecast(Result):
-    """A forecast of a mean over questions: those given, or those of a benchmark that the model knows.
-
-    It is not about more questions of the same benchmark, or answers given anew: an LLM whose answers to all of them
-    are known has an interval of width 0.
+    """A forecast of an LLM's share of right answers: on a benchmark, or on some questions and no others.
 
     Attributes:
-        accuracy (`float`): Expected share of right answers, in [0, 1].
-        low, high (`float`): 90% interval of that share: from the uncertainty of the LLM's ability, if the model
-            has item parameters, and from the chance of the answers that were not observed.
+        accuracy (`float`): Expected share of right answers, in [0, 1]: the mean over the questions that are given, or
+            that the model knows of the benchmark.
+        low, high (`float`): 90% interval of the share: from the uncertainty of the LLM's ability, if the model has
+            item parameters, from the chance of answers that were not observed, and, on a benchmark, from the chance
+            of the questions that the model knows of it.
         n_questions (`int`): Questions in the mean.
         n_observed (`int`): Of them, those whose response is known and counted as it is.
         without_answers (`bool`): Whether no answer of the LLM is known, so that little is known.
@@ -108,14 +108,14 @@ class Forecaster(EncodedModel):
             ValueError: If there are no questions, or a text is empty.
         """
         questions, llm_index, bank = some_texts(questions), self.model.llm_index(llm), self.model.bank
-        embeds = self.encoder.encode(questions)
+        embeds, these = self.encoder.encode(questions), QuestionSample.of(np.zeros(len(questions), int), 0.0)
         all_logits = self.model.predict_logits(embeds)
         logits = all_logits[:, llm_index]
         if bank is not None and bank.is_unplaced[llm_index]:
-            return self._of_the_pool(llm, expit(all_logits))
-        item = None if bank is None else bank.item_parameters
+            return self._forecast(llm_index, self._of_the_pool(llm, expit(all_logits)), these)
+        item, responses = None if bank is None else bank.item_parameters, np.full(len(questions), np.nan)
         if bank is None or item is None or not item.has_ability(llm_index):
-            return self._score(llm, expit(logits), np.full(len(logits), np.nan))
+            return self._forecast(llm_index, KnownScore.of(expit(logits), responses), these)
         rows = bank.rows_of_texts(questions)
         known = rows >= 0
         _, discriminations = item.parameters_of_texts(embeds)
@@ -124,73 +124,80 @@ class Forecaster(EncodedModel):
         intercepts = logits - discriminations @ item.abilities[llm_index]
         intercepts[known] = item.intercepts[rows[known]]
         discriminations[known] = item.discriminations[rows[known]]
-        responses = np.full(len(rows), np.nan)
         responses[known] = bank.responses_of(llm_index)[rows[known]]
-        return self._with_ability(llm, intercepts, discriminations, responses)
+        return self._forecast(llm_index, self._by_ability(llm_index, (intercepts, discriminations), responses), these)
 
-    def benchmark(self, llm: str, benchmark: str) -> ScoreForecast:
-        """Forecast an LLM's score on a benchmark that the model knows (`mmlu_pro`), or on a category (`mmlu_pro_law`).
+    def benchmark(
+        self, llm: str, benchmark: str, *, known_only: bool = False, benchmark_size: int | None = None
+    ) -> ScoreForecast:
+        """Forecast an LLM's score on a benchmark (`mmlu_pro`), or on a category (`mmlu_pro_law`).
 
-        Responses that were observed count as they are; the others by their probability. The interval of an LLM that
-        has answered none of the benchmark is wider, by how far the pool's scores on it lie from the forecasts of their
-        answers elsewhere.
+        The score is the expected share of right answers to the benchmark's questions, of which the model knows a
+        sample: all of them answered still leave an interval. Responses that were observed count as they are; the
+        others by their probability. Of an LLM that has answered some of the benchmark, or nothing of it, and other
+        questions, the interval is wider by how far the pool's scores on it lie from the forecasts of their answers
+        elsewhere; and the probabilities are moved to where its own answers to the benchmark lie.
+
+        Args:
+            llm, benchmark (`str`): Names of the pool's and of the bank's.
+            known_only (`bool`): Forecast the score on the questions that the model knows instead: of an LLM that has
+                answered all of these the interval has width 0.
+            benchmark_size (`int`, *optional*): How many questions the whole benchmark or category has, those that the
+                model knows among them; the score is then that on exactly these, and the interval narrower. Default: a
+                source of questions without end.
 
         Raises:
             KeyError: If the LLM or the benchmark is unknown; the message offers close names.
-            ValueError: If the model has no question bank.
+            ValueError: If the model has no question bank, knows more questions than `benchmark_size`, or this comes
+                with `known_only`.
         """
         llm_index, bank = self.model.llm_index(llm), bank_of(self.model)
         check_names("benchmark", [benchmark])
+        sample = known_sample(bank, benchmark, known_only=known_only, benchmark_size=benchmark_size)
+        return self._forecast(llm_index, self.known_score(llm, benchmark), sample)
+
+    def known_score(self, llm: str, benchmark: str) -> KnownScore:
+        """What `benchmark` is told from: an LLM's answers to the known questions; errors are the same."""
+        llm_index, bank = self.model.llm_index(llm), bank_of(self.model)
         rows, item = bank.benchmark_rows(benchmark), bank.item_parameters
-        responses = bank.responses_of(llm_index)
         if bank.is_unplaced[llm_index]:
             return self._of_the_pool(llm, known_probabilities(self.model, rows))
+        responses = bank.responses_of(llm_index)
         if item is None or not item.has_ability(llm_index):
             probs = self.model.network_proba(bank.question_embeds[rows])[:, llm_index]
-            return self._score(llm, probs, responses[rows])
-        shift = 0.0
-        if np.isnan(responses[rows]).all() and not np.isnan(responses).all():
-            shift = benchmark_transfer(bank, benchmark)
-        return self._with_ability(llm, item.intercepts[rows], item.discriminations[rows], responses[rows], shift)
+            return KnownScore.of(probs, responses[rows])
+        shift = slice(None), shift_variance(bank, benchmark, np.flatnonzero(~np.isnan(responses)))
+        return self._by_ability(llm_index, item.questions(rows), responses[rows], [shift])
 
-    def _of_the_pool(self, llm: str, probabilities: np.ndarray) -> ScoreForecast:
-        """The score of an LLM without answers: as those of the others, `probabilities` `(n_questions, n_llms)`."""
+    def _of_the_pool(self, llm: str, probabilities: np.ndarray) -> KnownScore:
+        """Of an LLM without answers: its score is as those of the others, `probabilities` `(n_questions, n_llms)`."""
         known = bank_of(self.model).n_answers > 0
         if not known.any():
             raise InputError(f"no answers are known of `{llm}` or any other LLM of the pool. Onboard it with some.")
-        scores = probabilities[:, known].mean(axis=0, dtype=np.float64)
-        variance = float(variance_of_another(scores[None], _UNIFORM_VARIANCE)[0])
-        nothing = np.full(len(probabilities), np.nan)
-        return self._forecast(llm, float(scores.mean()), variance, nothing)
+        others = probabilities[:, known].astype(np.float64)
+        variance = float(variance_of_another(others.mean(axis=0)[None], _UNIFORM_VARIANCE)[0])
+        return KnownScore(others.mean(axis=1), np.zeros(len(others)), variance, 0.0, 0)
 
-    def _with_ability(
-        self, llm: str, intercepts: np.ndarray, discriminations: np.ndarray, responses: np.ndarray, shift: float = 0.0
-    ) -> ScoreForecast:
-        """Forecast the mean over questions `(n,)`, `(n, n_traits)` from an LLM's ability and its responses `(n,)`.
-
-        `shift` is the variance between benchmarks, of which its ability elsewhere tells nothing.
-        """
-        bank, llm_index = bank_of(self.model), self.model.llm_index(llm)
+    def _by_ability(
+        self,
+        llm_index: int,
+        questions: tuple[np.ndarray, np.ndarray],
+        responses: np.ndarray,
+        shifts: Sequence[Shift] = (),
+    ) -> KnownScore:
+        """Of an LLM with an ability: to questions, by intercepts and discriminations, with its responses `(n,)`."""
+        bank = bank_of(self.model)
         item = item_parameters_of(bank)
-        ability = item.abilities[llm_index], item.ability_covariances[llm_index]
-        weights = np.full(len(responses), 1 / len(responses))
-        arrays = (intercepts, discriminations, weights, responses, *ability)
-        mean, variance = score_moments(*(values.astype(np.float64) for values in arrays))
         factor = item.interval_factor(STRATEGIES[item.strategies[llm_index]], int(bank.n_answers[llm_index]))
-        return self._forecast(llm, mean, variance * factor**2 + shift, responses)
+        ability = item.abilities[llm_index].astype(np.float64), item.ability_covariances[llm_index].astype(np.float64)
+        return KnownScore.by_ability(questions, responses, ability, factor, shifts)
 
-    def _score(self, llm: str, probabilities: np.ndarray, responses: np.ndarray) -> ScoreForecast:
-        """Mean of responses where observed (not NaN) and probabilities elsewhere, both `(n_questions,)`."""
-        observed = ~np.isnan(responses)
-        mean = float(np.where(observed, responses, probabilities).mean())
-        variance = np.where(observed, 0.0, probabilities * (1 - probabilities)).sum() / len(probabilities) ** 2
-        return self._forecast(llm, mean, float(variance), responses)
-
-    def _forecast(self, llm: str, mean: float, variance: float, responses: np.ndarray) -> ScoreForecast:
-        """A mean with its interval."""
-        low, high = interval(mean, variance)
-        n_observed, unknown = int((~np.isnan(responses)).sum()), self._has_no_answers(self.model.llm_index(llm))
-        return ScoreForecast(llm, mean, low, high, len(responses), n_observed, unknown)
+    def _forecast(self, llm_index: int, score: KnownScore, sample: QuestionSample) -> ScoreForecast:
+        """A score with its interval."""
+        mean, n_questions = float(sample.means([score])[0]), len(score.values)
+        bounds_, unknown = sample.interval(score), self._has_no_answers(llm_index)
+        name = self.model.config.llm_names[llm_index]
+        return ScoreForecast(name, mean, *bounds_, n_questions, score.n_observed, unknown)
 
     def _has_no_answers(self, llm_index: int) -> bool:
         return self.model.bank is not None and not self.model.bank.n_answers[llm_index]

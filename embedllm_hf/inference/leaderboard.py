@@ -5,22 +5,26 @@ question's own logits. These are normal around the predicted ones, with the stan
 validation (`predictors.confidence` has the formula); expectations over them are by Gauss-Hermite quadrature. So what
 two LLMs have in common, a question that is harder than it looks, cancels in their difference. That the network may be
 wrong about an LLM as a whole is not in it.
+
+On a benchmark, LLMs are compared on the same sample of its questions (`item_response.sampling`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import expit, logit, ndtr
 
 from .._checks import check_names
 from .._errors import InputError
-from ..item_response.posterior import Z90, interval
+from ..item_response.posterior import interval
+from ..item_response.sampling import known_sample
 from ..predictors.confidence import centre_of, question_sd
 from .base import EncodedModel, Result, bank_of
-from .forecaster import Forecaster, ScoreForecast, known_probabilities, some_texts
+from .forecaster import Forecaster, ScoreForecast, some_texts
 
 _NODES = 15  # of the quadrature
 
@@ -32,10 +36,10 @@ class LeaderboardRow(Result):
     Attributes:
         rank (`int`): From 1; ties are in the order of the pool.
         accuracy (`float`): Expected share of right answers.
-        low, high (`float`): 90% interval of that share, on these questions and no others: where all answers are known
-            its width is 0.
-        beats_next (`float | None`): Probability that its share on these questions is higher than that of the next
-            one; None for the last.
+        low, high (`float`): 90% interval of that share: on the questions that are given and no others, or on the
+            benchmark, of which the model knows a sample.
+        beats_next (`float | None`): Probability that its share, of the same questions, is higher than that of the
+            next one; None for the last.
         only_one (`float | None`): Expected share of questions that it alone of those ranked answers correctly.
         without_answers (`bool`): Whether no answer of it is known. Such an LLM has no place: it stands after all
             others, with the forecast of one like them, and is compared with nobody.
@@ -64,33 +68,45 @@ class Leaderboard(EncodedModel):
         questions, (names, unknown) = some_texts(questions), self._chosen(llms)
         llm_indices = [self.model.llm_index(name) for name in names]
         probs = self.model.predict_proba(self.encoder.encode(questions))[:, llm_indices].astype(np.float64)
-        forecaster = Forecaster(self.model, self.encoder)
+        forecaster, sd = Forecaster(self.model, self.encoder), question_sd(self.model.bank)
+        means, covariance = score_distribution(probs, sd)
+        intervals = [interval(mean, variance) for mean, variance in zip(means, np.diag(covariance), strict=True)]
         return [
-            *_ranked(names, probs, question_sd(self.model.bank)),
+            *_ranked(names, means, covariance, intervals, only_one_right(probs, sd)),
             *_unranked(len(names), [forecaster.questions(name, questions) for name in unknown]),
         ]
 
-    def benchmark(self, benchmark: str, *, llms: Sequence[str] | None = None) -> list[LeaderboardRow]:
-        """Rank LLMs, by default the whole pool, on a benchmark that the model knows, or on one of its categories.
+    def benchmark(
+        self,
+        benchmark: str,
+        *,
+        llms: Sequence[str] | None = None,
+        known_only: bool = False,
+        benchmark_size: int | None = None,
+    ) -> list[LeaderboardRow]:
+        """Rank LLMs, by default the whole pool, on a benchmark, or on one of its categories.
 
-        Responses that were observed count as they are, the others by their probability (`known_probabilities`). How
-        difficult a known question is was seen, so questions have no spread of their own here; the interval's width is
-        that of `Forecaster.benchmark`, which holds what is not known of the LLM.
+        Responses that were observed count as they are, the others by their probability. How difficult a known question
+        is was seen, so questions have no spread of their own here. `Forecaster.benchmark` has the intervals, and the
+        arguments `known_only` and `benchmark_size`.
 
         Raises:
             KeyError: If the benchmark or an LLM is unknown; the message offers close names.
-            ValueError: If the model has no question bank, or there are no LLMs.
+            ValueError: If the model has no question bank, there are no LLMs, or the size is not possible.
         """
         names, unknown = self._chosen(llms)
         check_names("benchmark", [benchmark])
-        rows, llm_indices = bank_of(self.model).benchmark_rows(benchmark), [self.model.llm_index(n) for n in names]
-        known = known_probabilities(self.model, rows).astype(np.float64)
-        forecaster = Forecaster(self.model, self.encoder)
-        forecasts = [forecaster.benchmark(name, benchmark) for name in names]
-        variances = [((forecast.high - forecast.low) / (2 * Z90)) ** 2 for forecast in forecasts]
+        size: dict[str, Any] = {"known_only": known_only, "benchmark_size": benchmark_size}
+        sample, forecaster = known_sample(bank_of(self.model), benchmark, **size), Forecaster(self.model, self.encoder)
+        scores = [forecaster.known_score(name, benchmark) for name in names]
+        ranked = []
+        if scores:
+            alone = only_one_right(np.column_stack([score.values for score in scores]), 0.0)
+            intervals = [sample.interval(score) for score in scores]
+            ranked = _ranked(names, sample.means(scores), sample.covariance(scores), intervals, alone)
         return [
-            *_ranked(names, known[:, llm_indices], 0.0, np.array(variances)),
-            *_unranked(len(names), [forecaster.benchmark(name, benchmark) for name in unknown]),
+            *ranked,
+            *_unranked(len(names), [forecaster.benchmark(name, benchmark, **size) for name in unknown]),
         ]
 
     def _chosen(self, llms: Sequence[str] | None) -> tuple[list[str], list[str]]:
@@ -113,18 +129,14 @@ def _unranked(n_ranked: int, forecasts: Sequence[ScoreForecast]) -> list[Leaderb
 
 
 def _ranked(
-    names: Sequence[str], probs: np.ndarray, sd: float, variances: np.ndarray | None = None
+    names: Sequence[str],
+    means: np.ndarray,
+    covariance: np.ndarray,
+    intervals: Sequence[tuple[float, float]],
+    alone: np.ndarray,
 ) -> list[LeaderboardRow]:
-    """The rows of LLMs from their probabilities `(n_questions, n_llms)`; see `score_distribution`.
-
-    `variances` `(n_llms,)` are those of the shares where more is known of them than the answers' chance.
-    """
-    means, covariance = (
-        score_distribution(probs, sd) if variances is None else (probs.mean(axis=0), np.diag(variances))
-    )
-    intervals = [interval(mean, variance) for mean, variance in zip(means, np.diag(covariance), strict=True)]
+    """The rows of LLMs from their shares' means `(n_llms,)`, covariance and intervals; `alone` as `only_one_right`."""
     wins = win_probabilities(means, covariance)
-    alone = only_one_right(probs, sd)
     order = np.argsort(-means, kind="stable").tolist()
     return [
         LeaderboardRow(

@@ -137,13 +137,14 @@ class ForecastingPipeline(_TextPipeline):
     An input is
 
     - a question (`str`), and gives `AnswerForecast.to_dict()`: the `probability` of a right answer, with its interval;
-    - `{"benchmark": name}`, a benchmark that the model knows, and gives `ScoreForecast.to_dict()`: the expected
-      `accuracy` with its interval `low`, `high`, and the counts behind it;
+    - `{"benchmark": name}`, a benchmark that the model knows some questions of, and gives `ScoreForecast.to_dict()`:
+      the expected `accuracy` with its interval `low`, `high`, and the counts behind it;
     - `{"questions": [...]}`, one's own questions, and gives the same for their mean.
 
     Args:
         model, encoder: As for `RoutingPipeline`.
         llm (`str`, *optional*): Name of an LLM of the pool, here for all calls or at a call for that one.
+        known_only (`bool`, *optional*): As for `Forecaster.benchmark`; given as `llm` is.
 
     Raises:
         TypeError: If the model is no `EmbedLLM`, or an option is unknown.
@@ -154,7 +155,7 @@ class ForecastingPipeline(_TextPipeline):
         True
     """
 
-    _OPTIONS = ("llm",)
+    _OPTIONS = ("llm", "known_only")
 
     def _build(self, encoder: QuestionEncoder | None) -> None:
         self.forecaster = Forecaster(self.model, encoder)
@@ -178,12 +179,18 @@ class ForecastingPipeline(_TextPipeline):
         inputs = input_tensors["inputs"]
         texts = [given for given in inputs if isinstance(given, str)]
         answers = iter(self.forecaster.answers(llm, texts) if texts else ())
-        return [next(answers).to_dict() if isinstance(given, str) else self._mean(llm, **given) for given in inputs]
+        known_only = options.get("known_only", False)
+        return [
+            next(answers).to_dict() if isinstance(given, str) else self._mean(llm, known_only, **given)
+            for given in inputs
+        ]
 
-    def _mean(self, llm: str, benchmark: str | None = None, questions: Sequence[str] = ()) -> dict:
+    def _mean(
+        self, llm: str, known_only: bool, benchmark: str | None = None, questions: Sequence[str] = ()
+    ) -> dict[str, Any]:
         """The expected mean over a benchmark, or over questions."""
         if benchmark is not None:
-            return self.forecaster.benchmark(llm, benchmark).to_dict()
+            return self.forecaster.benchmark(llm, benchmark, known_only=known_only).to_dict()
         return self.forecaster.questions(llm, questions).to_dict()
 
 

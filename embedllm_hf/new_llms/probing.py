@@ -1,15 +1,17 @@
 """Which questions to put to an LLM next, so that its score on a target is known soon.
 
-A target is an LLM's mean over the questions of one benchmark, of several or of all; or the difference of two LLMs'
-means, to choose between them. The adaptive choice takes, one after the other, the question whose answer is expected to
-reduce the target's variance most (`item_response.posterior.next_probes`). The random and the stratified choice are
-there to compare with.
+A target is an LLM's score on one benchmark, or its mean on several or on all; or the difference of two LLMs', to
+choose between them. The questions that can be asked are a sample of the benchmark's (`item_response.sampling`), so a
+score stays uncertain when all of them have been answered, unless it is about them alone.
+
+The adaptive choice takes, one after the other, the question whose answer is expected to reduce the target's variance
+most (`item_response.posterior.next_probes`). The random and the stratified choice are there to compare with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +22,10 @@ from ..bank.item_parameters import STRATEGIES
 from ..bank.question_bank import QuestionBank
 from ..encoding.question_encoder import QuestionEncoder
 from ..inference.base import Result
-from ..item_response.posterior import fixed_order, interval, next_probes, score_moments
+from ..item_response.posterior import fixed_order, interval, next_probes
 from ..item_response.priors import benchmarks_of, item_parameters_of, place_abilities
-from ..item_response.transfer import benchmark_transfer
+from ..item_response.sampling import KnownScore, QuestionSample, Shift
+from ..item_response.transfer import shift_variance
 from ..modeling_embedllm import EmbedLLM
 from .onboarding import Answers, PlacedAnswers, find_answers
 
@@ -103,6 +106,7 @@ def probe(
     benchmark: str | Sequence[str] | None = None,
     against: str | None = None,
     against_answers: Answers | None = None,
+    known_only: bool = False,
     strategy: str = ADAPTIVE,
     seed: int = 0,
     encoder: QuestionEncoder | None = None,
@@ -120,6 +124,8 @@ def probe(
             is better, and by how much. What is not known of the other one counts too; exchange the two to ask it.
         against_answers (`Mapping[str | int, float]`, *optional*): The other LLM's answers so far; needed if it is not
             one of the pool.
+        known_only (`bool`): The target is the score on the questions that the model knows, and on no others; its
+            interval has width 0 when all of them have been answered.
         strategy (`str`): `"adaptive"`, `"random"` or `"stratified"` (evenly over difficulty).
         seed (`int`): Of the random and the stratified choice.
         encoder (`QuestionEncoder`, *optional*): For answers to texts that the model does not know.
@@ -136,22 +142,24 @@ def probe(
     name = "" if llm is None else llm
     answers_by_llm = {name: answers or {}, **_rival_answers(model, llm, against, against_answers)}
     bank, found = find_answers(model, answers_by_llm, encoder)
-    target = Target.of(bank, benchmark)
+    target = Target.of(bank, benchmark, known_only=known_only)
     asked = _Standing.of(target, found[name], strategy)
     chosen, covariance = _choose(asked, n, seed)
-    variances = asked.variance(), asked.variance(chosen, covariance)  # now and then
+    now, then = asked.score(), asked.score_after(chosen, covariance)
+    low, high = target.sample.interval(now)
     lead = None
     if against is not None:
         if against in bank.llm_names:
             strategy = STRATEGIES[item_parameters_of(bank).strategies[bank.llm_names.index(against)]]
-        rival = _Standing.of(target, found[against], strategy)
-        theirs = rival.variance()
-        lead = Lead(against, *_intervals(asked.mean - rival.mean, [v + theirs for v in variances], lowest=-1.0))
+        lead = _lead(against, target.sample, now, then, _Standing.of(target, found[against], strategy).score())
     rows, names = target.rows[chosen], list(bank.benchmarks)
     return Probes(
         tuple(bank.question_ids[rows].tolist()),
         tuple(names[number] for number in bank.benchmark_of_question[rows]),
-        *_intervals(asked.mean, variances),
+        accuracy=float(target.sample.means([now])[0]),
+        low=low,
+        high=high,
+        expected_width=float(np.diff(target.sample.interval(then))[0]),
         n_answers=len(found[name].rows),
         n_left=int(np.isnan(asked.responses).sum()),
         lead=lead,
@@ -176,8 +184,10 @@ def ask_until(
         ask (`Callable[[int], float]`): Called with a `prompt_id`; returns the graded answer in [0, 1], or None to end.
         answers (`Mapping`, *optional*): Those that are there already, so that an interrupted run goes on.
         until_width (`float`, *optional*): Stop once the 90% interval, of the score or the difference, is narrower.
+            That of a benchmark may never be, few questions of which are known: then all are asked.
         max_questions (`int`, *optional*): Stop after this many questions.
-        options: `llm`, `benchmark`, `against`, `against_answers`, `strategy`, `seed`, `encoder`, as for `probe`.
+        options: `llm`, `benchmark`, `against`, `against_answers`, `known_only`, `strategy`, `seed`, `encoder`, as for
+            `probe`.
 
     Returns:
         `dict`: All answers, ready for `onboard` with the same `strategy`.
@@ -222,19 +232,20 @@ class Target:
     Attributes:
         bank (`QuestionBank`): With item parameters.
         benchmarks (`tuple[str, ...]`): Their names.
-        rows, weights (`np.ndarray` of shape `(n,)`): The questions' rows, and the weight of each; these sum to 1.
+        rows (`np.ndarray` of shape `(n,)`): The questions' rows.
+        sample (`QuestionSample`): The questions, with the weight of each, as a sample of the benchmarks.
         questions (`tuple`): Their intercepts `(n,)` and discriminations `(n, n_traits)`.
     """
 
     bank: QuestionBank
     benchmarks: tuple[str, ...]
     rows: np.ndarray
-    weights: np.ndarray
+    sample: QuestionSample
     questions: tuple[np.ndarray, np.ndarray]
 
     @classmethod
-    def of(cls, bank: QuestionBank, benchmark: str | Sequence[str] | None) -> Target:
-        """The target of some benchmarks by name, or of all.
+    def of(cls, bank: QuestionBank, benchmark: str | Sequence[str] | None, *, known_only: bool = False) -> Target:
+        """The target of some benchmarks by name, or of all; see `probe`.
 
         Raises:
             KeyError: If a benchmark is unknown.
@@ -250,16 +261,15 @@ class Target:
             rows = bank.benchmark_rows(name)
             weights[rows] += 1 / (len(rows) * len(names))
         rows = np.flatnonzero(weights)
-        return cls(bank, names, rows, weights[rows], item_parameters_of(bank).questions(rows))
+        sample = QuestionSample(weights[rows], bank.category_indices[rows], 0.0 if known_only else 1.0)
+        return cls(bank, names, rows, sample, item_parameters_of(bank).questions(rows))
 
-    def transfer_variance(self, answered: np.ndarray) -> float:
-        """Variance of the score since an LLM that has `answered` some rows has none of some of its benchmarks."""
-        total = 0.0
-        for name in self.benchmarks if len(answered) else ():
-            rows = self.bank.benchmark_rows(name)
-            if not np.isin(answered, rows).any():
-                total += benchmark_transfer(self.bank, name)
-        return total / len(self.benchmarks) ** 2
+    def shifts(self, answered: np.ndarray) -> list[Shift]:
+        """Where in the target each benchmark is, and its `shift_variance` for an LLM that has `answered` some rows."""
+        return [
+            (np.isin(self.rows, self.bank.benchmark_rows(name)), shift_variance(self.bank, name, answered))
+            for name in self.benchmarks
+        ]
 
 
 @dataclass(frozen=True)
@@ -286,32 +296,37 @@ class _Standing:
         known = posterior.mean[0], posterior.covariance[0]
         return cls(target, *known, responses[target.rows], placed.rows, strategy)
 
-    @property
-    def mean(self) -> float:
-        """The score, as it is expected."""
-        return self._moments(self.responses, self.covariance)[0]
+    def score(self) -> KnownScore:
+        """What is known of it now."""
+        return self._score(self.responses, self.covariance, self.answered)
 
-    def variance(self, chosen: np.ndarray | None = None, covariance: np.ndarray | None = None) -> float:
-        """The score's variance, calibrated; or the one expected once some `chosen` questions are answered.
+    def score_after(self, chosen: np.ndarray, covariance: np.ndarray) -> KnownScore:
+        """What is expected to be known of it once some `chosen` questions are answered.
 
-        `covariance` is then the ability's. Those answers are taken as forecast, so their own chance falls away.
+        `covariance` is then the ability's. Those answers are taken as forecast: their own chance is no more one of
+        this LLM, but still one of the questions.
         """
-        chosen = np.zeros(0, int) if chosen is None else chosen
-        responses = self.responses.copy()
+        responses, now = self.responses.copy(), self.score()
         responses[chosen] = 0.5
-        answered = np.concatenate([self.answered, self.target.rows[chosen]])
-        factor = item_parameters_of(self.target.bank).interval_factor(self.strategy, len(answered))
-        own = self._moments(responses, self.covariance if covariance is None else covariance)[1]
-        return factor**2 * own + self.target.transfer_variance(answered)
+        then = self._score(responses, covariance, np.concatenate([self.answered, self.target.rows[chosen]]))
+        return replace(then, values=now.values, chance=now.chance)
 
-    def _moments(self, responses: np.ndarray, covariance: np.ndarray) -> tuple[float, float]:
-        return score_moments(*self.target.questions, self.target.weights, responses, self.ability, covariance)
+    def _score(self, responses: np.ndarray, covariance: np.ndarray, answered: np.ndarray) -> KnownScore:
+        target = self.target
+        factor = item_parameters_of(target.bank).interval_factor(self.strategy, len(answered))
+        ability, shifts = (self.ability, covariance), target.shifts(answered)
+        return KnownScore.by_ability(target.questions, responses, ability, factor, shifts, target.sample.weights)
 
 
-def _intervals(mean: float, variances: Sequence[float], *, lowest: float = 0.0) -> tuple[float, float, float, float]:
-    """A mean, low and high by the first variance, the interval's width by the second."""
-    (low, high), later = (interval(mean, variance, lowest=lowest) for variance in variances)
-    return mean, low, high, later[1] - later[0]
+def _lead(against: str, sample: QuestionSample, now: KnownScore, then: KnownScore, theirs: KnownScore) -> Lead:
+    """How far an LLM, by what is known of it now and will be then, is ahead of another one."""
+    sign, means = np.array([1.0, -1.0]), sample.means([now, theirs])
+    difference = float(sign @ means)
+    (low, high), later = (
+        interval(difference, float(sign @ sample.covariance([score, theirs]) @ sign), lowest=-1.0)
+        for score in (now, then)
+    )
+    return Lead(against, difference, low, high, later[1] - later[0])
 
 
 def _choose(asked: _Standing, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -329,7 +344,9 @@ def _choose(asked: _Standing, n: int, seed: int) -> tuple[np.ndarray, np.ndarray
         order = fixed_order(asked.strategy, logits, generator)
         chosen = order[allowed[order]][:n]
         allowed = np.isin(np.arange(len(allowed)), chosen)
-    probes, covariance = next_probes(*target.questions, target.weights, allowed, asked.ability, asked.covariance, n)
+    probes, covariance = next_probes(
+        *target.questions, target.sample.weights, allowed, asked.ability, asked.covariance, n
+    )
     return probes if asked.strategy == ADAPTIVE else chosen, covariance
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from embedllm_hf import load_responses
+from embedllm_hf import EmbedLLM, load_responses
 from embedllm_hf.new_llms.answers import read_answers
 from tests.command_line import refused, run
 from tests.placing import strong_in_law, write_answers
@@ -41,6 +41,18 @@ def test_probe_stops_when_the_score_is_known(capsys, planted_model):
     assert "\t" not in out
 
 
+def test_probe_says_when_no_questions_are_left(capsys, planted_model, tmp_path):
+    """All known questions answered: on them the score is known, on the benchmark as well as they tell."""
+    bank = EmbedLLM.from_pretrained(planted_model).bank
+    ids = bank.question_ids[bank.benchmark_rows("law")].tolist()
+    answers = write_answers(tmp_path / "all.csv", {id_: row % 2 for row, id_ in enumerate(ids)})
+    options = ("probe", "--model", planted_model, "--llm", NEW, "--benchmark", "law", "--answers", answers)
+    code, out, _ = run(capsys, *options, "--until_width", 0.01)
+    assert code == 0
+    assert out.splitlines()[-1] == "it has answered all questions that the model knows"
+    assert "no more questions are needed" in run(capsys, *options, "--until_width", 0.01, "--known_only")[1]
+
+
 def test_probe_tells_which_of_two_is_better(capsys, planted_model, tmp_path):
     """Against an LLM of the pool and against a new one with answers of its own; a clear case needs no questions."""
     options = ("probe", "--model", planted_model, "--llm", NEW, "--benchmark", "law", "-n", 3)
@@ -50,7 +62,17 @@ def test_probe_tells_which_of_two_is_better(capsys, planted_model, tmp_path):
     assert out.rstrip().splitlines()[-1].startswith("with these 3 the interval's width becomes about")
     good = write_answers(tmp_path / "good.csv", strong_in_law())
     bad = write_answers(tmp_path / "bad.csv", {id_: 1 - grade for id_, grade in strong_in_law().items()})
-    two = ("--against", "other/llm", "--answers", good, "--against_answers", bad, "--strategy", "random")
+    two = (
+        "--against",
+        "other/llm",
+        "--answers",
+        good,
+        "--against_answers",
+        bad,
+        "--strategy",
+        "random",
+        "--known_only",
+    )
     code, out, _ = run(capsys, *options, *two)
     assert f": {NEW} is better" in out
     assert "no more questions are needed" in out

@@ -141,6 +141,22 @@ def test_forecast_a_benchmark_and_own_questions(capsys, planted_model, tmp_path)
     assert json.loads(out)["n_questions"] == 2
     _, out, _ = run(capsys, "forecast", "--model", planted_model, *llm, "--benchmark", "medicine")
     assert out.startswith(f"planted/healer-large on medicine: {forecast['accuracy']:.3f}, 90% interval [")
+    assert f"] for the whole benchmark ({forecast['n_observed']} of " in out
+
+
+def test_what_of_a_benchmark_a_forecast_is_about(capsys, planted_model, tmp_path):
+    """The whole of it, as many questions as are said, or those that the model knows: ever narrower."""
+    forecast = ("forecast", "--model", planted_model, "--llm", "planted/healer-large")
+    sizes = {"the whole benchmark": (), "all its 999 questions": ("--benchmark_size", 999)}
+    sizes["the questions that the model knows"] = ("--known_only",)
+    widths = []
+    for about, options in sizes.items():
+        assert f"] for {about} (" in run(capsys, *forecast, "--benchmark", "medicine", *options)[1]
+        told = json.loads(run(capsys, *forecast, "--benchmark", "medicine", *options, "--json")[1])
+        widths.append(told["high"] - told["low"])
+    assert widths == sorted(widths, reverse=True)
+    refused(run(capsys, *forecast, "--benchmark", "medicine", "--benchmark_size", 3), "`benchmark_size` is 3, but the")
+    refused(run(capsys, *forecast, "What?", "--known_only"), "--known_only and --benchmark_size go with --benchmark")
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
-from embedllm_hf import EmbedLLM, EmbedLLMConfig, Forecaster, Router, load_responses, onboard
-from embedllm_hf.inference import forecaster as forecaster_module
+from embedllm_hf import EmbedLLM, EmbedLLMConfig, Forecaster, Leaderboard, Router, load_responses, onboard
+from embedllm_hf.item_response import transfer
 from embedllm_hf.item_response.posterior import Z90
 from embedllm_hf.item_response.transfer import transfer_variance
 from embedllm_hf.predictors.stacked_fit import fit_blend
-from tests.placing import pool_of, simulated_pool
+from tests.placing import pool_of, simulated_pool, with_answers, with_items
 from tests.pool import trained_model
 
 QUESTIONS = ["What is 17 multiplied by 47?", "Is a contract about a dog valid when it was a gift?"]
@@ -34,7 +35,7 @@ def test_benchmark_forecast_counts_observed_answers_as_they_are(forecaster):
     rows, llm_index = model.bank.benchmark_rows("law"), model.llm_index("planted/scribe-small")
     responses = model.bank.responses_of(llm_index)[rows]
     probabilities = model.network_proba(model.bank.question_embeds[rows].astype(np.float32))[:, llm_index]
-    forecast = forecaster.benchmark("planted/scribe-small", "law")
+    forecast = forecaster.benchmark("planted/scribe-small", "law", known_only=True)
     assert forecast.accuracy == pytest.approx(np.where(np.isnan(responses), probabilities, responses).mean())
     assert forecast.n_observed == np.sum(~np.isnan(responses)) < forecast.n_questions == len(rows)
     missing = probabilities[np.isnan(responses)].astype(float)
@@ -89,13 +90,59 @@ def test_a_model_without_a_bank_has_no_benchmarks():
 # --- with item parameters ---
 
 
-def test_a_benchmark_that_was_answered_whole_has_its_score_and_no_interval():
-    """Where every response is known nothing is left to forecast."""
+def test_known_questions_that_were_all_answered_are_still_a_sample():
+    """Of their own score nothing is left to forecast; of a larger benchmark's the more, the larger it is."""
     simulated = simulated_pool()
-    forecast = Forecaster(pool_of(simulated, 12)).benchmark("lab/03", "one")
-    assert forecast.accuracy == pytest.approx(simulated.responses[::2, 3].mean())
-    assert forecast.high - forecast.low < 1e-6
-    assert (forecast.n_questions, forecast.n_observed) == (200, 200)
+    forecaster = Forecaster(pool_of(simulated, 12))
+    sizes = [{"known_only": True}, {"benchmark_size": 200}, {"benchmark_size": 250}, {"benchmark_size": 9999}, {}]
+    forecasts = [forecaster.benchmark("lab/03", "one", **size) for size in sizes]
+    share = simulated.responses[::2, 3].mean()
+    for forecast in forecasts:
+        assert forecast.accuracy == pytest.approx(share)
+        assert (forecast.n_questions, forecast.n_observed) == (200, 200)
+    widths = [forecast.high - forecast.low for forecast in forecasts]
+    assert widths[0] == widths[1] < 1e-6 < widths[2] < widths[3] < widths[4]
+    assert widths[2] == pytest.approx(widths[4] * np.sqrt(1 / 5), rel=0.01)
+    assert widths[4] == pytest.approx(2 * Z90 * np.sqrt(share * (1 - share) / 200), rel=0.01)
+
+
+def test_the_intervals_of_a_pool_hold_what_the_benchmark_would_have_shown():
+    """Of 400 LLMs 85 to 95% have their true share of right answers to new questions inside; half of them are sparse.
+
+    The truth is that of the simulation: each LLM's probability, over the questions that might have been drawn.
+    """
+    simulated, draw = simulated_pool(n_questions=240, n_llms=400, seed=1), np.random.default_rng(2)
+    ability = np.random.default_rng(1).normal(size=400)  # as `simulated_pool` draws it
+    intercepts, slopes = draw.normal(size=(20_000, 1)), draw.uniform(0.2, 2.0, (20_000, 1))
+    truth = expit(intercepts + slopes * ability).mean(axis=0)
+    responses = np.where((np.arange(400) < 200) | (draw.random((240, 400)) < 0.3), simulated.responses, np.nan)
+    model = with_items(
+        simulated.model.with_bank(with_answers(simulated.model.bank, responses)),
+        calibrate=False,
+    )
+    forecasts = [Forecaster(model).benchmark(name, "one") for name in model.config.llm_names]
+    low, high = np.array([(forecast.low, forecast.high) for forecast in forecasts]).T
+    assert ((low >= 0) & (low < high) & (high <= 1)).all()
+    inside = (low <= truth) & (truth <= high)
+    assert 0.85 <= inside[:200].mean() <= 0.95
+    assert 0.85 <= inside[200:].mean() <= 0.97
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ({"benchmark_size": 3}, "`benchmark_size` is 3, but the model knows 200 questions of `one`"),
+        ({"benchmark_size": 300, "known_only": True}, "`benchmark_size` is 300, but `known_only` leaves the rest out"),
+        ({"benchmark_size": 300.5}, "`benchmark_size` is 300.5, expected a whole number"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused(size, message):
+    """Less than is known, no whole number, a size of what is left out: by forecaster and leaderboard."""
+    model = pool_of(simulated_pool(n_llms=4), 4, calibrate=False)
+    with pytest.raises(ValueError, match=message):
+        Forecaster(model).benchmark("lab/03", "one", **size)
+    with pytest.raises(ValueError, match=message):
+        Leaderboard(model).benchmark("one", **size)
 
 
 def test_known_questions_among_ones_own_count_as_they_were_answered(model):
@@ -118,22 +165,32 @@ def test_an_llm_without_ability_is_forecast_by_the_network(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("answered", "has_shift"), [((), False), ((0, 2, 4, 6), True), ((0, 2, 4, 6, 1), False), ((1, 3), False)]
+    ("answered", "share"), [((), 0), ((0, 2, 4, 6), 1), ((0, 2, 4, 6, 1), 4 / 5), ((0, 2, 1, 3), 1 / 2), ((1, 3), 0)]
 )
-def test_only_answers_to_other_benchmarks_alone_bring_a_shift(monkeypatch, answered, has_shift):
-    """The interval is wider by the pool's errors on a benchmark if all that is known of the LLM is from elsewhere.
+def test_answers_to_other_benchmarks_bring_a_shift(monkeypatch, answered, share):
+    """The more of an LLM's answers are from elsewhere, the more of the pool's errors on a benchmark is told.
 
-    Not with answers to it, nor without any answers: then the prior is that of LLMs that took the benchmark. Odd
-    questions are of benchmark `two`.
+    What it has answered of the benchmark tells of the shift. There is none without any answers: then the prior is that
+    of LLMs that took the benchmark. Odd questions are of benchmark `two`.
     """
     grown = onboard(pool_of(simulated_pool(), 12), "new/llm", {row: row % 4 == 0 for row in answered})
-    squares = []
+    found = []
     for variance in (0.0, 0.001):
-        monkeypatch.setattr(forecaster_module, "benchmark_transfer", lambda bank, rows, given=variance: given)
-        forecast = Forecaster(grown).benchmark("new/llm", "two")
-        assert 0 < forecast.low < forecast.high < 1
-        squares.append(((forecast.high - forecast.accuracy) / Z90) ** 2)
-    assert squares[1] - squares[0] == pytest.approx(0.001 if has_shift else 0.0, abs=1e-9)
+        monkeypatch.setattr(transfer, "benchmark_transfer", lambda bank, rows, given=variance: given)
+        found.append(Forecaster(grown).known_score("new/llm", "two"))
+    without, with_shift = found
+    inside = [row // 2 for row in answered if row % 2]
+    gain, residual = 0.0, 0.0
+    if inside:
+        item = grown.bank.item_parameters
+        rows = 2 * np.array(inside) + 1
+        p = expit(item.intercepts[rows] + item.discriminations[rows] @ item.abilities[12])
+        residual, chance = -p.mean(), (p * (1 - p)).sum() / len(rows) ** 2  # all of them were wrong
+        gain = 0.001 * share / (0.001 * share + chance)
+    left = 0.001 * share * (1 - gain) * (1 - len(inside) / 200) ** 2
+    assert with_shift.ability_variance - without.ability_variance == pytest.approx(left, rel=1e-4, abs=1e-9)
+    moved = np.delete(with_shift.values - without.values, inside)
+    np.testing.assert_allclose(moved, gain * residual, rtol=1e-4, atol=1e-9)
 
 
 def test_the_interval_holds_the_pools_errors_where_nothing_was_answered(model):

@@ -1,16 +1,18 @@
 """Leaderboards: specialists lead on their topic, and the probabilities are those of simulated exams."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from scipy.special import expit, logit
+from scipy.special import expit, logit, ndtr
 
-from embedllm_hf import EmbedLLM
+from embedllm_hf import EmbedLLM, Forecaster
 from embedllm_hf.data.planted import planted_llms
 from embedllm_hf.inference.forecaster import known_probabilities
 from embedllm_hf.inference.leaderboard import Leaderboard, only_one_right, score_distribution, win_probabilities
 from tests.command_line import refused, run
+from tests.placing import pool_of, simulated_pool
 
 ARITHMETIC = ["What is 17 multiplied by 47?", "Add 508 to 21 and halve the result.", "Divide 96 by 12, to two places."]
 
@@ -74,14 +76,16 @@ def test_the_distribution_is_that_of_simulated_exams(question_sd):
 
 
 def test_a_known_benchmark_counts_what_was_observed(board):
-    """Observed responses as they are, the rest by the item-response model; alone right as counted by hand."""
+    """Observed responses as they are, the rest as the forecaster has them; alone right as counted by hand."""
     model = board.model
     bank, item = model.bank, model.bank.item_parameters
     rows = bank.benchmark_rows("law")
     probs = expit(item.intercepts[rows, None] + item.discriminations[rows] @ item.abilities.T)
     observed = np.stack([bank.responses_of(llm_index)[rows] for llm_index in range(8)], axis=1)
-    expected = np.where(np.isnan(observed), probs, observed)
-    np.testing.assert_allclose(known_probabilities(model, rows), expected)
+    np.testing.assert_allclose(known_probabilities(model, rows), np.where(np.isnan(observed), probs, observed))
+    forecaster = Forecaster(model, board.encoder)
+    expected = np.column_stack([forecaster.known_score(name, "law").values for name in planted_llms()])
+    np.testing.assert_array_equal(expected[~np.isnan(observed)], observed[~np.isnan(observed)])
     ranking = {row.llm: row for row in board.benchmark("law")}
     assert [row.rank for row in ranking.values()] == list(range(1, 9))
     wrong = 1 - expected
@@ -96,6 +100,26 @@ def test_a_known_benchmark_counts_what_was_observed(board):
         board.benchmark("laws")
     with pytest.raises(ValueError, match="no question bank, so nothing is known of questions and benchmarks"):
         Leaderboard(EmbedLLM(model.config), board.encoder).benchmark("law")
+
+
+def test_a_benchmark_is_compared_on_one_sample_of_its_questions():
+    """All answered: each interval is the forecaster's; who comes first is as sure as the paired differences are."""
+    simulated = simulated_pool(n_llms=12)
+    model = pool_of(simulated, 12, calibrate=False)
+    rows, known = Leaderboard(model).benchmark("one"), Leaderboard(model).benchmark("one", known_only=True)
+    forecaster, names = Forecaster(model), model.config.llm_names
+    for row, exact in zip(rows, known, strict=True):
+        forecast = forecaster.benchmark(row.llm, "one")
+        assert (row.accuracy, row.low, row.high) == (forecast.accuracy, forecast.low, forecast.high)
+        assert (row.llm, row.accuracy, row.only_one) == (exact.llm, exact.accuracy, exact.only_one)
+        assert exact.high - exact.low < 1e-6
+    for (row, following), exact in zip(pairwise(rows), known, strict=False):
+        one, other = (simulated.responses[::2, names.index(name)] for name in (row.llm, following.llm))
+        sure = ndtr((one - other).mean() / ((one - other).std() / np.sqrt(200)))
+        assert row.beats_next == pytest.approx(sure, abs=0.01)
+        assert exact.beats_next == (1 if one.mean() > other.mean() else pytest.approx(0.5))
+    larger = Leaderboard(model).benchmark("one", benchmark_size=300)
+    assert all(a.beats_next <= b.beats_next for a, b in zip(rows[:-1], larger[:-1], strict=True))
 
 
 def test_what_cannot_be_ranked_is_refused(board):
@@ -120,5 +144,12 @@ def test_the_command_line_prints_the_ranking(capsys, planted_model, board, tmp_p
     assert [line.split()[1] for line in out.splitlines()[1:]] == ["planted/abacus-small", "planted/atlas-large"]
     code, out, _ = run(capsys, "leaderboard", "--model", planted_model, "--benchmark", "law", "--json")
     assert json.loads(out) == [row.to_dict() for row in board.benchmark("law")]
+    about = ("leaderboard", "--model", planted_model, "--benchmark", "law")
+    assert run(capsys, *about)[1].endswith("interval and comparison are for the whole benchmark\n")
+    _, out, _ = run(capsys, *about, "--known_only", "--json")
+    assert json.loads(out) == [row.to_dict() for row in board.benchmark("law", known_only=True)]
+    _, out, _ = run(capsys, *about, "--benchmark_size", 999)
+    assert out.endswith("interval and comparison are for all its 999 questions\n")
+    refused(run(capsys, *options, "--known_only"), "--known_only and --benchmark_size go with --benchmark")
     path.write_text("")
     refused(run(capsys, *options), "holds no text")

@@ -130,6 +130,8 @@ def test_forecasting_says_what_the_forecaster_says(forecast, planted_model):
     ]
     assert forecast(inputs) == expected
     assert [forecast(given) for given in inputs] == expected
+    exact = forecaster.benchmark(LLM, "law", known_only=True).to_dict()
+    assert forecast({"benchmark": "law"}, known_only=True) == exact != expected[1]
     assert forecast(QUESTIONS[0])["probability"] > 0.7 > 0.5 > forecast(QUESTIONS[1])["probability"]
     other = forecast(QUESTIONS[1], llm="planted/atlas-large")
     assert other["llm"] == "planted/atlas-large"
@@ -140,7 +142,7 @@ def test_what_cannot_be_done_is_refused(route, forecast, planted_model):
     """Unknown options, LLMs and benchmarks, no LLM, inputs of another kind."""
     with pytest.raises(TypeError, match="unknown option `temperature`, expected some of `cost_weight`"):
         route("Hi?", temperature=1)
-    with pytest.raises(TypeError, match="unknown option `temperature`, expected some of `llm`"):
+    with pytest.raises(TypeError, match="unknown option `temperature`, expected some of `known_only`, `llm`"):
         pipeline("llm-forecasting", model=str(planted_model), temperature=1)
     with pytest.raises(KeyError, match="did you mean `planted/abacus-large`"):
         route("Hi?", llms=["planted/abacus-larg"])

@@ -8,7 +8,12 @@ import pytest
 from embedllm_hf import EmbedLLM
 from embedllm_hf.bank.question_bank import QuestionBank
 from embedllm_hf.item_response import transfer
-from embedllm_hf.item_response.transfer import benchmark_transfer, transfer_variance
+from embedllm_hf.item_response.transfer import (
+    benchmark_transfer,
+    posterior_shift,
+    shift_variance,
+    transfer_variance,
+)
 from tests.placing import pool_of, simulated_pool, with_answers
 
 
@@ -60,3 +65,25 @@ def test_it_is_found_once_a_bank(bank, monkeypatch):
     other = replace(bank)
     assert [benchmark_transfer(of, "two") for of in (bank, bank, other)] == [0.5] * 3
     assert calls == [200, 200]
+
+
+def test_the_shift_is_that_of_bayes():
+    """Drawn shifts and answers, those of about the same mean residual together: mean and variance of the shift."""
+    draw, n, variance = np.random.default_rng(0), 20, 0.01
+    shifts = np.sqrt(variance) * draw.normal(size=40_000)
+    right = draw.binomial(n, np.clip(0.5 + shifts, 0, 1))
+    weights = np.full(n + 5, 1 / (n + 5))
+    for count in (6, 10, 13):
+        responses = np.concatenate([np.arange(n) < count, np.full(5, np.nan)])
+        shift, left = posterior_shift(np.full(n + 5, 0.5), responses, weights, variance)
+        assert shift == pytest.approx(shifts[right == count].mean(), abs=0.008)
+        assert left / (5 / (n + 5)) ** 2 == pytest.approx(shifts[right == count].var(), rel=0.1)
+
+
+def test_there_is_no_shift_where_it_matters_to_nothing(monkeypatch):
+    """All or nothing answered, or nothing else; otherwise by the share of the answers that are to other questions."""
+    bank = pool_of(simulated_pool(n_llms=6), 6, calibrate=False).bank  # even rows are of benchmark `one`
+    monkeypatch.setattr(transfer, "benchmark_transfer", lambda bank, name: 0.01)
+    told = {(): 0, (0, 2): 0, (1, 3): 0.01, (0, 1, 3, 5): 0.0075, tuple(range(0, 400, 2)): 0, tuple(range(400)): 0}
+    for answered, expected in told.items():
+        assert shift_variance(bank, "one", np.array(answered, int)) == pytest.approx(expected)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from embedllm_hf import Forecaster, onboard, probe
+from embedllm_hf.item_response import transfer
 from embedllm_hf.item_response.posterior import Z90
 from embedllm_hf.item_response.priors import place_abilities
 from embedllm_hf.item_response.transfer import transfer_variance
-from embedllm_hf.new_llms import probing
 from embedllm_hf.new_llms.probing import Target, ask_until, is_known
 from tests.placing import pool_of, simulated_pool, without_calibration
 
@@ -42,12 +42,29 @@ def test_probes_are_of_the_target_and_new(model, strategy):
 
 
 def test_nothing_is_left_after_the_last_question(model):
-    """Of 200 questions with 195 answered, five are left; with all answered, none, and the score is known."""
+    """Of 200 questions with 195 answered, five are left; with all answered, none.
+
+    Then the score on them is known, and on the benchmark as well as 200 questions of it tell: by Wilson's interval.
+    """
     answers = dict.fromkeys(range(0, 390, 2), 1)
     assert len(probe(model, answers=answers, n=9, benchmark="one").question_ids) == 5
-    done = probe(model, answers=dict.fromkeys(range(0, 400, 2), 1), n=9, benchmark="one")
-    assert done.question_ids == ()
-    assert (done.accuracy, done.low, done.high) == pytest.approx((1, 1, 1))
+    whole, options = dict.fromkeys(range(0, 400, 2), 1), {"n": 9, "benchmark": "one"}
+    done, known = probe(model, answers=whole, **options), probe(model, answers=whole, known_only=True, **options)
+    assert done.question_ids == known.question_ids == ()
+    assert (known.accuracy, known.low, known.high) == pytest.approx((1, 1, 1))
+    assert (done.accuracy, done.low, done.high) == pytest.approx((1, 200 / (200 + Z90**2), 1))
+
+
+def test_a_question_more_never_widens_the_interval(model):
+    """Expected widths fall with the number of questions, down to what the sample of questions leaves."""
+    for known_only in (False, True):
+        plans = [probe(model, n=n, benchmark="one", known_only=known_only) for n in (1, 8, 64, 200)]
+        widths = [plans[0].width, *(plan.expected_width for plan in plans)]
+        assert widths == sorted(widths, reverse=True)
+    assert plans[-1].expected_width < 1e-6
+    left = probe(model, n=200, benchmark="one")
+    share = left.accuracy
+    assert left.expected_width == pytest.approx(2 * Z90 * np.sqrt(share * (1 - share) / 200), rel=0.02)
 
 
 def test_adaptive_expects_more_than_random(model):
@@ -77,7 +94,7 @@ def test_a_benchmark_without_answers_is_less_certain(model):
     assert transfer_variance(model.bank, np.arange(1, 400, 2)) > 0
 
 
-@pytest.mark.parametrize(("answered", "share"), [((), 0), ((0, 2), 1 / 4), ((1,), 1 / 4), ((0, 1), 0)])
+@pytest.mark.parametrize(("answered", "share"), [((), 0), ((0, 2), 1 / 4), ((1,), 1 / 4)])
 def test_what_does_not_carry_over_counts_by_the_square_of_its_weight(model, monkeypatch, answered, share):
     """Of two benchmarks that count alike, each has half the weight, and so a quarter of its variance.
 
@@ -85,8 +102,8 @@ def test_what_does_not_carry_over_counts_by_the_square_of_its_weight(model, monk
     """
     squares = []
     for variance in (0.0, 0.004):
-        monkeypatch.setattr(probing, "benchmark_transfer", lambda bank, rows, given=variance: given)
-        plan = probe(model, answers={row: row % 4 == 0 for row in answered}, strategy="random")
+        monkeypatch.setattr(transfer, "benchmark_transfer", lambda bank, rows, given=variance: given)
+        plan = probe(model, answers={row: row % 4 == 0 for row in answered}, strategy="random", known_only=True)
         assert 0 < plan.low < plan.high < 1
         squares.append((plan.width / (2 * Z90)) ** 2)
     assert squares[1] - squares[0] == pytest.approx(0.004 * share, abs=1e-9)
@@ -101,10 +118,10 @@ def test_answers_of_the_pool_count(model):
 def test_targets_count_benchmarks_alike(model):
     """Several benchmarks have equal weight whatever their size, all of them are the default, unknown ones an error."""
     target = Target.of(model.bank, ["one", "two"])
-    rows, weights = target.rows, target.weights
+    rows, weights = target.rows, target.sample.weights
     assert weights[rows % 2 == 0].sum() == pytest.approx(0.5)
     assert weights.sum() == pytest.approx(1)
-    np.testing.assert_array_equal(Target.of(model.bank, None).weights, weights)
+    np.testing.assert_array_equal(Target.of(model.bank, None).sample.weights, weights)
     both = probe(model, n=12)
     assert set(both.benchmarks) == {"one", "two"}
     with pytest.raises(KeyError, match=r"unknown benchmark `won`.*did you mean .*`one`"):
@@ -173,7 +190,7 @@ def test_the_next_question_is_the_best_for_the_difference(model):
     answers, other = dict.fromkeys(range(0, 20, 2), 1), {100: 0, 102: 1, 104: 0}
     plan = probe(model, "new/a", answers, benchmark="one", against="new/b", against_answers=other)
     target = Target.of(model.bank, "one")
-    rows, weights = target.rows, target.weights
+    rows, weights = target.rows, target.sample.weights
     intercepts, discriminations = target.questions
     pair = [np.array(sorted(given)) for given in (answers, other)]
     values = [
@@ -200,7 +217,7 @@ def test_the_next_question_is_the_best_for_the_difference(model):
 def test_the_lead_is_the_difference_of_two_forecasts(model):
     """Worked from the two scores' own forecasts: means subtract, variances add; exchanged, the sign changes."""
     answers, other = dict.fromkeys(range(0, 24, 2), 1), dict.fromkeys(range(0, 24, 2), 0)
-    options = {"benchmark": "one", "strategy": "random"}
+    options = {"benchmark": "one", "strategy": "random", "known_only": True}
     plan = probe(model, "new/a", answers, against="new/b", against_answers=other, **options)
     turned = probe(model, "new/b", other, against="new/a", against_answers=answers, **options)
     alone = [probe(model, None, given, **options) for given in (answers, other)]
@@ -217,10 +234,22 @@ def test_the_lead_is_the_difference_of_two_forecasts(model):
 
 def test_what_is_known_of_the_other_llm_narrows_the_difference(model):
     """Against an LLM of the pool, whose score is known, nothing is added to the asked LLM's own width."""
-    plan = probe(model, "new/a", {0: 1, 2: 0}, benchmark="one", against="lab/03")
+    plan = probe(model, "new/a", {0: 1, 2: 0}, benchmark="one", against="lab/03", known_only=True)
     assert plan.lead.against == "lab/03"
     assert plan.lead.width == pytest.approx(plan.width, rel=1e-4)
     assert plan.lead.difference == pytest.approx(plan.accuracy - probe(model, "lab/03", benchmark="one").accuracy)
+
+
+def test_both_llms_meet_the_same_questions(model):
+    """All questions answered by both: the lead is as sure as the paired differences are, and none for the same LLM."""
+    one, two = (model.bank.responses_of(llm_index)[::2] for llm_index in (3, 4))
+    lead = probe(model, "lab/03", benchmark="one", against="lab/04").lead
+    expected = 2 * Z90 * (one - two).std() / np.sqrt(200)
+    assert lead.width == pytest.approx(expected, rel=0.02)
+    answers = {2 * row: float(answer) for row, answer in enumerate(one)}
+    twin = probe(model, "new/twin", answers, benchmark="one", against="lab/03").lead
+    assert twin.difference == pytest.approx(0)
+    assert 0 < twin.width < 0.02
 
 
 def test_asking_ends_when_one_is_better(simulated, model):
