@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .._checks import brief, normal_text, shorten
+from .._checks import brief, check_text, normal_text, shorten
 from .._errors import InputError
 from .._files import whole_file
 from .._tables import format_table
@@ -87,6 +87,7 @@ class EvaluationLogs:
         for question, candidates in enumerate(self.bare_texts):
             text = next((normal_text(text) for _, text in candidates if text.strip()), "")
             if text:
+                check_text(f"{self.questions.tasks[question]}, question {self.questions.sources[question]}", text)
                 numbers[question] = number_of.setdefault(text, len(texts))
                 if len(number_of) > len(texts):
                     texts.append(text)
@@ -108,7 +109,7 @@ class EvaluationLogs:
             used = [_looked_up(counted.run.usage.get(name), questions)[kept] for name in USAGE]
             parts.append((np.full(n, llm_of[counted.run.llm]), text_of[questions][kept], np.full(n, rank),
                           questions[kept], labels[kept], counts[kept], *used))  # fmt: skip
-        if not parts:
+        if not any(len(labels) for _, _, _, _, labels, *_ in parts):
             raise InputError(f"the logs give no responses: {_reasons(self.left_out)}.")
         llms, places, ranks, questions, labels, counts, *used = map(np.concatenate, zip(*parts, strict=True))
         order = np.lexsort((ranks, places, llms))

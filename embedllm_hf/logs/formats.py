@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .._errors import InputError, MissingFile, visible
+from .._checks import brief
+from .._errors import InputError, MissingFile, UserError, visible
 from ..hub.client import fetch_snapshot
 from . import columns, evalscope, every_eval_ever, inspect_ai, lighteval, llm_router_bench, lm_eval, promptfoo
 from .records import Runs
@@ -46,18 +48,33 @@ def read_runs(sources: Iterable[str | Path], *, named: Mapping[str, str] | None 
     for source in sources:
         n_before = len(runs.runs) + len(runs.left_out)
         for path in _files(str(source)):
-            if named is not None:
-                columns.read(path, runs, named)
-                continue
-            reader = reader_of(path)
+            reader = reader_of(path) if named is None else partial(columns.read, columns=named)
             if reader is not None:
-                reader(path, runs)
+                _read(reader, path, runs)
         if len(runs.runs) + len(runs.left_out) == n_before:
             raise InputError(
                 f"{visible(str(source))}: no log of {_NAMES} is in it. For a table of another form name its columns: "
                 "--columns prompt=... label=... model_name=..."
             )
     return runs
+
+
+def _read(reader: Callable[[Path, Runs], None], path: Path, runs: Runs) -> None:
+    """Read one file; whatever is in it that its harness does not write is an error of one line."""
+    try:
+        reader(path, runs)
+    except (UserError, OSError):
+        raise
+    except Exception as error:  # of a stranger's file readers and libraries raise whatever comes
+        cause = brief(f"{type(error).__name__}: {error}", 120)
+        raise InputError(
+            f"{visible(str(path))}: looks like a log of {_harness_of(reader)}, but is not what that writes ({cause}). "
+            "Fetch or write it again."
+        ) from error
+
+
+def _harness_of(reader: Callable) -> str:
+    return getattr(reader, "__module__", columns.__name__).rpartition(".")[2].replace("_", "-")
 
 
 def holds_logs(folder: Path) -> bool:

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .._errors import InputError
 from .records import Metric, Run, Runs, read_json, utc
 from .texts import texts_of_fields
 
@@ -29,16 +28,13 @@ def read(path: Path, runs: Runs) -> None:
     """Read the answers of one file into `runs`, a run for each provider and benchmark.
 
     Raises:
-        ValueError: If it is no whole JSON, or its rows are not what promptfoo writes.
+        ValueError: If it is no whole JSON.
     """
     content = read_json(path)
     results, found = content["results"], dict[tuple[str, str], Run]()
     time, default = utc(results.get("timestamp")), content.get("config", {}).get("description") or path.parent.name
-    for place, row in enumerate(results["results"], start=1):
-        try:
-            _add(row, found, str(path), time, default or path.stem, runs)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{path}, result {place}: not a row of promptfoo ({error!r}). Write it again.") from error
+    for row in results["results"]:
+        _add(row, found, str(path), time, default or path.stem, runs)
     if not found:
         runs.left_out.append((str(path), "it holds no results; --no-write leaves them out"))
     runs.runs += found.values()

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._checks import brief, check_llm_names, normal_text, shown
+from .._checks import brief, check_llm_names, check_text, normal_text, shown
 from .._errors import InputError, visible
 
 NO_FILTER = "none"
@@ -87,6 +87,8 @@ class Run:
     def __post_init__(self) -> None:
         self.llm = normal_text(self.llm)
         check_llm_names(f"{self.path}: the LLM's name", [self.llm])
+        for name in (self.task, self.benchmark):
+            check_text(f"{self.path}: the task's name", name)
 
     def add(self, question: int, metric: Metric, value: object) -> None:
         """A score of an answer, whatever it is: a grade, nothing, or what is no grade."""

@@ -146,6 +146,7 @@ def kinds(folder: Path) -> Iterator[tuple[Kind, Path]]:
     yield from _model_kinds(folder / "model")
     yield from _encoder_kinds(folder / "encoder")
     yield from _table_kinds(folder / "tables")
+    yield from _log_kinds(folder / "logs")
 
 
 def _model_kinds(folder: Path) -> Iterator[tuple[Kind, Path]]:
@@ -248,6 +249,31 @@ def _table_kinds(folder: Path) -> Iterator[tuple[Kind, Path]]:
     long = {"a": "answers", "q": "questions", "c": "costs"}
     for name in ("a.csv", "a.jsonl", "q.csv", "q.jsonl", "q.txt", "c.csv"):
         yield Kind(long[name[0]] + name[1:], name, _reader_of(readers[name[0]], name), whole=False), small
+
+
+def _log_kinds(folder: Path) -> Iterator[tuple[Kind, Path]]:
+    from embedllm_hf import read_logs
+    from tests.logs import made
+
+    def read(folder: Path) -> bytes:
+        logs = read_logs(folder)
+        table = logs.to_long().to_pandas().to_csv().encode("utf-8", "surrogatepass") if logs.runs else b""
+        return table + logs.summary().encode("utf-8", "surrogatepass")
+
+    scores = {"strict-match": [1, 0] * 5, "flexible-extract": [1, None] * 5}
+    samples = made.lm_eval(folder / "lm_eval", scores=scores)
+    results = next(samples.parent.glob("results_*.json"))
+    files = {"lm-eval's answers": samples, "lm-eval's results": results}
+    files |= {
+        "lighteval's details": made.lighteval(folder / "lighteval"),
+        "promptfoo's results": made.promptfoo(folder / "promptfoo"),
+        "Every Eval Ever's samples": made.every_eval_ever(folder / "every_eval_ever"),
+        "EvalScope's reviews": made.evalscope(folder / "evalscope"),
+        "LLMRouterBench's records": made.llm_router_bench(folder / "llm_router_bench"),
+    }
+    for name, path in files.items():
+        top = folder / path.relative_to(folder).parts[0]
+        yield Kind(name, path.relative_to(top).as_posix(), read, whole=False), top
 
 
 def _reader_of(read: Callable[[Path], object], name: str) -> Callable[[Path], bytes]:
