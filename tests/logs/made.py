@@ -31,7 +31,9 @@ def lm_eval(
     for filter_, graded in scores.items():
         for index, (question, score) in enumerate(zip(questions, graded, strict=False)):
             doc = {"question": question, "answer": "8"}
-            digest = hashlib.sha256(json.dumps(doc, indent=2, ensure_ascii=False).encode()).hexdigest()
+            digest = hashlib.sha256(
+                json.dumps(doc, indent=2, ensure_ascii=False).encode("utf-8", "surrogatepass")
+            ).hexdigest()
             given = {"gen_args_0": {"arg_0": f"Q: How many eyes has a dog?\nA: 2\n\nQ: {question}\nA:"}}
             rows.append({"doc_id": index, "doc": doc, "target": "8", "arguments": given, "resps": [["8"]],
                          "filtered_resps": ["8"], "filter": filter_, "metrics": [metric], "doc_hash": digest,
