@@ -165,7 +165,7 @@ def test_help_of_each_verb(capsys, verb):
     code, out, _ = run(capsys, verb, "--help")
     assert code == 0
     assert f"usage: embedllm {verb}" in out
-    assert "--model MODEL" in out or "--dataset DATASET" in out or verb == "quickstart"
+    assert "--model MODEL" in out or "--dataset DATASET" in out or verb in ("quickstart", "collect")
 
 
 def test_help_shows_the_defaults(capsys):
