@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from .._checks import brief
 from .._errors import InputError
@@ -52,11 +53,12 @@ def pairs_of(option: str, given: list[str] | None) -> dict[str, str] | None:
 
 def main(options: argparse.Namespace) -> int:
     """Read, save, print what was read."""
-    from ..data.evaluation_logs import read_logs
+    from ..data.evaluation_logs import check_may_hold_collection, read_logs
     from ..data.sources import load_splits
 
     metrics, columns = pairs_of("--metric", options.metric), pairs_of("--columns", options.columns)
     named = {"metrics": metrics, "columns": columns, "rename": options.rename, "benchmarks": options.benchmarks}
+    check_may_hold_collection(Path(options.output_dir))
     logs = read_logs(options.logs, **named)
     logs.save(options.output_dir)
     data = load_splits(options.output_dir)

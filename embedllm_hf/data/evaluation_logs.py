@@ -19,20 +19,39 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .._checks import brief, check_text, normal_text, shorten
-from .._errors import InputError
-from .._files import whole_file
+from .._errors import ExistingFile, InputError
+from .._files import whole_directory
 from .._tables import format_table
 from ..logs.commands import source_of
 from ..logs.formats import read_runs
 from ..logs.records import USAGE, Grades, Metric, Run, Runs
 from ..logs.texts import bare_texts
+from .files import SPLIT_NAMES, split_files
 from .log_answers import KnownQuestions, LogAnswers, answers_of
 from .log_scores import Counted, by_question, check_metrics, metric_of, other_means, why_not
 from .rows import name_of, read_rows
 from .texts import text_id
 from .upload import push_tables
 
+_REPORT = "collected.json"
+_FILES = {_REPORT, *(f"{name}.parquet" for name in SPLIT_NAMES)}
 _SPLITS = (("test", 1), ("validation", 2), ("train", 10))  # of ten parts, told by the hash of a text
+
+
+def check_may_hold_collection(folder: Path) -> None:
+    """Refuse a folder whose tables are somebody's own, or a file.
+
+    Raises:
+        FileExistsError: With what is there.
+    """
+    if folder.is_file():
+        raise ExistingFile(f"{folder} is a file, expected a folder. Choose another one.")
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    tables = [table for split in SPLIT_NAMES for table in split_files(names, split)]
+    if tables and _REPORT not in names:
+        raise ExistingFile(
+            f"{folder} holds tables that were not collected ({shorten(tables)}). Choose another folder."
+        )
 
 
 class EvaluationLogs:
@@ -182,14 +201,20 @@ class EvaluationLogs:
         return answers_of(llm, runs, self.questions.texts, self.bare_texts, known)
 
     def save(self, folder: str | Path) -> None:
-        """Write the splits as Parquet, and the report as `collected.json`, into a folder that `load_splits` takes."""
+        """Write the splits as Parquet, and the report as `collected.json`, into a folder that `load_splits` takes.
+
+        An earlier collection in the folder is replaced, all at once; other files there stay.
+
+        Raises:
+            FileExistsError: If the folder holds tables of splits that are no collection.
+        """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, table in self.splits().items():
-            with whole_file(folder / f"{name}.parquet") as partial:
-                pq.write_table(table, partial)
-        with whole_file(folder / "collected.json") as partial:
-            partial.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        check_may_hold_collection(folder)
+        with whole_directory(folder, owned=lambda _, name: name in _FILES) as partial:
+            for name, table in self.splits().items():
+                pq.write_table(table, partial / f"{name}.parquet")
+            report = json.dumps(self.to_dict(), indent=2)
+            (partial / _REPORT).write_text(f"{report}\n", encoding="utf-8")
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
         """Upload the splits, and no log; options and the commit's address are those of `data.upload.push_tables`."""

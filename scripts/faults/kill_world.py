@@ -13,6 +13,7 @@ from typing import Any
 from embedllm_hf import EmbedLLM
 from embedllm_hf.cli import main
 from tests.hub import HubServer
+from tests.logs.made import QUESTIONS, lm_eval
 from tests.pool import LLMS, make_frame
 from tests.tiny_encoder import save_tiny_encoder
 
@@ -77,10 +78,19 @@ class World:
         assert self.verb("embed --dataset {other} --encoder {encoder} --output {world}/old.safetensors", Path()) == 0
         assert self.verb("distill --model {another} --dataset {other} --output_dir {world}/static", Path()) == 0
         (self.folder / "report.json").write_text('{"old": 1}\n')
+        lm_eval(self.folder / "logs")
+        lm_eval(self.folder / "other_logs", llm="lab/two", questions=[f"{text} Now." for text in QUESTIONS[:4]])
+        assert self.verb("collect {world}/other_logs --output_dir {world}/collected", Path()) == 0
 
     def warm_up(self) -> None:
         """Import in this process what each trial would import anew, and draw the first picture of it."""
-        for module in ("training.trainer", "new_llms.onboarding", "encoding.distill", "evaluation.cost_report"):
+        for module in (
+            "training.trainer",
+            "new_llms.onboarding",
+            "new_llms.adding",
+            "encoding.distill",
+            "evaluation.cost_report",
+        ):
             importlib.import_module(f"embedllm_hf.{module}")
         EmbedLLM.from_pretrained(self.folder / "model").save_pretrained(self.folder / "warm")
 
@@ -127,6 +137,11 @@ class World:
             "evaluate": writing("evaluate --model {model} --dataset {data} --output {out}", start="report.json"),
             "curve": writing(
                 "curve --model {model} --dataset {data} --costs {costs} --output {out}", start="report.json"
+            ),
+            "collect": writing("collect {world}/logs --output_dir {out}"),
+            "collect over another": writing("collect {world}/logs --output_dir {out}", start="collected"),
+            "add over another": writing(
+                f"add --model {{model}} --answers {{other}} --output_dir {{out}} {over}", start="another"
             ),
             "push over another": Verb(self._push, self._push, pushes=True),
         }

@@ -51,6 +51,26 @@ def test_a_data_set_is_made_and_trained_on(capsys, tmp_path):
     np.testing.assert_array_equal(load_splits(tmp_path / "logs").train.responses(), data.train.responses())
 
 
+def test_a_collection_replaces_another_whole_and_nothing_else(capsys, tmp_path):
+    """Splits of the old one that the new one lacks go, files of the user's stay, and tables of the user's are safe."""
+    lm_eval(tmp_path / "many")
+    lm_eval(tmp_path / "few", questions=QUESTIONS[:1])
+    for logs in ("many", "few"):
+        assert run(capsys, "collect", tmp_path / logs, "--output_dir", tmp_path / "data")[0] == 0
+        (tmp_path / "data" / "notes.txt").write_text("mine")
+    left = sorted(path.name for path in (tmp_path / "data").iterdir())
+    assert [name for name in left if not name.endswith(".parquet")] == ["collected.json", "notes.txt"]
+    assert len(left) == 3
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "train.csv").write_text("prompt,model_name,label\nWho?,a,1\n")
+    refused(
+        run(capsys, "collect", tmp_path / "few", "--output_dir", own), "tables that were not collected", "train.csv"
+    )
+    refused(run(capsys, "collect", tmp_path / "few", "--output_dir", own / "train.csv"), "is a file")
+    assert [path.name for path in own.iterdir()] == ["train.csv"]
+
+
 def test_options_reach_the_logs(capsys, tmp_path):
     """A metric by pattern, other names and benchmarks, columns, JSON."""
     lm_eval(tmp_path / "logs", scores={"strict-match": [0] * 10, "flexible-extract": [1] * 10})
