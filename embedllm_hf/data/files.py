@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -125,7 +125,20 @@ def iterate_file(path: Path) -> Iterator[pa.RecordBatch]:
     Raises:
         ValueError: If a column is missing or the file is damaged or cut off.
     """
-    read = _iterate_parquet if path.suffix == ".parquet" else _iterate_csv
+    yield from _explained(path, _iterate_parquet if path.suffix == ".parquet" else _iterate_csv)
+
+
+def iterate_names(path: Path) -> Iterator[pa.RecordBatch]:
+    """The columns `prompt` and `source` of a Parquet file; nothing of one without names of questions.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    yield from _explained(path, _iterate_names)
+
+
+def _explained(path: Path, read: Callable[[Path], Iterator[pa.RecordBatch]]) -> Iterator[pa.RecordBatch]:
+    """Read a table; what a library says of a damaged one becomes an error for the user."""
     try:
         yield from read(path)
     except FileNotFoundError:
@@ -156,8 +169,7 @@ def _iterate_parquet(path: Path) -> Iterator[pa.RecordBatch]:
         yield from file.iter_batches(columns=known, batch_size=_PARQUET_ROWS)
 
 
-def iterate_names(path: Path) -> Iterator[pa.RecordBatch]:
-    """The columns `prompt` and `source` of a Parquet file; nothing of one without names of questions."""
+def _iterate_names(path: Path) -> Iterator[pa.RecordBatch]:
     if {"prompt", "source"} <= set(pq.read_schema(path).names):
         with pq.ParquetFile(path) as file:
             _check_sizes(path, file.metadata)

@@ -101,7 +101,7 @@ def reader_of(path: Path) -> Callable[[Path, Runs], None] | None:
 def _parquet_columns(path: Path) -> Sequence[str]:
     try:
         return pq.read_schema(path).names
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, UnicodeDecodeError):
         return ()  # no Parquet after all: no log
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from embedllm_hf import read_logs
 from embedllm_hf._errors import UserError
+from embedllm_hf.data.sources import load_question_names
 from embedllm_hf.logs.formats import reader_of
 from embedllm_hf.logs.records import Metric
 from tests.logs import made
@@ -114,6 +115,20 @@ def test_texts_that_are_none_are_refused_or_left_out(tmp_path, text, said):
     if not text:
         made.lm_eval(tmp_path / "log", questions=["", *made.QUESTIONS])
         assert len(read_logs(tmp_path / "log").to_long()) == 10
+
+
+def test_a_damaged_parquet_is_no_log_or_told(tmp_path):
+    """A column's name that is no UTF-8 any more, in details and in a data set with names of its questions."""
+    path = made.lighteval(tmp_path / "log")
+    path.write_bytes(path.read_bytes().replace(b"metric", b"\xe5etric"))
+    with pytest.raises(ValueError, match=r"no log of|is not what that writes|cannot be read"):
+        read_logs(path)
+    made.lm_eval(tmp_path / "other")
+    read_logs(tmp_path / "other").save(tmp_path / "data")
+    for table in (tmp_path / "data").glob("*.parquet"):
+        table.write_bytes(table.read_bytes().replace(b"source", b"\xe5ource"))
+    with pytest.raises(ValueError, match="cannot be read as parquet"):
+        load_question_names(tmp_path / "data")
 
 
 def test_such_an_error_names_the_file_and_the_harness(tmp_path):
