@@ -114,6 +114,33 @@ def test_a_new_llm_is_placed_by_its_log(capsys, planted_model, law_log, tmp_path
     refused(run(capsys, "forecast", "--model", planted_model, "--benchmark", "law"), "--llm is missing")
 
 
+def test_the_other_verbs_take_logs(capsys, planted_model, law_log, tmp_path):
+    """Evaluate measures all questions of a log, add puts its LLM into the pool, drift compares it with the recorded."""
+    log, ids = law_log
+    for llm in ("planted/abacus-large", "planted/scribe-small"):
+        lm_eval(tmp_path / "unseen", llm=llm, scores={"none": [1, 0] * 5})
+    code, out, err = run(capsys, "evaluate", "--model", planted_model, "--dataset", tmp_path / "unseen")
+    assert code == 0, err
+    assert out.startswith("unseen all: 10 questions x 8 LLMs, 20 responses")
+    options = ("--model", planted_model, "--answers", log, "--output_dir", tmp_path / "added")
+    code, out, err = run(capsys, "add", *options)
+    assert code == 0, err
+    added = EmbedLLM.from_pretrained(tmp_path / "added")
+    answers = added.bank.responses_of(added.llm_index(NEW))
+    assert np.flatnonzero(~np.isnan(answers)).tolist() == sorted(added.bank.rows_of_ids(ids).tolist())
+    bank = EmbedLLM.from_pretrained(planted_model).bank
+    texts = load_responses("planted", split="train")
+    asked = np.flatnonzero(texts.categories == "law")[:40]
+    old = bank.responses_of(bank.llm_names.index("planted/abacus-large"))[bank.rows_of_ids(texts.question_ids[asked])]
+    scores = {"none": [float(right) for right in old]}
+    questions = texts.questions[asked].tolist()
+    lm_eval(tmp_path / "again", llm="planted/abacus-large", task="law", questions=questions, scores=scores)
+    code, out, err = run(capsys, "drift", "--model", planted_model, "--answers", tmp_path / "again", "--json")
+    assert code == 0, err
+    report = json.loads(out)
+    assert (report["llm"], report["alarm"]) == ("planted/abacus-large", False)
+
+
 def test_a_log_of_several_llms_needs_a_name(capsys, planted_model, law_log, tmp_path):
     """Which are there is said; a name that is not among them is refused."""
     log, _ = law_log
