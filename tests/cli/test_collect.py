@@ -115,7 +115,7 @@ def test_a_new_llm_is_placed_by_its_log(capsys, planted_model, law_log, tmp_path
 
 
 def test_the_other_verbs_take_logs(capsys, planted_model, law_log, tmp_path):
-    """Evaluate measures all questions of a log, add puts its LLM into the pool, drift compares it with the recorded."""
+    """Evaluate measures all questions of a log, add puts its LLM into the pool, drift compares with the recorded."""
     log, ids = law_log
     for llm in ("planted/abacus-large", "planted/scribe-small"):
         lm_eval(tmp_path / "unseen", llm=llm, scores={"none": [1, 0] * 5})
@@ -138,7 +138,7 @@ def test_the_other_verbs_take_logs(capsys, planted_model, law_log, tmp_path):
     code, out, err = run(capsys, "drift", "--model", planted_model, "--answers", tmp_path / "again", "--json")
     assert code == 0, err
     report = json.loads(out)
-    assert (report["llm"], report["alarm"]) == ("planted/abacus-large", False)
+    assert (report["llm"], report["changed"]) == ("planted/abacus-large", False)
 
 
 def test_a_log_of_several_llms_needs_a_name(capsys, planted_model, law_log, tmp_path):
