@@ -24,7 +24,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MOST_BYTES = 12_000_000
 # Tests of the library itself, without those of its text, its scripts and its build.
-CORE = ("bank", "data", "encoding", "evaluation", "inference", "item_response", "metrics", "new_llms", "predictors")
+CORE = (
+    *("bank", "data", "encoding", "evaluation", "inference", "item_response", "logs", "metrics", "new_llms"),
+    "predictors",
+)
 _TORCH = "torch==2.13.0"  # asked for first: an open request would bring several gigabytes of CUDA
 
 
