@@ -31,6 +31,7 @@ from .cost_curves import (
     quality_neutral_cost,
     recovered_gap,
 )
+from .fixed_sequence import last_that_keeps, share_p_value
 from .forecasts import benchmark_forecast
 from .routing import oracle_accuracy, routed_responses, routing_accuracy
 
@@ -51,6 +52,7 @@ __all__ = [
     "deferral_area",
     "expected_calibration_error",
     "frontier",
+    "last_that_keeps",
     "log_loss",
     "log_wealth",
     "mean_interval",
@@ -62,4 +64,5 @@ __all__ = [
     "reliability_bins",
     "routed_responses",
     "routing_accuracy",
+    "share_p_value",
 ]
