@@ -1,9 +1,9 @@
 """Metrics over observed pairs: plain functions of NumPy arrays, usable on anybody's matrices.
 
 Here: correctness and calibration, routing, cost against quality, forecasts, the bootstrap that compares two
-predictors, and the test by betting that may be looked at after each answer. Not here: who predicts, and the reports,
-which are `evaluation/`'s. The flow enters with probabilities and responses `(n_questions, n_llms)`, NaN where not
-observed, and leaves as numbers. Only NumPy and SciPy are needed.
+predictors, the test by betting that may be looked at after each answer, and tests in a fixed order of a promised
+share. Not here: who predicts, and the reports, which are `evaluation/`'s. The flow enters with probabilities and
+responses `(n_questions, n_llms)`, NaN where not observed, and leaves as numbers. Only NumPy and SciPy are needed.
 """
 
 from .betting import log_wealth, mean_interval
