@@ -11,7 +11,8 @@ Words, one per thing, everywhere:
 - `logits`: log odds of a right answer; probabilities are made once, at the end.
 - `new LLM`: one that is placed from a few answers (`onboard`); a `probe` is a question put to it in order to place it.
 - `route`: choose an LLM for a question. `forecast`: predict a score.
-- `guarantee`: what `min_success` states: of the answers without a `flag` at least this share is right.
+- `guarantee`: what `min_success` states: of the answers without a `flag` at least this share is right; the promise is
+  about them all together, or, `strict`, about each.
 
 Every 2-D array is `(n_questions, n_llms)`. The flow, and the folders that carry it:
 

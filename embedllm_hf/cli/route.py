@@ -33,7 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max_cost", type=float, help="choose among LLMs that cost at most so much")
     parser.add_argument(
-        "--min_success", type=float, help="the cheapest LLM whose lower bound reaches this probability"
+        "--min_success",
+        type=float,
+        help="the cheapest LLM that reaches a threshold, so that this share of the unflagged answers is right",
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="--min_success by each answer's own lower bound, which flags more"
     )
     parser.add_argument("--top_k", type=int, default=1, help="list so many LLMs a question (default: 1)")
     parser.add_argument("--explain", action="store_true", help="show the nearest known questions")
@@ -63,6 +68,7 @@ def main(options: argparse.Namespace) -> int:
         cost_weight=options.cost_weight,
         max_cost=options.max_cost,
         min_success=options.min_success,
+        strict=options.strict,
     )
     router = Router.from_pretrained(options.model, policy=policy)
     choice = {"top_k": options.top_k, "explain": options.explain}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit
 
-from ..data.llm_table import Costs, costs_of, read_costs
-from ..inference.policy import rank_llms
+from ..data.llm_table import Costs, costs_of
+from ..inference.policy import RoutingPolicy, rank_llms
+from ..inference.promise import promise_of
 from ..metrics import paired_difference
 from ..modeling_embedllm import EmbedLLM
 from ..predictors.confidence import bounds
@@ -20,6 +21,7 @@ class KeptGuarantee:
 
     Attributes:
         min_success (`float`): The guarantee: of the answers that are not flagged at least this share is right.
+        threshold (`float | None`): Of the probabilities, as validated; None where each answer's own bound decided.
         cheapest (`bool`): Whether the cheapest LLM that reaches it was taken; without costs the most probable one.
         share_answered (`float`): Share of questions that were answered without a flag.
         share_right (`float | None`): Mean response to these; None if there are none.
@@ -28,6 +30,7 @@ class KeptGuarantee:
     """
 
     min_success: float
+    threshold: float | None
     cheapest: bool
     share_answered: float
     share_right: float | None = None
@@ -37,35 +40,47 @@ class KeptGuarantee:
 
     def __str__(self) -> str:
         who = "the cheapest LLM that reaches it" if self.cheapest else "the most probable LLM"
+        how = "by each answer's bound" if self.threshold is None else f"validated threshold {self.threshold:g}"
+        stated = f"min_success {self.min_success:g} ({who}), {how}"
         if self.share_right is None:
-            return f"min_success {self.min_success:g} ({who}): every question was flagged"
+            return f"{stated}: every question was flagged"
         cost = "" if self.mean_cost is None else f", mean cost {self.mean_cost:.4g}"
         return (
-            f"min_success {self.min_success:g} ({who}): {self.share_answered:.1%} of questions answered without a "
-            f"flag, {self.share_right:.1%} of them right, 95% interval [{self.low:.1%}, {self.high:.1%}]{cost}"
+            f"{stated}: {self.share_answered:.1%} of questions answered without a flag, "
+            f"{self.share_right:.1%} of them right, 95% interval [{self.low:.1%}, {self.high:.1%}]{cost}"
         )
 
 
 def check_guarantee(
-    model: EmbedLLM, logits: np.ndarray, truth: np.ndarray, min_success: float, costs: Costs | None = None
+    model: EmbedLLM,
+    logits: np.ndarray,
+    truth: np.ndarray,
+    min_success: float,
+    costs: Costs | None = None,
+    *,
+    strict: bool = False,
 ) -> KeptGuarantee:
-    """Route under `min_success` among observed LLMs, and count; `min_success` and `costs` as for `evaluate_model`.
+    """Route under `min_success` among observed LLMs, and count; the options are those of `RoutingPolicy`.
 
     `logits` and `truth` are `(n_questions, n_llms)`: the model's, and responses, NaN where not observed.
+
+    Raises:
+        ValueError: If no LLM is left to choose from, or costs are by the token.
     """
-    allowed, cost = ~np.isnan(truth), None
-    if costs is not None:
-        prices, names = read_costs(costs), model.config.llm_names
-        allowed = allowed & np.array([name in prices for name in names])
-        cost = costs_of({name: 0.0 for name in names} | prices, names)
+    policy = RoutingPolicy(costs=costs, min_success=min_success, strict=strict)
+    pool_policy = policy.of_pool(model.config.llm_names, model.llms_without_answers)
+    promise, llms = promise_of(model, pool_policy), pool_policy.llm_indices
+    reaches = promise.reaches(expit(logits), bounds(model.bank, logits)[2])[:, llms]
+    probs, truth = expit(logits[:, llms]), truth[:, llms]
+    allowed = ~np.isnan(truth)
+    cost = None if pool_policy.costs is None else costs_of(pool_policy.costs, pool_policy.llm_names)
     rows = np.flatnonzero(allowed.sum(axis=1) >= 2)
-    at_least = bounds(model.bank, logits)[2]
-    limits = {"cost": cost, "min_success": min_success, "allowed": allowed[rows]}
-    order, flagged = rank_llms(expit(logits[rows]), at_least[rows], **limits)
+    order, flagged = rank_llms(probs[rows], reaches[rows], cost=cost, allowed=allowed[rows])
     rows, chosen = rows[~flagged], order[~flagged, 0]
     share = float(1 - flagged.mean()) if len(flagged) else 0.0
+    kept = KeptGuarantee(min_success, promise.threshold, cost is not None, share)
     if not len(rows):
-        return KeptGuarantee(min_success, cost is not None, share)
+        return kept
     right = paired_difference(truth[rows, chosen], np.zeros(len(rows)))
     mean_cost = None if cost is None else float(cost[chosen].mean())
-    return KeptGuarantee(min_success, cost is not None, share, right.difference, right.low, right.high, mean_cost)
+    return replace(kept, share_right=right.difference, low=right.low, high=right.high, mean_cost=mean_cost)

@@ -63,7 +63,7 @@ def evaluate_model(
 
     Raises:
         ValueError: If the LLMs or the encoder are not the model's, nothing is observed, `min_success` is no
-            probability, or there are neither baselines nor a bank.
+            probability, `costs` has none of the LLMs, or there are neither baselines nor a bank.
     """
     measured = measurable(model, dataset)
     check_min_success(min_success)

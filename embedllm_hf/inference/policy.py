@@ -32,9 +32,15 @@ class RoutingPolicy:
             Default: the file of the costs.
         cost_weight (`float`): The choice maximises `probability - cost_weight * cost`.
         max_cost (`float`, *optional*): Choose among LLMs that cost at most so much.
-        min_success (`float`, *optional*): In (0, 1). Choose the cheapest LLM whose `at_least` reaches it (without
-            costs, the most probable one). If there is none, the most probable LLM is chosen, and flagged
-            `insufficient_evidence`. Of the answers that are not flagged at least this share is right.
+        min_success (`float`, *optional*): In (0, 1). With 95% confidence, over the draw of the model's validation
+            questions, at least this share of the questions that are answered without a flag is answered right, on
+            questions from the same source. The cheapest LLM is chosen whose `probability` reaches a threshold
+            (without costs, the most probable one), the lowest at which exactly this choice, with these costs and
+            limits, kept the share on the validation questions (`inference.promise`). If there is none, the most
+            probable LLM is chosen, and flagged `insufficient_evidence`.
+        strict (`bool`): Make it a bound of each answer instead: choose among LLMs whose `at_least` reaches
+            `min_success`. Of the answers with such a probability at least this share is right, with 95% confidence.
+            Far fewer questions are answered. It holds unasked, and a warning says so, where no threshold passes.
 
     Raises:
         ValueError: If an option is out of its range, or needs costs that are not there.
@@ -52,6 +58,7 @@ class RoutingPolicy:
     cost_weight: float = 0.0
     max_cost: float | None = None
     min_success: float | None = None
+    strict: bool = False
 
     def __post_init__(self) -> None:
         facts = self.costs if self.facts is None and isinstance(self.costs, str | Path) else self.facts
@@ -63,6 +70,8 @@ class RoutingPolicy:
             raise InputError("`min_success` takes the cheapest LLM: `cost_weight` has no place beside it. Give one.")
         if self.costs is None and (self.cost_weight or self.max_cost is not None):
             raise InputError("`cost_weight` and `max_cost` need `costs`, a mapping of LLM names to costs, or a CSV.")
+        if self.strict and self.min_success is None:
+            raise InputError("`strict` is about `min_success`, which is not given. Give both.")
 
     def _check_types(self) -> None:
         """Refuse what is no list of names, no table and no number, and keep plain lists and numbers."""
@@ -73,6 +82,8 @@ class RoutingPolicy:
                 plain[argument] = tuple(check_names(argument, given))
         if self.facts is not None and not _is_table(self.facts):
             raise InputTypeError(f"`facts` is {shown(self.facts)}, expected {{LLM: {{fact: value}}}}, or a CSV file.")
+        if not isinstance(self.strict, bool):
+            raise InputTypeError(f"`strict` is {shown(self.strict)}, expected True or False.")
         if self.min_success is not None:
             plain["min_success"] = check_min_success(self.min_success)
         plain["cost_weight"] = check_number("cost_weight", self.cost_weight, 0)
@@ -175,9 +186,11 @@ class PoolPolicy:
         return cost
 
     def rank(
-        self, probs: np.ndarray, at_least: np.ndarray, cost: np.ndarray | None
+        self, probs: np.ndarray, reaches: np.ndarray | None, cost: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Order the LLMs for each question; arguments `(n_questions, n)`, of the LLMs that may be chosen.
+
+        `reaches` says which of them reach `min_success`; None where it is not asked for.
 
         Returns:
             `tuple`: Positions in order and flags, as `rank_llms` gives them, and how many LLMs `max_cost` lets pass,
@@ -185,42 +198,39 @@ class PoolPolicy:
         """
         policy = self.policy
         allowed = None if policy.max_cost is None or cost is None else cost <= policy.max_cost
-        order, flagged = rank_llms(
-            probs, at_least, cost=cost, cost_weight=policy.cost_weight, min_success=policy.min_success, allowed=allowed
-        )
+        order, flagged = rank_llms(probs, reaches, cost=cost, cost_weight=policy.cost_weight, allowed=allowed)
         return order, flagged, np.full(len(probs), probs.shape[1]) if allowed is None else allowed.sum(axis=1)
 
 
 def rank_llms(
     probs: np.ndarray,
-    at_least: np.ndarray,
+    reaches: np.ndarray | None = None,
     *,
     cost: np.ndarray | None = None,
     cost_weight: float = 0.0,
-    min_success: float | None = None,
     allowed: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Order LLMs for each question, the one to choose first.
 
     Args:
-        probs, at_least (`np.ndarray` of shape `(n_questions, n_llms)`): Probabilities and their lower bounds.
+        probs (`np.ndarray` of shape `(n_questions, n_llms)`): Probabilities.
+        reaches (`np.ndarray`, same shape, bool, *optional*): Put these LLMs first, the cheapest of them first.
         cost (`np.ndarray` of shape `(n_llms,)` or `(n_questions, n_llms)`, *optional*): Costs.
         cost_weight (`float`): The order is by `probs - cost_weight * cost`.
-        min_success (`float`, *optional*): Put LLMs whose lower bound reaches it first, the cheapest of them first.
         allowed (`np.ndarray` of shape `(n_questions, n_llms)`, bool, *optional*): Put the others last, in any case.
 
     Returns:
         `tuple[np.ndarray, np.ndarray]`: LLMs in order, `(n_questions, n_llms)`, and flags `(n_questions,)`: whether
-        `min_success` was given and no lower bound reaches it. Ties go to the cheaper LLM, then to the first.
+        `reaches` was given and holds for no LLM. Ties go to the cheaper LLM, then to the first.
     """
     probs = np.asarray(probs, np.float64)
     price = np.broadcast_to(0.0 if cost is None else np.asarray(cost, np.float64), probs.shape)
     barred = np.zeros(probs.shape, bool) if allowed is None else ~allowed
-    if min_success is None:
+    if reaches is None:
         return np.lexsort((price, cost_weight * price - probs, barred)), np.zeros(len(probs), bool)
-    reaches = (at_least >= min_success) & ~barred
-    first = np.where(reaches, price, np.inf)
-    return np.lexsort((price, -probs, first, barred)), ~reaches.any(axis=1)
+    may_answer = np.asarray(reaches, bool) & ~barred
+    first = np.where(may_answer, price, np.inf)
+    return np.lexsort((price, -probs, first, barred)), ~may_answer.any(axis=1)
 
 
 def _is_table(facts: object) -> bool:

@@ -18,6 +18,7 @@ from ..predictors.confidence import bounds
 from .base import EncodedModel, bank_of, count_tokens
 from .forecaster import AnswerForecast
 from .policy import PoolPolicy, RoutingPolicy
+from .promise import Promise, promise_of
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class RoutingDecision(Candidate):
 
     Attributes:
         runner_up (`str | None`): Who would be next; None if there is nobody.
-        insufficient_evidence (`bool`): Whether `min_success` was asked for and no LLM's `at_least` reaches it.
+        insufficient_evidence (`bool`): Whether `min_success` was asked for and no LLM reaches it, see `promise`.
         ranking (`tuple[Candidate, ...]`): The best `top_k`, the chosen one first; empty unless asked for.
         evidence (`tuple[Evidence, ...]`): The nearest known questions; empty unless asked for with `explain`.
     """
@@ -78,7 +79,8 @@ class Router(EncodedModel):
     """Chooses an LLM for a question.
 
     LLMs of which the model knows no answer are chosen only where `llms` names them, and marked; LLMs without a cost
-    are not chosen where costs are given. A warning says which are left out.
+    are not chosen where costs are given. A warning says which are left out. The threshold of `min_success` is computed
+    from the model's validation questions, once a policy.
 
     Args:
         model, encoder: As for `EncodedModel`.
@@ -102,7 +104,9 @@ class Router(EncodedModel):
         super().__init__(model, encoder)
         self.policy = RoutingPolicy() if policy is None else policy
         self._said: set[str] = set()
+        self._promises: dict[tuple, Promise] = {}
         self._pool_policy = self._of_pool(self.policy)
+        self._promise(self._pool_policy)
 
     def _of_pool(self, policy: RoutingPolicy, **options: Any) -> PoolPolicy:
         """A policy for the model's pool, with other options; who is left out is said once."""
@@ -110,10 +114,30 @@ class Router(EncodedModel):
             raise InputTypeError(f"`policy` is {shown(policy)}, expected a `RoutingPolicy`.")
         pool_policy = policy.changed(**options).of_pool(self.model.config.llm_names, self.model.llms_without_answers)
         for line in pool_policy.left_out:
-            if line not in self._said:
-                logger.warning("left out of the choice: %s.", line)
-                self._said.add(line)
+            self._say(f"left out of the choice: {line}.")
         return pool_policy
+
+    def _promise(self, pool_policy: PoolPolicy) -> Promise | None:
+        """When LLMs reach the policy's `min_success`, computed once; None without one. A fallback is said once."""
+        policy, costs = pool_policy.policy, pool_policy.costs or {}
+        if policy.min_success is None:
+            return None
+        limits = policy.min_success, policy.strict, policy.max_cost
+        key = *limits, pool_policy.llm_names, tuple(costs.get(name) for name in pool_policy.llm_names)
+        if key not in self._promises:
+            self._promises[key] = promise_of(self.model, pool_policy)
+        promise = self._promises[key]
+        if promise.why_strict:
+            self._say(
+                f"`min_success` {policy.min_success:g}: {promise.why_strict}, so each answer's own bound decides, as "
+                "with `strict=True`."
+            )
+        return promise
+
+    def _say(self, line: str) -> None:
+        if line not in self._said:
+            logger.warning("%s", line)
+            self._said.add(line)
 
     @overload
     def __call__(self, questions: str, **options: Any) -> RoutingDecision: ...
@@ -162,8 +186,9 @@ class Router(EncodedModel):
         parts = expit(logits), *bounds(self.model.bank, logits)
         named = zip(("probability", "low", "high", "at_least"), parts, strict=True)
         numbers = {name: part[:, pool_policy.llm_indices] for name, part in named}
-        unknown = set(self.model.llms_without_answers)
-        order, flagged, n_allowed = pool_policy.rank(numbers["probability"], numbers["at_least"], cost)
+        unknown, promise = set(self.model.llms_without_answers), self._promise(pool_policy)
+        reaches = None if promise is None else promise.reaches(parts[0], parts[3])[:, pool_policy.llm_indices]
+        order, flagged, n_allowed = pool_policy.rank(numbers["probability"], reaches, cost)
         decisions = []
         for row, ranked in enumerate(order):
             best = [

@@ -1,9 +1,9 @@
 """Metrics over observed pairs: plain functions of NumPy arrays, usable on anybody's matrices.
 
 Here: correctness and calibration, routing, cost against quality, forecasts, the bootstrap that compares two
-predictors, and the test by betting that may be looked at after each answer. Not here: who predicts, and the reports,
-which are `evaluation/`'s. The flow enters with probabilities and responses `(n_questions, n_llms)`, NaN where not
-observed, and leaves as numbers. Only NumPy and SciPy are needed.
+predictors, the test by betting that may be looked at after each answer, and tests in a fixed order of a promised
+share. Not here: who predicts, and the reports, which are `evaluation/`'s. The flow enters with probabilities and
+responses `(n_questions, n_llms)`, NaN where not observed, and leaves as numbers. Only NumPy and SciPy are needed.
 """
 
 from .betting import log_wealth, mean_interval
@@ -31,6 +31,7 @@ from .cost_curves import (
     quality_neutral_cost,
     recovered_gap,
 )
+from .fixed_sequence import last_that_keeps, share_p_value
 from .forecasts import benchmark_forecast
 from .routing import oracle_accuracy, routed_responses, routing_accuracy
 
@@ -51,6 +52,7 @@ __all__ = [
     "deferral_area",
     "expected_calibration_error",
     "frontier",
+    "last_that_keeps",
     "log_loss",
     "log_wealth",
     "mean_interval",
@@ -62,4 +64,5 @@ __all__ = [
     "reliability_bins",
     "routed_responses",
     "routing_accuracy",
+    "share_p_value",
 ]

@@ -11,8 +11,8 @@ The other is p itself, whose calibration was measured on so many questions only.
     at_least = sigmoid(A - 1.645 sqrt((1, A) C (1, A)'))
 
 with C from `metrics.calibration_covariance` on validation. So with 95% confidence at least this share of the answers
-with this probability is right: the guarantee of `min_success`. Where calibration was not measured, without a blend and
-for an LLM that was placed later, it is `low`, which is more cautious.
+with this probability is right: the guarantee of `min_success` with `strict`. Where calibration was not measured,
+without a blend and for an LLM that was placed later, it is `low`, which is more cautious.
 
 An LLM without any answer may be as any of the pool: the variance of the others' logits on the question comes on top of
 s^2, and `at_least` is `low`.

@@ -88,6 +88,17 @@ class StackedPredictor:
                 logits[block] = stack(features, evidence.blend.weights)
         return self._with_unknown_llms(logits)
 
+    @cached_property
+    def validation_logits(self) -> np.ndarray:
+        """`predict_logits` of the bank's validation questions, computed once.
+
+        Raises:
+            ValueError: If there are none.
+        """
+        if self.bank is None or self.bank.validation is None:
+            raise InputError("the model keeps no validation questions. Train it with a validation split.")
+        return self.predict_logits(self.bank.validation.question_embeds.astype(np.float32))
+
     def _with_unknown_llms(self, logits: np.ndarray) -> np.ndarray:
         """LLMs that the network was trained with, but that have no answer, get the mean forecast of the others."""
         if self.bank is None:

@@ -39,6 +39,17 @@ def test_min_success_flags_what_nobody_reaches(capsys, planted_model, costs):
     assert (decision["insufficient_evidence"], decision["cost"]) == (False, 1.0)
 
 
+def test_strict_flags_more(capsys, planted_model, costs):
+    """`--strict` asks for each answer's own bound, and needs a share to ask for."""
+    options = ("route", "--model", planted_model, "--costs", costs, "--json")
+    _, out, _ = run(capsys, *options, "--min_success", 0.7, QUESTIONS[0])
+    validated = json.loads(out)[0]
+    _, out, _ = run(capsys, *options, "--min_success", 0.7, "--strict", QUESTIONS[0])
+    strict = json.loads(out)[0]
+    assert [validated["insufficient_evidence"], strict["insufficient_evidence"]] == [False, True]
+    refused(run(capsys, *options, "--strict", QUESTIONS[0]), "`strict` is about `min_success`")
+
+
 def test_ranking_and_explanation_are_printed(capsys, planted_model, costs):
     """`--top_k` and `--explain` add lines; filters by pattern and by the table's facts hold."""
     limits = ("--costs", costs, "--exclude", "*-large", "--kind", "chat", "--family", "abacus,atlas,healer")

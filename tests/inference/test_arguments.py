@@ -94,6 +94,7 @@ REFUSED = {
     "a weight that is NaN": (lambda m: Router(m)(Q, cost_weight=np.nan), "`cost_weight` is nan"),
     "a success as text": (lambda m: Router(m)(Q, min_success="0.8"), "`min_success` is '0.8'"),
     "a success that is true": (lambda m: Router(m)(Q, min_success=True), "`min_success` is True"),
+    "strict as a number": (lambda m: Router(m)(Q, min_success=0.5, strict=1), "`strict` is 1, expected True or False"),
     "a part of an LLM": (lambda m: Router(m)(Q, top_k=1.5), "`top_k` is 1.5, expected a whole number"),
     "an unknown option": (lambda m: Router(m)(Q, temperature=1), "unknown option `temperature`"),
     "a policy as a mapping": (lambda m: Router(m)(Q, policy={"llms": [LLM]}), "`policy` is {'llms'"),

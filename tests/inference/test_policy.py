@@ -24,7 +24,7 @@ COST = np.array([5.0, 1.0, 0.0])
 
 def test_without_costs_the_most_probable_comes_first_and_ties_go_to_the_first_llm():
     """Equal probabilities are in the order of the pool."""
-    order, flagged = rank_llms(PROBS, AT_LEAST)
+    order, flagged = rank_llms(PROBS)
     assert order.tolist() == [[0, 1, 2], [0, 1, 2]]
     assert not flagged.any()
 
@@ -35,31 +35,31 @@ def test_without_costs_the_most_probable_comes_first_and_ties_go_to_the_first_ll
 )
 def test_a_cost_weight_orders_by_utility(weight, expected):
     """By hand: .9 - 5w, .8 - w, .6; the first two are equal at .025, the last two at .2."""
-    order, _ = rank_llms(PROBS, AT_LEAST, cost=COST, cost_weight=weight)
+    order, _ = rank_llms(PROBS, cost=COST, cost_weight=weight)
     assert order[0].tolist() == expected
     assert order[1].tolist() == [2, 1, 0]  # equally probable: the cheaper first
 
 
-def test_min_success_takes_the_cheapest_whose_lower_bound_reaches_it():
+def test_the_cheapest_that_reaches_it_comes_first():
     """Of those that reach it the cheapest, then the dearer, then the rest by probability; if none does, flagged."""
-    order, flagged = rank_llms(PROBS, AT_LEAST, cost=COST, min_success=0.6)
+    order, flagged = rank_llms(PROBS, AT_LEAST >= 0.6, cost=COST)
     assert order.tolist() == [[1, 0, 2], [2, 1, 0]]
     assert flagged.tolist() == [False, True]
-    order, _ = rank_llms(PROBS, AT_LEAST, min_success=0.6)
+    order, _ = rank_llms(PROBS, AT_LEAST >= 0.6)
     assert order[0].tolist() == [0, 1, 2]  # without costs the most probable
-    order, flagged = rank_llms(PROBS, AT_LEAST, cost=COST, min_success=0.71)
+    order, flagged = rank_llms(PROBS, AT_LEAST >= 0.71, cost=COST)
     assert (order[0].tolist(), bool(flagged[0])) == ([0, 1, 2], True)
 
 
 def test_costs_may_differ_between_questions_and_some_llms_may_be_barred():
     """A row a question; who is barred is last, whatever its bound, and reaches nothing."""
     cost = np.array([[1.0, 5, 9], [9, 5, 1]])
-    order, _ = rank_llms(PROBS, AT_LEAST, cost=cost, cost_weight=0.05)
+    order, _ = rank_llms(PROBS, cost=cost, cost_weight=0.05)
     assert order.tolist() == [[0, 1, 2], [2, 1, 0]]
     allowed = np.array([[False, True, True], [False, False, True]])
-    order, _ = rank_llms(PROBS, AT_LEAST, cost=cost, allowed=allowed)
+    order, _ = rank_llms(PROBS, cost=cost, allowed=allowed)
     assert order.tolist() == [[1, 2, 0], [2, 1, 0]]
-    order, flagged = rank_llms(PROBS, AT_LEAST, cost=cost, min_success=0.65, allowed=allowed)
+    order, flagged = rank_llms(PROBS, AT_LEAST >= 0.65, cost=cost, allowed=allowed)
     assert order[0].tolist() == [1, 2, 0]
     assert flagged.tolist() == [True, True]
 
@@ -138,6 +138,7 @@ def test_single_fields_differ_at_a_call_and_do_not_stay(planted_model, table):
         ({"cost_weight": float("inf"), "costs": {}}, "`cost_weight` is inf"),
         ({"cost_weight": 1, "min_success": 0.5}, "no place beside it"),
         ({"max_cost": 1}, "need `costs`"),
+        ({"strict": True}, "`strict` is about `min_success`, which is not given"),
         ({"cost_weight": 0.1}, "need `costs`"),
         ({"max_cost": -2, "costs": {}}, "`max_cost` is -2"),
         ({"costs": {"a": -1}}, "`a` is -1, expected a number of 0"),
