@@ -37,8 +37,8 @@ def main(options: argparse.Namespace) -> int:
     steps: list[tuple[str, list[str]]] = [
         ("Learn a vector for each of 105 LLMs from who answered what right, and measure it on questions kept apart:",
          ["train", *train]),
-        ("For each question, the cheapest LLM that is right with a probability of 80% (cost: dollars for a million "
-         "tokens):", ["route", "--model", model, *guarantee, *_QUESTIONS]),
+        ("For each question, the cheapest LLM under a promise: 80% of such answers are right (cost: dollars for a "
+         "million tokens):", ["route", "--model", model, *guarantee, *_QUESTIONS]),
         ("One LLM's chances with the same questions:",
          ["forecast", "--model", model, "--llm", "google/gemma-2-9b-it", *_QUESTIONS]),
         (f"Take {_NEW} out of the pool, and place it as if it were new, from {_N_ANSWERS} answers to {_BENCHMARK}:",
