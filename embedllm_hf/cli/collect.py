@@ -14,18 +14,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
     parser.add_argument("logs", nargs="+", help="files, folders, or ids of Hub data sets of details")
     parser.add_argument("--output_dir", required=True, help="folder of the data set")
-    add_log_options(parser)
-    parser.add_argument("--rename", help="CSV with `name` and `new_name` of LLMs; two may become one")
-    parser.add_argument(
-        "--benchmarks", help="CSV with `task` and `benchmark`, where the harness's groups are not meant"
-    )
-    parser.add_argument("--push_to_hub", metavar="ID", help="upload the data set to this repository of the Hub")
-    parser.add_argument("--private", action="store_true", help="make that a private one, if it is made")
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
-
-
-def add_log_options(parser: argparse.ArgumentParser) -> None:
-    """Options of how logs are read."""
     parser.add_argument(
         "--metric",
         action="append",
@@ -38,6 +26,13 @@ def add_log_options(parser: argparse.ArgumentParser) -> None:
         metavar="COLUMN=NAME",
         help="for tables of another form: prompt=input label=scores.correct model_name=model (or model_name==lab/new)",
     )
+    parser.add_argument("--rename", help="CSV with `name` and `new_name` of LLMs; two may become one")
+    parser.add_argument(
+        "--benchmarks", help="CSV with `task` and `benchmark`, where the harness's groups are not meant"
+    )
+    parser.add_argument("--push_to_hub", metavar="ID", help="upload the data set to this repository of the Hub")
+    parser.add_argument("--private", action="store_true", help="make that a private one, if it is made")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
 def pairs_of(option: str, given: list[str] | None) -> dict[str, str] | None:

@@ -28,6 +28,7 @@ from ..logs.records import USAGE, Grades, Metric, Run, Runs
 from ..logs.texts import bare_texts
 from .files import SPLIT_NAMES, split_files
 from .log_answers import KnownQuestions, LogAnswers, answers_of
+from .log_columns import table_reader
 from .log_scores import Counted, by_question, check_metrics, metric_of, other_means, why_not
 from .rows import name_of, read_rows
 from .texts import text_id
@@ -102,15 +103,12 @@ class EvaluationLogs:
         """The distinct texts, and the number of its text for each question, -1 without one."""
         number_of: dict[str, int] = {}
         numbers = np.full(len(self.questions.texts), -1, np.int64)
-        texts: list[str] = []
         for question, candidates in enumerate(self.bare_texts):
             text = next((normal_text(text) for _, text in candidates if text.strip()), "")
             if text:
                 check_text(f"{self.questions.tasks[question]}, question {self.questions.sources[question]}", text)
-                numbers[question] = number_of.setdefault(text, len(texts))
-                if len(number_of) > len(texts):
-                    texts.append(text)
-        return texts, numbers
+                numbers[question] = number_of.setdefault(text, len(number_of))
+        return list(number_of), numbers
 
     def to_long(self) -> pa.Table:
         """A row a response, with the columns of the library's own layout, and `source`, tokens, cost and seconds.
@@ -152,13 +150,12 @@ class EvaluationLogs:
 
     def _sources(self, ranks: np.ndarray, questions: np.ndarray) -> pa.DictionaryArray:
         """What each row's question is named by in its harness."""
-        harnesses = [counted.run.harness for counted in self.runs]
-        codes = np.array([harnesses.index(name) for name in harnesses])[ranks] * len(self.questions.texts) + questions
-        distinct, indices = np.unique(codes, return_inverse=True)
-        pairs = [divmod(code, len(self.questions.texts)) for code in distinct.tolist()]
+        harnesses, harness_of = np.unique([counted.run.harness for counted in self.runs], return_inverse=True)
+        n_questions = len(self.questions.texts)
+        distinct, indices = np.unique(harness_of[ranks] * n_questions + questions, return_inverse=True)
         names = [
-            source_of(harnesses[rank], self.questions.tasks[question], self.questions.sources[question])
-            for rank, question in pairs
+            source_of(str(harnesses[place]), self.questions.tasks[question], self.questions.sources[question])
+            for place, question in (divmod(code, n_questions) for code in distinct.tolist())
         ]
         return _encoded(names, indices)
 
@@ -300,14 +297,14 @@ def read_logs(
         benchmarks (*optional*): Which benchmark a task is a part of, as a mapping or a table with `task` and
             `benchmark`. Default: the harness's own group with a score of its own, else the task.
         columns (`Mapping[str, str]`, *optional*): For tables of any other form, which column is `prompt`, `label`,
-            `model_name`, and `benchmark` and `prompt_id` if there are such: see `logs.columns`.
+            `model_name`, and `benchmark` and `prompt_id` if there are such: see `data.log_columns`.
 
     Raises:
         FileNotFoundError: If a source is not there.
         ValueError: If nothing of a source is a log, a file is damaged, or a metric is named that no run has.
     """
     several = [sources] if isinstance(sources, (str, Path)) else list(sources)
-    runs = read_runs(several, named=columns)
+    runs = read_runs(several, reader=None if columns is None else table_reader(columns))
     wanted = {task: Metric(*(part.strip() for part in name.split(",", 1))) for task, name in (metrics or {}).items()}
     check_metrics(wanted, runs.runs)
     pairs = _pairs(rename, "name", "new_name"), _pairs(benchmarks, "task", "benchmark")

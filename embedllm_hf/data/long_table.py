@@ -315,7 +315,7 @@ class _Collector:
                 continue
             check_llm_names(f"{self.where}, row {self.n_rows + row + 1}: `model_name`", [name])
             if self.pool_is_fixed:
-                hint = closest_names(name, list(self.model_ids))
+                hint = closest_names(name, list(self.model_ids)).rstrip(".")
                 self._fail(row, f"`model_name` is {name!r}, which is not in the pool's list; {hint}")
             self.model_ids[name] = int(ids[row])
         number = {name: number for number, name in enumerate(self.model_ids)}

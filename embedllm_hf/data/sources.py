@@ -216,7 +216,7 @@ def _from_logs(
     logs = read_logs(path)
     for remark in logs.remarks():
         logger.warning("%s: %s", path, remark)
-    tables = {**logs.splits(), "all": logs.to_long()}
+    tables = {"all": logs.to_long()} if "all" in splits else logs.splits()
     wanted = [split for split in splits if split in tables]
     if not wanted:
         raise missing_split(str(path), splits[0], [split for split in tables if split in SPLIT_NAMES])
@@ -298,7 +298,10 @@ def _open(source: str, revision: str | None, needed: Callable[[Sequence[str]], l
         files = tuple(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         return _Source(folder.resolve().name, None, folder, files)
     if folder.is_file():
-        raise MissingFile(f"`{source}` is a file, expected the folder that it is in, or a Hub id.")
+        raise MissingFile(
+            f"`{source}` is a file, expected the folder that it is in, or a Hub id. If it is an evaluation log, it is "
+            "cut off or of a form that is not read."
+        )
     if folder.is_absolute() or source.startswith((".", "~")) or source.count("/") != 1:
         raise MissingFile(
             f"`{source}`: no such folder. Give a folder with train.parquet or train.csv, or a Hub id (user/name)."

@@ -89,6 +89,10 @@ class Run:
         check_llm_names(f"{self.path}: the LLM's name", [self.llm])
         for name in (self.task, self.benchmark):
             check_text(f"{self.path}: the task's name", name)
+            if not name.isprintable():
+                raise InputError(
+                    f"{visible(self.path)}: the task's name is {name!a}, with a sign that does not print."
+                )
 
     def add(self, question: int, metric: Metric, value: object) -> None:
         """A score of an answer, whatever it is: a grade, nothing, or what is no grade."""

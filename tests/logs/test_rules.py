@@ -1,6 +1,7 @@
 """The rules of reading logs: which text, which score, what is missing, whose answer, and damaged files."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from embedllm_hf import load_splits, read_logs
 from embedllm_hf.logs.records import Metric, utc
 from embedllm_hf.logs.texts import Affixes, rendered, texts_of_fields, without_labels
+from tests.logs import made
 from tests.logs.made import QUESTIONS, TIME, lm_eval
 
 LATER = "2026-04-04T05-06-07.123456"
@@ -226,6 +228,49 @@ def test_a_cut_last_line_is_tolerated_and_told(tmp_path):
         read_logs(tmp_path)
 
 
+def test_a_file_that_cannot_be_read_is_left_out_and_named(tmp_path):
+    """Beside whole logs half a Parquet, half a JSON and lines that begin amiss are told; alone they are refused."""
+    lm_eval(tmp_path / "all" / "whole")
+    half = [made.lighteval(tmp_path / "all" / "l"), made.promptfoo(tmp_path / "all" / "p")]
+    for path in half:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    amiss = lm_eval(tmp_path / "all" / "amiss")
+    amiss.write_bytes(amiss.read_bytes()[7:].replace(b"{", b"{{", 1))
+    amiss.write_bytes(b"{" + amiss.read_bytes())
+    logs = read_logs(tmp_path / "all")
+    assert len(logs.to_long()) == 10
+    assert {what for what, _ in logs.left_out} == {str(path) for path in (*half, amiss)}
+    assert logs.summary().count("neither JSON nor Parquet that can be read; cut off?") == 3
+    for path in (*half, amiss):
+        with pytest.raises(ValueError, match=rf"no log of .*{re.escape(path.name)}.*cut off\?"):
+            read_logs(path)
+
+
+def test_a_sign_that_does_not_print_is_refused_before_anything_is_written(tmp_path):
+    """In the name of a task, which would be a category."""
+    lm_eval(tmp_path / "log", task="cat\x07legs")
+    with pytest.raises(ValueError, match=r"the task's name is 'cat\\x07legs', with a sign that does not print"):
+        read_logs(tmp_path / "log")
+
+
+def test_a_csv_is_read_as_strictly_as_all_others(tmp_path):
+    """Cut off, ragged, of another encoding, without rows; a folder of them is read whole."""
+    columns, path = {"prompt": "q", "label": "ok", "model_name": "=lab/one"}, tmp_path / "csv" / "a.csv"
+    path.parent.mkdir()
+    for content, said in (
+        ("q,ok\nWho?,1\nWhat?,", "ends within a line"),
+        ("q,ok\nWho?,1\nWhat, when?,1\n", "line 3: 3 cells, but the header has 2 columns"),
+        ("q,ok,ok\nWho?,1,0\n", "`ok` stands there more than once"),
+        ("q,ok\n", "it holds no rows"),
+    ):
+        path.write_text(content)
+        with pytest.raises(ValueError, match=said):
+            read_logs(path, columns=columns).to_long()
+    path.write_text("q,ok\nWho?,1\n")
+    path.with_name("b.csv").write_text("q,ok\nWhat?,0\n")
+    assert len(read_logs(path.parent, columns=columns).to_long()) == 2
+
+
 def test_no_pickle_is_read(tmp_path):
     """A file that would run code when it is unpickled is no log, and stays unread."""
     (tmp_path / "results.pkl").write_bytes(b"cos\nsystem\n(S'touch pwned'\ntR.")
@@ -274,8 +319,8 @@ def test_what_is_collected_is_a_data_set_with_names_of_its_questions(tmp_path):
     assert report["runs"][0]["mean"] == report["runs"][0]["harness_mean"] == 0.5
 
 
-def test_a_million_rows_would_fit(tmp_path):
-    """Each question is kept once: ten LLMs more add their grades, of sixteen bytes an answer, and nothing else."""
+def test_each_question_is_kept_once(tmp_path):
+    """Ten LLMs more add their grades, of sixteen bytes an answer, and nothing else."""
     for number in range(10):
         lm_eval(tmp_path, llm=f"lab/{number}")
     logs = read_logs(tmp_path)

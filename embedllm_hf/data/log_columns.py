@@ -5,7 +5,6 @@ A name with dots goes into objects (`scores.correct`); one that begins with `=` 
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -14,25 +13,35 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .._checks import brief, closest_names, shorten, shown
+from .._checks import brief, shorten, shown
 from .._errors import InputError, visible
-from .records import Metric, Run, Runs, as_score, json_lines, read_json
+from ..logs.formats import Reader
+from ..logs.records import Metric, Run, Runs, as_score, json_lines, read_json
+from .rows import read_rows
 
 HARNESS = "table"
 COLUMNS = ("prompt", "label", "model_name", "benchmark", "prompt_id")
 _NEEDED = COLUMNS[:3]
 _WORDS = {"true": 1.0, "false": 0.0, "pass": 1.0, "fail": 0.0, "passed": 1.0, "failed": 0.0}
-_LARGEST_CELL = 10_000_000
 
 
-def check_columns(columns: Mapping[str, str]) -> None:
-    """Refuse a mapping that names too little, or what is not used."""
+def table_reader(columns: Mapping[str, str]) -> Reader:
+    """What reads a table whose columns are named, as `logs.formats.read_runs` takes it.
+
+    Raises:
+        ValueError: If a mapping names too little, or what is not used.
+    """
     unknown, missing = set(columns) - set(COLUMNS), [name for name in _NEEDED if not columns.get(name)]
     if unknown or missing:
         raise InputError(
             f"`columns` has {shorten(columns) or 'nothing'}, expected {', '.join(_NEEDED)}, and optionally "
             f"{', '.join(COLUMNS[3:])}: prompt=input label=scores.correct model_name=model, say."
         )
+
+    def read_table(path: Path, runs: Runs) -> None:
+        read(path, runs, columns)
+
+    return read_table
 
 
 def read(path: Path, runs: Runs, columns: Mapping[str, str]) -> None:
@@ -56,6 +65,8 @@ def read(path: Path, runs: Runs, columns: Mapping[str, str]) -> None:
         source = _cell(row, columns["prompt_id"], where) if "prompt_id" in columns else where.rpartition(" ")[2]
         number = runs.questions.number(run.task, text, str(source), partial(dict, prompt=text))
         run.add(number, metric, _number(_cell(row, label, where), where))
+    if not found:
+        runs.left_out.append((str(path), "it holds no rows"))
     runs.runs += found.values()
 
 
@@ -72,14 +83,12 @@ def _rows(path: Path, runs: Runs) -> Iterator[tuple[str, Mapping[str, Any]]]:
         elif kind == ".json":
             yield from ((f"{name}, item {place}", row) for place, row in enumerate(_list_of(path), start=1))
         elif kind == ".csv":
-            csv.field_size_limit(_LARGEST_CELL)
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                yield from ((f"{name}, row {place}", row) for place, row in enumerate(csv.DictReader(file), start=1))
+            yield from ((f"{name}, row {place}", row.cells) for place, row in enumerate(read_rows(path), start=1))
         else:
             raise InputError(
                 f"{name}: a file of the kind `{kind}` is not read, expected CSV, JSON, JSON Lines or Parquet."
             )
-    except (pa.ArrowException, csv.Error, UnicodeDecodeError) as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:
         raise InputError(f"{name}: cannot be read ({brief(str(error), 100)}). Fetch or write it again.") from error
 
 
@@ -104,8 +113,9 @@ def _cell(row: Mapping[str, Any], name: str, where: str) -> Any:
     for part in name.split("."):
         if not isinstance(value, Mapping) or part not in value:
             names = list(map(str, value)) if isinstance(value, Mapping) else []
-            hint = closest_names(part, names) if names else ""
-            raise InputError(f"{where}: no `{name}`; there is {shorten(names, 8) or shown(value)}. {hint}".rstrip())
+            raise InputError(
+                f"{where}: no `{name}`; there is {shorten(names, 20) or shown(value)}. Name one of these."
+            )
         value = value[part]
     return value
 
