@@ -6,14 +6,9 @@ import numpy as np
 import pytest
 
 from embedllm_hf import EmbedLLM, drift, load_responses, onboard
-from tests.placing import pool_of, simulated_pool
+from tests.placing import pool_of
 
 NAME = "lab/03"
-
-
-@pytest.fixture(scope="module")
-def simulated():
-    return simulated_pool()
 
 
 @pytest.fixture(scope="module")

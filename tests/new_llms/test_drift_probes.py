@@ -7,14 +7,9 @@ import pytest
 from scipy.special import expit
 
 from embedllm_hf import drift_probes
-from tests.placing import pool_of, simulated_pool, with_answers, with_items
+from tests.placing import pool_of, with_answers, with_items
 
 NAME = "lab/03"
-
-
-@pytest.fixture(scope="module")
-def simulated():
-    return simulated_pool()
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,7 @@ from embedllm_hf.item_response.posterior import Z90
 from embedllm_hf.item_response.priors import place_abilities
 from embedllm_hf.item_response.transfer import transfer_variance
 from embedllm_hf.new_llms.probing import Target, ask_until, is_known
-from tests.placing import pool_of, simulated_pool, without_calibration
-
-
-@pytest.fixture(scope="module")
-def simulated():
-    return simulated_pool()
+from tests.placing import pool_of, without_calibration
 
 
 @pytest.fixture(scope="module")
