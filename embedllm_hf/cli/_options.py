@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..data.responses import ResponseMatrix
     from ..encoding.encoded_responses import EncodedResponses
     from ..encoding.question_encoder import QuestionEncoder, Texts
+    from ..inference.forecaster import ScoreForecast
     from ..modeling_embedllm import EmbedLLM
     from ..predictors import Predictor
 
@@ -169,6 +170,11 @@ def told_size(options: argparse.Namespace) -> str:
     if options.benchmark_size is not None:
         return f"all its {options.benchmark_size:,} questions"
     return KNOWN_ONLY if options.known_only else "the whole benchmark"
+
+
+def told_score(forecast: ScoreForecast) -> str:
+    """An LLM's score with its interval."""
+    return f"{forecast.accuracy:.3f}, 90% interval [{forecast.low:.3f}, {forecast.high:.3f}]"
 
 
 def split_names(names: str | None) -> list[str] | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._checks import brief, shorten
-from ._options import add_data_options, add_shared_options, split_of, with_vectors
+from ._options import add_data_options, add_shared_options, split_of, told_score, with_vectors
 
 if TYPE_CHECKING:
     from ..modeling_embedllm import EmbedLLM
@@ -55,9 +55,7 @@ def _print_scores(model: EmbedLLM, llms: Sequence[str]) -> None:
 
     forecaster, benchmarks = Forecaster(model), bank_of(model).benchmarks
     for llm, benchmark in islice(product(llms, benchmarks), _MOST_SCORES):
-        found = forecaster.benchmark(llm, benchmark)
-        interval = f"90% interval [{found.low:.3f}, {found.high:.3f}]"
-        print(f"{brief(llm)}, {brief(benchmark)}: {found.accuracy:.3f}, {interval}")
+        print(f"{brief(llm)}, {brief(benchmark)}: {told_score(forecaster.benchmark(llm, benchmark))}")
     n_more = len(llms) * len(benchmarks) - _MOST_SCORES
     if n_more > 0:
         print(f"and {n_more:,} more scores; `embedllm forecast` tells each")

@@ -16,6 +16,7 @@ from ._options import (
     print_json,
     print_json_line,
     read_size,
+    told_score,
     told_size,
 )
 from ._questions import QUESTIONS_HELP, read_questions
@@ -71,7 +72,7 @@ def main(options: argparse.Namespace) -> int:
     known, about = ("", "") if own is not None else (" that the model knows", f" for {told_size(options)}")
     observed = f"{forecast.n_observed} of {forecast.n_questions} questions{known} observed"
     unknown = f"; {NO_ANSWERS}" if forecast.without_answers else ""
-    score = f"{forecast.accuracy:.3f}, 90% interval [{forecast.low:.3f}, {forecast.high:.3f}]{about}"
+    score = f"{told_score(forecast)}{about}"
     print(f"{brief(forecast.llm)} on {brief(target)}: {score} ({observed}{unknown})")
     return 0
 

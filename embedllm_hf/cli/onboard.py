@@ -7,7 +7,7 @@ import argparse
 from .._checks import brief
 from ..bank.item_parameters import DEFAULT_STRATEGY, STRATEGIES
 from ._answers import ANSWERS_HELP, read_llm_answers
-from ._options import add_shared_options
+from ._options import add_shared_options, told_score
 
 _MOST_BENCHMARKS = 20  # that are printed
 
@@ -47,7 +47,7 @@ def main(options: argparse.Namespace) -> int:
     forecaster, benchmarks = Forecaster(model), list(bank_of(model).benchmarks)
     for benchmark in benchmarks[:_MOST_BENCHMARKS]:
         forecast = forecaster.benchmark(llm, benchmark)
-        print(f"{brief(benchmark)}: {forecast.accuracy:.3f}, 90% interval [{forecast.low:.3f}, {forecast.high:.3f}]")
+        print(f"{brief(benchmark)}: {told_score(forecast)}")
     if len(benchmarks) > _MOST_BENCHMARKS:
         print(f"and {len(benchmarks) - _MOST_BENCHMARKS:,} more benchmarks; `embedllm forecast` tells each")
     named, folder = brief(llm), brief(options.output_dir)

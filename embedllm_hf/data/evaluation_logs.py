@@ -29,7 +29,7 @@ from ..logs.texts import bare_texts
 from .files import SPLIT_NAMES, split_files
 from .log_answers import KnownQuestions, LogAnswers, answers_of
 from .log_columns import table_reader
-from .log_scores import Counted, by_question, check_metrics, metric_of, other_means, why_not
+from .log_scores import Counted, check_metrics, metric_of, other_means, why_not
 from .rows import name_of, read_rows
 from .texts import text_id
 from .upload import push_tables
@@ -120,7 +120,7 @@ class EvaluationLogs:
         llm_of = {name: index for index, name in enumerate(self.llm_names)}
         parts = []
         for rank, counted in enumerate(self.runs):
-            questions, labels, counts = by_question(counted.run.grades[counted.metric])
+            questions, labels, counts = counted.run.grades[counted.metric].by_question()
             kept = text_of[questions] >= 0
             n = int(kept.sum())
             used = [_looked_up(counted.run.usage.get(name), questions)[kept] for name in USAGE]
@@ -333,7 +333,7 @@ def _looked_up(grades: Grades | None, questions: np.ndarray) -> np.ndarray:
     """The mean amount of some questions, NaN where there is none."""
     found = np.full(len(questions), np.nan)
     if grades is not None:
-        known, amounts, _ = by_question(grades)
+        known, amounts, _ = grades.by_question()
         place = np.minimum(np.searchsorted(known, questions), len(known) - 1)
         found = np.where(known[place] == questions, amounts[place], np.nan)
     return found

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from .._checks import brief
-from .log_scores import Counted, by_question
+from .log_scores import Counted
 
 Candidates = Sequence[Sequence[tuple[str, str]]]
 
@@ -52,7 +52,7 @@ def answers_of(
     """
     found = LogAnswers(llm)
     for counted in runs:
-        questions, labels, _ = by_question(counted.run.grades[counted.metric])
+        questions, labels, _ = counted.run.grades[counted.metric].by_question()
         candidates = {
             question: list(_candidates(as_logged[question], bare[question])) for question in questions.tolist()
         }

@@ -11,7 +11,7 @@ import numpy as np
 
 from .._checks import shorten
 from .._errors import InputError
-from ..logs.records import NO_FILTER, Grades, Metric, Run
+from ..logs.records import NO_FILTER, Metric, Run
 
 _GRADES = ("exact_match", "acc", "prompt_level_strict_acc", "pass@1", "em", "accuracy", "acc_norm")
 _FILTERS = (NO_FILTER, "flexible-extract")
@@ -97,10 +97,3 @@ def other_means(runs: Sequence[Counted]) -> Iterator[tuple[str, str, Metric, str
         if len(means) > 1:
             listed = [f"{other} {np.mean(values):.3f}" for other, values in means.items() if other != metric]
             yield harness, task, metric, f"{', '.join(listed)}, beside {np.mean(means[metric]):.3f}"
-
-
-def by_question(grades: Grades) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Question, mean score and number of its answers, one entry a question."""
-    questions, entry = np.unique(np.asarray(grades.questions), return_inverse=True)
-    counts = np.bincount(entry)
-    return questions, np.bincount(entry, grades.scores) / counts, counts

@@ -37,12 +37,15 @@ class Grades:
     questions: array = field(default_factory=lambda: array("q"))
     scores: array = field(default_factory=lambda: array("d"))
 
+    def by_question(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Question, mean score and number of its answers, one entry a question, `(n_questions,)` each."""
+        questions, entry = np.unique(np.asarray(self.questions), return_inverse=True)
+        counts = np.bincount(entry)
+        return questions, np.bincount(entry, self.scores) / counts, counts
+
     def mean(self) -> float:
         """Mean over the questions of the means of their answers, as harnesses take it; NaN without any."""
-        if not self.scores:
-            return math.nan
-        _, question_of = np.unique(np.asarray(self.questions), return_inverse=True)
-        return float((np.bincount(question_of, self.scores) / np.bincount(question_of)).mean())
+        return float(self.by_question()[1].mean()) if self.scores else math.nan
 
 
 USAGE = ("input_tokens", "output_tokens", "cost", "seconds")
