@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from embedllm_hf import load_splits, read_logs
+from embedllm_hf import load_responses, load_splits, read_logs
 from embedllm_hf.logs.records import Metric, utc
 from embedllm_hf.logs.texts import Affixes, rendered, texts_of_fields, without_labels
 from tests.logs import made
@@ -187,6 +187,16 @@ def test_benchmarks_are_the_groups_with_a_score_of_their_own(tmp_path):
     (tmp_path / "b.csv").write_text("task,benchmark\narc_easy,arc\narc_challenge,arc\n")
     logs = read_logs(tmp_path / "lab__one", benchmarks=tmp_path / "b.csv")
     assert {counted.run.benchmark for counted in logs.runs} == {"mmlu", "mmlu_pro_math", "arc"}
+
+
+def test_a_task_has_one_benchmark_whoever_ran_it(tmp_path):
+    """The group that one harness tells is that of another's rows, too; a table of responses could not hold both."""
+    groups = {"group_subtasks": {"cats": ["cat_legs"]}}
+    results = {"results": {"cat_legs": {"exact_match,none": 1.0}, "cats": {"exact_match,none": 1.0}}, **groups}
+    lm_eval(tmp_path / "one", results=results)
+    made.promptfoo(tmp_path / "two")
+    assert set(read_logs(tmp_path).to_long()["benchmark"].to_pylist()) == {"cats"}
+    assert load_responses(tmp_path, split="all").benchmark_of == {"cat_legs": "cats"}
 
 
 def test_a_limit_and_chosen_questions_are_told(tmp_path):
