@@ -33,8 +33,11 @@ def disk_error(path: Path, error: Exception) -> OSError:
     """Say plainly that `path` could not be written, and what to do when the disk is full."""
     rust_code = re.search(r"os error (\d+)", str(error))  # safetensors passes the system's error on as text
     code = int(rust_code[1]) if rust_code else getattr(error, "errno", None)
-    full = "the disk is full or a size limit was hit; free some space or choose another folder"
-    remedy = full if code in DISK_FULL else str(error)
+    remedy = str(error)
+    if code in DISK_FULL:
+        remedy = "the disk is full or a size limit was hit; free some space or choose another folder"
+    elif code in (errno.EEXIST, errno.ENOTDIR):
+        remedy = "a file stands where a folder should be; choose another folder"
     return FileError(code, f"cannot write {path}: {remedy}. Nothing was kept of it.")
 
 

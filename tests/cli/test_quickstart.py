@@ -88,5 +88,5 @@ def test_it_stops_at_the_first_failure(tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("mine")
     code, out, err = run(capsys, "quickstart", "--output_dir", tmp_path / "notes.txt")
     assert out.count("$ embedllm") == 1
-    refused((code, "", err), "embedllm quickstart: error: ", "notes.txt")
+    refused((code, "", err), "embedllm quickstart: error: ", "notes.txt", "a file stands where a folder should be")
     assert (tmp_path / "notes.txt").read_text() == "mine"
